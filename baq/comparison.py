@@ -1,0 +1,148 @@
+"""Compare candidates with a reference: one call, one tidy row of every measure for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from baq import local, slices
+from baq.inference import Classifier, labels, logits, place
+
+__all__ = ["compare"]
+
+
+def compare(
+    reference: Classifier,
+    candidates: Classifier | Mapping[object, Classifier],
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    planes: slices.Plane | Sequence[slices.Plane] = (),
+    share: float = 0.2,
+    n: int = 241,
+    sides: str = "two",
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    batch_size: int = 4096,
+) -> pd.DataFrame:
+    """Measure what the step from a reference to each candidate did to the decisions.
+
+    The reference is evaluated once for all candidates. Columns of a row:
+
+    * ``candidate``: its key; ``points``: N; ``share``: the band's share.
+    * ``accuracy_reference``, ``accuracy``: NaN without ``y``.
+    * ``flip_rate``, ``pair_flip_rate``, and both within the boundary band, ``band_flip_rate``,
+      ``band_pair_flip_rate``: shares of the points.
+    * ``margin``: median of the reference's, in logits. ``radius``: median of its all-class radius,
+      ``shift`` and ``band_shift``: median absolute first-order displacement over all points and over
+      the band, in input units; ``normal_angle``: median, in degrees. These need gradients and are
+      NaN where reference or candidate is not a module.
+    * With planes, the mean over them: ``jaccard``, ``grid_change``, ``boundary_length`` of the
+      reference and ``mean_displacement`` in input units, ``triple`` and ``triple_reference``
+      junction cells; and how they were taken: ``planes``, ``n``, ``cell`` (mean side in input
+      units), ``sides``.
+
+    Arguments:
+        reference: module or any callable from inputs to logits.
+        candidates: one classifier, or several by a key such as the bit width.
+        x: inputs, shape (N, *).
+        y: labels, shape (N,).
+        planes: slices on which label maps are compared.
+        share: share of the points that the boundary band holds.
+        n: cells a side of the label maps.
+        sides: see :func:`baq.slices.boundary_mask`.
+        dtype, device: where modules are measured, on a copy; their own where not given.
+        batch_size: points per evaluation.
+
+    Raises:
+        ValueError: for empty or non-finite inputs or logits, or shapes that do not match.
+    """
+    if y is not None and y.shape != x.shape[:1]:
+        raise ValueError(f"labels have shape {tuple(y.shape)}: allowed is ({len(x)},)")
+    if not isinstance(candidates, Mapping):
+        candidates = {"candidate": candidates}
+    if not candidates:
+        raise ValueError("candidates are empty: allowed is one classifier or more")
+    if isinstance(planes, slices.Plane):
+        planes = [planes]
+    reference = place(reference, dtype, device)
+    candidates = {key: place(candidate, dtype, device) for key, candidate in candidates.items()}
+    z = logits(reference, x, batch_size)
+    band = local.boundary_band(local.margins(z), share)
+
+    def accuracy(z: Tensor) -> float:
+        return math.nan if y is None else _mean(labels(z) == y.to(z.device))
+
+    common = {
+        "points": len(x),
+        "share": share,
+        "accuracy_reference": accuracy(z),
+        "margin": float(local.margins(z).median()),
+    }
+    gap = None
+    if isinstance(reference, nn.Module):
+        gap = local.pair_gap(reference, x, batch_size=batch_size)
+        common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
+    maps = [slices.label_map(reference, plane, n, batch_size) for plane in planes]
+    lengths = [slices.boundary_length(slices.crossings(reference, grid)) for grid in maps]
+
+    rows = []
+    for key, candidate in candidates.items():
+        z_q = logits(candidate, x, batch_size)
+        flip, pair_flip = local.flips(z, z_q), local.pair_flips(z, z_q)
+        row = {
+            "candidate": key,
+            **common,
+            "accuracy": accuracy(z_q),
+            "flip_rate": _mean(flip),
+            "band_flip_rate": _mean(flip[band]),
+            "pair_flip_rate": _mean(pair_flip),
+            "band_pair_flip_rate": _mean(pair_flip[band]),
+        }
+        if gap is not None and isinstance(candidate, nn.Module):
+            gap_q = local.pair_gap(candidate, x, (gap.first, gap.second), batch_size)
+            shift = local.displacement(gap, gap_q).abs()
+            row |= {
+                "shift": float(shift.median()),
+                "band_shift": float(shift[band].median()),
+                "normal_angle": float(local.normal_angle(gap, gap_q).nanmedian()),
+            }
+        if planes:
+            row |= _on_planes(candidate, maps, lengths, sides, batch_size)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _mean(mask: Tensor) -> float:
+    return float(mask.double().mean())
+
+
+def _on_planes(
+    candidate: Classifier,
+    maps: list[slices.LabelMap],
+    lengths: list[float],
+    sides: str,
+    batch_size: int,
+) -> dict[str, object]:
+    """The slice measures of :func:`compare`, averaged over planes."""
+    found = []
+    for grid, length in zip(maps, lengths, strict=True):
+        grid_q = slices.label_map(candidate, grid.plane, grid.n, batch_size)
+        masks = (slices.boundary_mask(m.labels, sides) for m in (grid, grid_q))
+        found.append(
+            {
+                "jaccard": slices.jaccard_distance(*masks),
+                "grid_change": slices.grid_change(grid.labels, grid_q.labels),
+                "boundary_length": length,
+                "mean_displacement": slices.mean_displacement(grid, grid_q, length),
+                "triple_reference": slices.junctions(grid.labels).sum(),
+                "triple": slices.junctions(grid_q.labels).sum(),
+                "cell": sum(grid.cell) / 2,
+            }
+        )
+    means = pd.DataFrame(found).mean().to_dict()
+    return means | {"planes": len(maps), "n": maps[0].n, "sides": sides}

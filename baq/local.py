@@ -1,0 +1,225 @@
+"""Local decision geometry: margins, radii, first-order displacement, normals, the boundary band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baq.inference import check_inputs, check_logits, labels, top_pair
+
+__all__ = [
+    "PairGap",
+    "boundary_band",
+    "displacement",
+    "flips",
+    "margins",
+    "normal_angle",
+    "pair_flips",
+    "pair_gap",
+    "radii",
+]
+
+
+@dataclass(frozen=True)
+class PairGap:
+    """The gap g = f_i - f_j of one pair of classes at each point, and its gradient.
+
+    ``first`` and ``second`` hold i and j, shape (N,); ``gap`` has shape (N,), in logits;
+    ``gradient`` has shape (N, d), in logits per input unit. Where the pair is the classifier's
+    own top two, the gap is the margin.
+    """
+
+    first: Tensor
+    second: Tensor
+    gap: Tensor
+    gradient: Tensor
+
+    @property
+    def radius(self) -> Tensor:
+        """First-order distance ``|g| / ||grad g||`` to this pair's boundary, in input units (N,).
+
+        It is infinite where the gradient vanishes. Moosavi-Dezfooli et al. 2016 (DeepFool),
+        arXiv:1511.04599, equation 6, for the pair alone.
+        """
+        return _ratio(self.gap.abs(), self.gradient.norm(dim=1), torch.inf)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor, otherwise: float) -> Tensor:
+    """``numerator / denominator``; 0 where the numerator is 0, ``otherwise`` where only the rest is."""
+    value = torch.where(denominator > 0, numerator / denominator, otherwise)
+    return torch.where(numerator == 0, torch.zeros_like(value), value)
+
+
+def margins(z: Tensor) -> Tensor:
+    """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits."""
+    first, second = top_pair(z)
+    return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
+
+
+def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
+    """The points with the lowest margins: a mask of shape (N,) with round(share N) points, at least 1.
+
+    Ties go to the lower index.
+
+    Raises:
+        ValueError: for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}: allowed is above 0 and up to 1")
+    band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
+    band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
+    return band
+
+
+def flips(z: Tensor, z_q: Tensor) -> Tensor:
+    """Points whose top-1 label differs between two sets of logits ``(N, K)``: a mask (N,).
+
+    The share of flips is also called churn (Milani Fard et al. 2016, "Launch and iterate").
+
+    Raises:
+        ValueError: if the two differ in shape.
+    """
+    if z.shape != z_q.shape:
+        raise ValueError(
+            f"logits have shapes {tuple(z.shape)} and {tuple(z_q.shape)}: allowed are equal ones"
+        )
+    return labels(z) != labels(z_q)
+
+
+def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
+    """Points where the candidate orders the reference's top pair otherwise: a mask (N,).
+
+    Orders as :func:`baq.inference.labels` does: of two equal logits the lower index comes first.
+    """
+    first, second = top_pair(z)
+    gap = (z_q.gather(1, first[:, None]) - z_q.gather(1, second[:, None])).squeeze(1)
+    return (gap < 0) | ((gap == 0) & (second < first))
+
+
+def pair_gap(
+    classifier: nn.Module,
+    x: Tensor,
+    pair: tuple[Tensor, Tensor] | None = None,
+    batch_size: int = 4096,
+) -> PairGap:
+    """Gap of a pair of classes and its input gradient: one forward and one backward pass.
+
+    Arguments:
+        classifier: differentiable; each row of logits may depend on its own input only.
+        x: inputs, shape (N, *).
+        pair: the classes (i, j) of each point, each of shape (N,); the classifier's own top two
+            where not given.
+        batch_size: points per pass.
+
+    Raises:
+        ValueError: as :func:`baq.inference.logits`, or for labels of a wrong shape.
+    """
+    x = check_inputs(classifier, x)
+    if pair is not None and not (pair[0].shape == pair[1].shape == x.shape[:1]):
+        raise ValueError(
+            f"pair has shapes {tuple(pair[0].shape)} and {tuple(pair[1].shape)}: "
+            f"allowed is ({len(x)},) for both"
+        )
+    parts = []
+    for k, batch in enumerate(x.split(batch_size)):
+        batch = batch.detach().requires_grad_()
+        z = check_logits(classifier(batch), len(batch))
+        rows = slice(k * batch_size, k * batch_size + len(batch))
+        first, second = (
+            top_pair(z.detach()) if pair is None else (p[rows].to(z.device) for p in pair)
+        )
+        gap = (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
+        (gradient,) = torch.autograd.grad(gap.sum(), batch)
+        parts.append((first, second, gap.detach(), gradient.flatten(1)))
+    return PairGap(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Tensor, Tensor]:
+    """First-order distance to the nearest of all boundaries, and the class behind that boundary.
+
+    ``r(x) = min over k != c of (f_c - f_k) / ||grad(f_c - f_k)||``, c the top-1 label: one DeepFool
+    step (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599, equation 8). The top pair's own distance,
+    :attr:`PairGap.radius`, is never smaller, since the nearest boundary may be another class's.
+    Costs one forward and K backward passes.
+
+    Arguments:
+        classifier: differentiable; each row of logits may depend on its own input only.
+        x: inputs, shape (N, *).
+        batch_size: points per pass; K gradients of that many inputs are held at once.
+
+    Returns:
+        Radii, shape (N,), in input units, and classes, shape (N,).
+
+    Raises:
+        ValueError: as :func:`baq.inference.logits`.
+    """
+    x = check_inputs(classifier, x)
+    parts = []
+    for batch in x.split(batch_size):
+        batch = batch.detach().requires_grad_()
+        z = check_logits(classifier(batch), len(batch))
+        gradients = torch.stack(
+            [
+                torch.autograd.grad(z[:, k].sum(), batch, retain_graph=True)[0].flatten(1)
+                for k in range(z.shape[1])
+            ],
+            dim=1,
+        )
+        z = z.detach()
+        top = labels(z)[:, None]
+        own = gradients.gather(1, top[:, :, None].expand(-1, 1, gradients.shape[2]))
+        distance = _ratio(z.gather(1, top) - z, (own - gradients).norm(dim=2), torch.inf)
+        parts.append(distance.scatter(1, top, torch.inf).min(dim=1))
+    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+
+
+def displacement(reference: PairGap, candidate: PairGap) -> Tensor:
+    """First-order displacement of the reference's boundary at each point, in input units (N,).
+
+    ``-(g_q - g) / ||grad g||``, signed along the normal ``grad g``, from the implicit function
+    theorem; its absolute value is the local shift. It is infinite where the gradient vanishes and
+    the gap does not stay the same.
+
+    Arguments:
+        reference: the reference's gap at its own top pair.
+        candidate: the candidate's gap at the same points and the same pair.
+
+    Raises:
+        ValueError: if the two were taken at different pairs.
+    """
+    _check_same_pair(reference, candidate)
+    change = candidate.gap - reference.gap
+    length = reference.gradient.norm(dim=1)
+    return -torch.sign(change) * _ratio(change.abs(), length, torch.inf)
+
+
+def normal_angle(reference: PairGap, candidate: PairGap) -> Tensor:
+    """Angle between the two boundary normals ``grad g`` and ``grad g_q`` at each point, degrees (N,).
+
+    Written with the tangent of the half angle, so that equal normals give exactly 0 and small angles
+    keep their digits (Kahan 2006). It is NaN where exactly one gradient vanishes.
+
+    Raises:
+        ValueError: if the two were taken at different pairs.
+    """
+    _check_same_pair(reference, candidate)
+    a, b = (
+        gradient / gradient.norm(dim=1, keepdim=True)
+        for gradient in (reference.gradient, candidate.gradient)
+    )
+    angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
+    same = (reference.gradient == candidate.gradient).all(dim=1)
+    return torch.rad2deg(torch.where(same, torch.zeros_like(angle), angle))
+
+
+def _check_same_pair(reference: PairGap, candidate: PairGap) -> None:
+    same = reference.gap.shape == candidate.gap.shape and bool(
+        (reference.first == candidate.first).all() and (reference.second == candidate.second).all()
+    )
+    if not same:
+        raise ValueError(
+            "reference and candidate gaps belong to different points or class pairs: "
+            "take the candidate's at the reference's pair"
+        )

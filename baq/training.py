@@ -1,0 +1,56 @@
+"""Fit a classifier with one plain loop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    epochs: int = 200,
+    learning_rate: float = 3e-3,
+    batch_size: int = 128,
+    seed: int = 0,
+    progress: bool = False,
+) -> nn.Module:
+    """Minimize the cross-entropy with Adam (Kingma, Ba 2015, arXiv:1412.6980), in place.
+
+    Arguments:
+        model: a module from inputs to logits; it is returned in evaluation mode.
+        x: training inputs, shape (N, *), on the model's device.
+        y: training labels, shape (N,).
+        epochs: passes over the training set.
+        learning_rate: Adam's constant step size.
+        batch_size: points per step; the last, smaller batch of an epoch is kept.
+        seed: seed of the order in which batches are drawn.
+        progress: show a bar over epochs.
+
+    Raises:
+        ValueError: for an empty set, inputs and labels that differ in number, or a loss that is
+            not finite at the end.
+    """
+    if len(x) == 0 or len(x) != len(y):
+        raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal, positive counts")
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    model.train()
+    loss = torch.tensor(0.0)
+    for _ in tqdm(range(epochs), desc="epochs", disable=not progress):
+        order = torch.randperm(len(x), generator=generator).to(x.device)
+        for batch in order.split(batch_size):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
+            loss.backward()
+            optimizer.step()
+    if not torch.isfinite(loss):
+        raise ValueError(
+            f"the loss is {float(loss)} after {epochs} epochs: lower the learning rate"
+        )
+    return model.eval()
