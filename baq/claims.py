@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
-__all__ = ["claims", "paper_value"]
+from baq.stats import summarize
+
+__all__ = ["answer", "claims", "paper_value"]
 
 
 @cache
@@ -34,3 +38,27 @@ def paper_value(claim: str) -> float:
     if isinstance(value, str):
         raise ValueError(f"claim {claim} has no number: the paper says {value!r}")
     return float(value)
+
+
+def answer(values: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """The table that answers claims: the paper's value beside our distribution over seeds.
+
+    Arguments:
+        values: claim id to one value a seed.
+
+    Returns:
+        One row a claim: ``claim``, ``work``, ``quantity``, ``paper``, ``median``, ``lo``, ``hi`` (the
+        central 90 % of the seeds) and ``n``.
+
+    Raises:
+        ValueError: for an unknown id.
+    """
+    rows = []
+    for claim, series in values.items():
+        paper = {"paper": paper_value(claim)}
+        ours = summarize(pd.DataFrame({"claim": claim, "value": series}), ["claim"], ["value"])
+        entry = {name: claims()[claim][name] for name in ("work", "quantity")}
+        rows.append(
+            {"claim": claim} | entry | paper | ours.iloc[0].drop(["claim", "measure"]).to_dict()
+        )
+    return pd.DataFrame(rows)

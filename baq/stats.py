@@ -21,7 +21,7 @@ def summarize(
         level: share of the rows between ``lo`` and ``hi``.
 
     Returns:
-        One row a group and measure: the columns of ``by``, ``measure``, ``median``, ``lo``, ``hi``,
+        One row a measure and group: ``measure``, the columns of ``by``, ``median``, ``lo``, ``hi``,
         and ``n``, the rows with a value; quantiles are interpolated linearly.
 
     Raises:
@@ -31,15 +31,15 @@ def summarize(
         raise ValueError(f"level is {level}: allowed is above 0 and below 1")
     if lacking := [name for name in (*by, *measures) if name not in frame]:
         raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, frame))}")
-    long = frame.melt(list(by), list(measures), "measure").groupby([*by, "measure"], sort=False)
     tail = (1 - level) / 2
-    return (
-        long["value"]
-        .agg(
+    groups = frame.groupby(list(by), sort=False)
+    parts = {
+        name: groups[name].agg(
             median="median",
             lo=lambda values: values.quantile(tail),
             hi=lambda values: values.quantile(1 - tail),
             n="count",
         )
-        .reset_index()
-    )
+        for name in measures
+    }
+    return pd.concat(parts, names=["measure"]).reset_index()

@@ -1,4 +1,4 @@
-"""Save the tables of a chapter where its runner wants them."""
+"""Show the tables of a chapter, and save them where its runner wants them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
-__all__ = ["save"]
+__all__ = ["interval_cells", "save", "show"]
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -24,3 +25,36 @@ def save(frame: pd.DataFrame, name: str) -> None:
     folder = os.environ.get("BAQ_RESULTS")
     if folder:
         frame.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+
+
+def show(frame: pd.DataFrame, name: str, precision: int = 4) -> Styler:
+    """Save a table and return it for display, without its index.
+
+    Arguments:
+        frame: the table.
+        name: as for :func:`save`; also the name of the table's elements in the page, so that equal
+            tables give equal pages.
+        precision: decimals shown.
+    """
+    save(frame, name)
+    return frame.style.hide(axis="index").format(precision=precision).set_uuid(name)
+
+
+def interval_cells(
+    summary: pd.DataFrame, index: str, columns: dict[str, str], precision: int = 4
+) -> pd.DataFrame:
+    """A wide table of ``median [lo, hi]`` out of a summary, a row for each value of ``index``.
+
+    Arguments:
+        summary: as :func:`baq.stats.summarize` returns it.
+        index: its column that names the rows; larger values come first.
+        columns: measure to heading, unit included.
+        precision: decimals shown.
+    """
+    cells = [
+        f"{median:.{precision}f} [{lo:.{precision}f}, {hi:.{precision}f}]"
+        for median, lo, hi in summary[["median", "lo", "hi"]].to_numpy()
+    ]
+    wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
+    wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
+    return wide.rename_axis(columns=None).reset_index()
