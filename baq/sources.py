@@ -1,0 +1,165 @@
+"""Where the data sets lie, whether they are whole, and how to fetch them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+
+__all__ = ["SOURCES", "Source", "check", "fetch", "root"]
+
+#: Longest wait in seconds for one answer of a server, so that no network is found out soon.
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's name in ``torchvision.datasets``, and its files: path in the root, bytes, md5."""
+
+    kind: str
+    files: tuple[tuple[str, int, str], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size, _ in self.files)
+
+
+def _idx(folder: str, *md5: str) -> tuple[tuple[str, int, str], ...]:
+    parts = (("train-images-idx3", 47_040_016), ("train-labels-idx1", 60_008)) + (
+        ("t10k-images-idx3", 7_840_016),
+        ("t10k-labels-idx1", 10_008),
+    )
+    return tuple(
+        (f"{folder}/raw/{part}-ubyte", size, digest)
+        for (part, size), digest in zip(parts, md5, strict=True)
+    )
+
+
+#: The data sets that torchvision fetches. It has md5 sums of the archives alone for the first two;
+#: these are of the files inside, since those are what stays and may get damaged.
+SOURCES = {
+    "mnist": Source(
+        "MNIST",
+        _idx(
+            "MNIST",
+            "6bbc9ace898e44ae57da46a324031adb",
+            "a25bea736e30d166cdddb491f175f624",
+            "2646ac647ad5339dbf082846283269ea",
+            "27ae3e4e09519cfbb04c329615203637",
+        ),
+    ),
+    "fashion-mnist": Source(
+        "FashionMNIST",
+        _idx(
+            "FashionMNIST",
+            "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+            "9018921c3c673c538a1fc5bad174d6f9",
+            "8181f5470baa50b63fa0f6fddb340f0a",
+            "15d484375f8d13e6eb1aabb0c3f46965",
+        ),
+    ),
+    "cifar10": Source(
+        "CIFAR10",
+        tuple(
+            (f"cifar-10-batches-py/{name}", size, md5)
+            for name, size, md5 in (
+                ("data_batch_1", 31_035_704, "c99cafc152244af753f735de768cd75f"),
+                ("data_batch_2", 31_035_320, "d4bba439e000b95fd0a9bffe97cbabec"),
+                ("data_batch_3", 31_035_999, "54ebc095f3ab1f0389bbae665268c751"),
+                ("data_batch_4", 31_035_696, "634d18415352ddfa80567beed471001a"),
+                ("data_batch_5", 31_035_623, "482c414d41f54cd18b22e5b47cb7c3cb"),
+                ("test_batch", 31_035_526, "40351d587109b95175f43aff81a1287e"),
+                ("batches.meta", 158, "5ff9c542aee3614f3951f8cda6e48888"),
+            )
+        ),
+    ),
+}
+
+
+def root() -> Path:
+    """The folder of the data sets, in torchvision's layout: ``$BAQ_DATA``, else a per-user cache."""
+    if named := os.environ.get("BAQ_DATA"):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "baq"
+
+
+def check(name: str, folder: Path | None = None) -> None:
+    """Check that every file of a data set is there, with the published size and md5 sum.
+
+    Arguments:
+        name: a key of :data:`SOURCES`.
+        folder: where to look; :func:`root` where not given.
+
+    Raises:
+        FileNotFoundError: for an absent file.
+        ValueError: for a partial or damaged file, or an unknown name.
+    """
+    from torchvision.datasets.utils import check_integrity
+
+    folder = root() if folder is None else folder
+    for path, size, md5 in _source(name).files:
+        file = folder / path
+        expected = f"expected are {size} bytes with md5 {md5}"
+        if not file.is_file():
+            raise FileNotFoundError(f"{name}: {file} is absent: {expected}")
+        if (found := file.stat().st_size) != size:
+            raise ValueError(f"{name}: {file} is partial, {found} bytes: {expected}")
+        if not check_integrity(file, md5):
+            raise ValueError(f"{name}: {file} is damaged: {expected}")
+
+
+def fetch(name: str) -> Path:
+    """Make sure that a data set is whole, and return its root; what lacks is downloaded by torchvision.
+
+    Files are downloaded beside their place, checked, and only then moved there, so that an
+    interrupted download leaves nothing that could be taken for data. Files that are damaged are
+    replaced. Shows progress.
+
+    Raises:
+        FileNotFoundError: if the data set cannot be downloaded or stored.
+        ValueError: for an unknown name.
+    """
+    source, folder = _source(name), root()
+    try:
+        check(name)
+        return folder
+    except (FileNotFoundError, ValueError):
+        pass
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
+            _download(source, Path(scratch))
+            check(name, Path(scratch))
+            for path, _, _ in source.files:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(Path(scratch) / path, folder / path)
+    except (OSError, RuntimeError, ValueError, EOFError, HTTPException, tarfile.TarError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FileNotFoundError(
+            f"{name} could not be fetched into {folder}: {reason[:300]}"
+        ) from None
+    return folder
+
+
+def _download(source: Source, folder: Path) -> None:
+    # Imported when needed: it takes a second, and the digits do without.
+    from torchvision import datasets
+
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        getattr(datasets, source.kind)(folder, download=True)
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise ValueError(f"data set is {name!r}: allowed are {', '.join(SOURCES)}")
+    return SOURCES[name]
