@@ -57,6 +57,7 @@ def answer(values: Mapping[str, pd.Series]) -> pd.DataFrame:
     for claim, series in values.items():
         paper = {"paper": paper_value(claim)}
         ours = summarize(pd.DataFrame({"claim": claim, "value": series}), ["claim"], ["value"])
+        ours = ours.rename(columns={"count": "n"})
         entry = {name: claims()[claim][name] for name in ("work", "quantity")}
         rows.append(
             {"claim": claim} | entry | paper | ours.iloc[0].drop(["claim", "measure"]).to_dict()

@@ -60,6 +60,7 @@ def use_style() -> None:
             "xtick.labelsize": 9,
             "ytick.labelsize": 9,
             "legend.fontsize": 9,
+            "legend.title_fontsize": 9,
             "legend.frameon": False,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -78,7 +79,12 @@ def bit_axis(ax: Axes, bits: Sequence[int]) -> None:
 
 
 def interval_lines(
-    ax: Axes, summary: pd.DataFrame, x: str, labels: Mapping[str, str], sign: int = 1
+    ax: Axes,
+    summary: pd.DataFrame,
+    x: str,
+    labels: Mapping[str, str],
+    sign: int = 1,
+    first: int = 0,
 ) -> None:
     """Draw each measure of a summary as its median line within its interval.
 
@@ -88,13 +94,14 @@ def interval_lines(
         x: its column along the axis.
         labels: measure to legend text, in drawing order.
         sign: -1 draws the axis from large to small.
+        first: place of the first line in the order of colours and markers.
     """
-    for k, (measure, label) in enumerate(labels.items()):
+    for k, (measure, label) in enumerate(labels.items(), first):
         rows = summary[summary["measure"] == measure].sort_values(x)
         at = sign * rows[x].astype(float)
         marker, dash = MARKERS[k % len(MARKERS)], DASHES[k % len(DASHES)]
-        (line,) = ax.plot(at, rows["median"], marker=marker, ls=dash, label=label)
-        ax.fill_between(at, rows["lo"], rows["hi"], color=line.get_color(), alpha=0.2, lw=0)
+        ax.plot(at, rows["median"], marker=marker, ls=dash, label=label, color=f"C{k}")
+        ax.fill_between(at, rows["lo"], rows["hi"], color=f"C{k}", alpha=0.2, lw=0)
 
 
 def by_bits(
@@ -186,7 +193,7 @@ def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> 
     rows = -(-len(maps) // columns)
     side = WIDTH / columns
     figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, rows * side + 0.7), squeeze=False, sharex=True, sharey=True
+        rows, columns, figsize=(WIDTH, rows * side + 0.5), squeeze=False, sharex=True, sharey=True
     )
     colours = _class_colours(classes)
     for ax in axes.flat[len(maps) :]:
@@ -203,8 +210,10 @@ def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> 
                 ax.text(*centre, str(label), ha="center", va="center", fontsize=10)
         ax.set_title(title)
         ax.grid(False)
-    figure.supxlabel("a, input units", fontsize=10)
-    figure.supylabel("b, input units", fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("a, input units")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("b, input units")
     patches = [Patch(fc=c, ec="0.25", label=str(k)) for k, c in enumerate(colours)]
     figure.legend(
         handles=patches, loc="outside lower center", ncols=min(classes, 10), title="class",

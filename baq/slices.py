@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from baq.inference import Classifier, labels, logits
@@ -17,7 +18,9 @@ __all__ = [
     "Plane",
     "boundary_length",
     "boundary_mask",
+    "boundary_segments",
     "crossings",
+    "curve_distance",
     "grid_change",
     "jaccard_distance",
     "jaccard_law",
@@ -215,15 +218,19 @@ def jaccard_distance(a: np.ndarray, b: np.ndarray) -> float:
     return 1 - np.count_nonzero(a & b) / union if union else 0.0
 
 
-def jaccard_law(displacement: np.ndarray | float, cell: float) -> np.ndarray:
-    """J of two parallel boundaries with two-cell masks: ``2 s / (2 + s)`` with ``s = d / h``, 1 from s = 2.
+def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
+    """J of two boundaries a given displacement apart, with two-cell masks on cells of side h.
+
+    Where the displacement is s cells, a stretch of boundary has ``2 + min(s, 2)`` cells in the union
+    of the masks and ``2 - min(s, 2)`` in both. So ``J = 2 m / (2 + m)`` with m the mean of min(s, 2)
+    along the boundary: ``2 s / (2 + s)`` for parallel boundaries, and 1 from s = 2.
 
     Arguments:
-        displacement: distance d between the boundaries, in input units.
+        displacement: one distance, or distances along the boundary, in input units.
         cell: side h of a cell, in input units.
     """
-    s = np.minimum(np.abs(displacement) / cell, 2.0)
-    return 2 * s / (2 + s)
+    m = float(np.minimum(np.abs(displacement) / cell, 2.0).mean())
+    return 2 * m / (2 + m)
 
 
 def grid_change(a: np.ndarray, b: np.ndarray) -> float:
@@ -305,22 +312,65 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
     return Crossings(*found, grid.plane)
 
 
-def boundary_length(crossed: Crossings) -> float:
-    """Length of the boundary between the outermost cell centres, in input units.
+def boundary_segments(crossed: Crossings) -> np.ndarray:
+    """The boundary as straight segments in plane coordinates, shape (M, 2, 2): segment, end, (a, b).
 
-    In each square between four neighbouring centres the boundary is the chord between two crossings,
-    or, at a junction, the spokes from the mean of its three or four crossings: exact for straight
-    boundaries away from junctions, and off by O(h^2) for smooth ones.
+    In each square between four neighbouring centres it runs from every crossing to their mean: with
+    two crossings that is the chord, with three or four the spokes of a junction. So it is exact for
+    straight boundaries away from junctions, and off by O(h^2) for smooth ones.
     """
-    h_a, h_b = crossed.plane.cell(len(crossed.across))
+    n = len(crossed.across)
     low, high = crossed.across[:-1], crossed.across[1:]
     left, right = crossed.along[:, :-1], crossed.along[:, 1:]
-    # Crossings of the four sides of each square; 0 * x keeps NaN where a side has none.
-    a = np.stack([low, high, 0 * left, 0 * right + 1])
-    b = np.stack([0 * low, 0 * high + 1, left, right])
-    crossed_squares = np.isfinite(a).any(axis=0)
-    a, b = a[:, crossed_squares] * h_a, b[:, crossed_squares] * h_b
-    return float(np.nansum(np.hypot(a - np.nanmean(a, axis=0), b - np.nanmean(b, axis=0))))
+    # Crossings of the four sides of each square, in cells; 0 * x keeps NaN where a side has none.
+    sides = np.stack(
+        [
+            np.stack([low, high, 0 * left, 0 * right + 1]),
+            np.stack([0 * low, 0 * high + 1, left, right]),
+        ],
+        axis=-1,
+    )
+    row, column = np.nonzero(np.isfinite(sides).any(axis=(0, 3)))
+    sides = sides[:, row, column]
+    hubs = np.broadcast_to(np.nanmean(sides, axis=0), sides.shape)
+    spokes = np.stack([sides, hubs], axis=2) + np.stack([column, row], axis=1)[:, None] + 0.5
+    spokes = spokes[np.isfinite(sides).all(axis=2)]
+    (a_min, _, b_min, _), cell = crossed.plane.extent, crossed.plane.cell(n)
+    return np.array([a_min, b_min]) + spokes * cell
+
+
+def boundary_length(crossed: Crossings) -> float:
+    """Length of the boundary between the outermost cell centres, in input units."""
+    ends = boundary_segments(crossed)
+    return float(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1).sum())
+
+
+def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) -> np.ndarray:
+    """Distance from each boundary point to the nearest point of another boundary, in input units.
+
+    The boundary points are the crossings of ``crossed``, about one a cell side, so their mean is a
+    mean along the curve; the other boundary is its segments, of which the ``neighbours`` with the
+    nearest middles are tried. It is empty where the first has no boundary, and infinite where only the
+    second has none.
+
+    Raises:
+        ValueError: if the two lie on planes of different extent.
+    """
+    if crossed.plane.extent != other.plane.extent:
+        raise ValueError(
+            f"planes have extents {crossed.plane.extent} and {other.plane.extent}: "
+            "allowed are equal ones"
+        )
+    points, goal = boundary_segments(crossed)[:, 0], boundary_segments(other)
+    if len(goal) == 0:
+        return np.full(len(points), np.inf)
+    tree = cKDTree(goal.mean(axis=1))
+    _, nearest = tree.query(points, k=min(neighbours, len(goal)))
+    start, end = np.moveaxis(goal[nearest.reshape(len(points), -1)], 2, 0)
+    along = end - start
+    position = ((points[:, None] - start) * along).sum(axis=2) / (along**2).sum(axis=2).clip(1e-300)
+    foot = start + position.clip(0, 1)[..., None] * along
+    return np.linalg.norm(points[:, None] - foot, axis=2).min(axis=1)
 
 
 def mean_displacement(a: LabelMap, b: LabelMap, length: float) -> float:

@@ -22,7 +22,7 @@ def summarize(
 
     Returns:
         One row a measure and group: ``measure``, the columns of ``by``, ``median``, ``lo``, ``hi``,
-        and ``n``, the rows with a value; quantiles are interpolated linearly.
+        and ``count``, the rows with a value; quantiles are interpolated linearly.
 
     Raises:
         ValueError: for a level outside (0, 1) or a column that the frame lacks.
@@ -38,7 +38,7 @@ def summarize(
             median="median",
             lo=lambda values: values.quantile(tail),
             hi=lambda values: values.quantile(1 - tail),
-            n="count",
+            count="count",
         )
         for name in measures
     }

@@ -211,8 +211,7 @@ fig = plotting.by_bits(
 )
 # Linear up to one image in all, logarithmic above.
 fig.axes[1].set_yscale("symlog", linthresh=1 / by_seed["points"].min())
-fig.axes[1].set_ylim(0, 1);
-
+fig.axes[1].set_ylim(0, 1)
 # %%
 display(Markdown(f"Median and 90 % interval over {seeds} seeds:"))
 tables.show(
