@@ -1,0 +1,48 @@
+# `make book` and `make test` are all a newcomer types: each sets up .venv first where needed.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/installed
+LOCK := requirements.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help book quick test lock clean
+
+help:
+	@echo "make book   execute every chapter that has changed, and render the book"
+	@echo "make test   run the tests"
+	@echo "make quick  the book with small parameters, in a minute, below _build/quick"
+	@echo "make lock   resolve $(LOCK) anew from pyproject.toml"
+	@echo "make clean  remove everything that is built, but keep $(VENV) and book/"
+	@echo "Each takes PYTHON=... for another Python than python3 (3.11 to 3.13)."
+
+book: $(INSTALLED)
+	@$(RUN) -m workflow book
+
+quick: $(INSTALLED)
+	@$(RUN) -m workflow book --profile quick
+
+test: $(INSTALLED)
+	@$(RUN) -m pytest
+
+# An environment without its stamp was left half installed: it is made anew.
+$(INSTALLED): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+	{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1 | tail -n 1), allowed are Python 3.11," \
+	"3.12 and 3.13: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	{ echo "error: $(PYTHON) has no venv module (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@if [ -e $@ ]; then rm $@; else rm -rf $(VENV); fi
+	@echo "installing into $(VENV): some 6 GB, a few minutes"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+lock: $(INSTALLED)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check uv
+	@$(RUN) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
+	--no-header --no-emit-index-url --no-emit-find-links --output-file $(LOCK) pyproject.toml
+
+clean:
+	rm -rf _build .snakemake runs .pytest_cache .hypothesis .ruff_cache

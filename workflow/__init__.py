@@ -1,0 +1,1 @@
+"""Execute, check and render the chapters of the book."""

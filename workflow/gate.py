@@ -1,0 +1,67 @@
+"""Refuse to render what a reader could take for a result and is none."""
+
+from __future__ import annotations
+
+import nbformat
+
+from workflow.outcome import load, run_record
+from workflow.project import Chapter, Project
+from workflow.stamp import sources
+
+__all__ = ["problems", "stale"]
+
+
+def problems(project: Project, profile: str) -> list[str]:
+    """One line for each reason not to render the book; none where all is well.
+
+    Each chapter needs an outcome and a notebook without error outputs. Where it was executed
+    here, its stamp and its tables' must match the present sources and the profile's parameters.
+    """
+    found = []
+    for chapter in project.chapters:
+        outcome = load(project, chapter, profile)
+        if outcome is None:
+            found.append(f"{chapter.name}: not executed, run `make book`")
+            continue
+        path = project.root / outcome.notebook
+        if not path.is_file():
+            found.append(f"{chapter.name}: {outcome.notebook} is missing")
+            continue
+        notebook = nbformat.read(path, as_version=4)
+        for number, cell in enumerate(_code(notebook), start=1):
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    found.append(f"{chapter.name}: cell {number} has the error {output.ename}")
+        if outcome.live:
+            found += [f"{chapter.name}: {text}" for text in stale(project, chapter, profile)]
+    return found
+
+
+def stale(project: Project, chapter: Chapter, profile: str) -> list[str]:
+    """What has changed since a chapter's notebook was executed; none where it is current.
+
+    A notebook that is shown as recorded is compared with the chapter's own defaults.
+    """
+    outcome = load(project, chapter, profile)
+    path = project.root / outcome.notebook
+    given = project.parameters(profile).get(chapter.name, {}) if outcome.live else {}
+    stamp = nbformat.read(path, as_version=4).metadata.get("baq", {})
+    run = run_record(path)
+    found = []
+    for key, value in sources(project, chapter, given).items():
+        if stamp.get(key) != value:
+            found.append(_CHANGED[key])
+        elif run.get(key) != value:
+            found.append(f"its tables and its notebook come from different runs ({key})")
+    return found
+
+
+_CHANGED = {
+    "source": "its source has changed since it was executed",
+    "package": "baq has changed since it was executed",
+    "parameters": "it was executed with other parameters",
+}
+
+
+def _code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -1,0 +1,58 @@
+"""Say where the execution of a chapter stands."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import Self
+
+__all__ = ["Progress", "clock"]
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, such as ``2:07``."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class Progress:
+    """Lines such as ``01-local-geometry  cell 7/21  0:12``, from a thread of their own.
+
+    A terminal gets one line that is rewritten every second, and anything else a line every ten
+    seconds. Chapters that run side by side take turns: every line names its chapter.
+    """
+
+    def __init__(self, name: str, cells: int) -> None:
+        self.name = name
+        self.cells = cells
+        self.cell = 0
+        self._terminal = sys.stderr.isatty()
+        self._begin = time.monotonic()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._say(
+            "done" if kind is None else f"stopped in cell {self.cell}/{self.cells}", last=True
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._begin
+
+    def _tick(self) -> None:
+        while not self._stopped.wait(1 if self._terminal else 10):
+            self._say(f"cell {self.cell}/{self.cells}")
+
+    def _say(self, state: str, last: bool = False) -> None:
+        line = f"{self.name}  {state}  {clock(self.seconds)}"
+        if self._terminal:
+            line = f"\r\033[K{line}"
+        print(line, end="\n" if last or not self._terminal else "", file=sys.stderr, flush=True)

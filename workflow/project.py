@@ -1,0 +1,150 @@
+"""Where a checkout keeps its chapters, and what each chapter's header asks for."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import jupytext
+import yaml
+from nbformat import NotebookNode
+
+__all__ = ["PROFILES", "Chapter", "Project", "UserError", "write_json"]
+
+#: ``full`` runs each chapter's own defaults into ``book``, ``quick`` small ones into ``_build``.
+PROFILES = ("full", "quick")
+
+_HEADER = {"requires": list, "minutes": (int, float), "threads": int}
+
+
+class UserError(Exception):
+    """Something that whoever typed the command can put right; its text is one line."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A notebook source in py:percent, such as ``notebooks/01-local-geometry.py``."""
+
+    source: Path
+
+    @property
+    def name(self) -> str:
+        """The chapter's full name, such as ``01-local-geometry``."""
+        return self.source.stem
+
+    @cached_property
+    def notebook(self) -> NotebookNode:
+        """The unexecuted notebook."""
+        if not self.source.is_file():
+            raise UserError(f"chapter {self.name} has no source: {self.source} is missing")
+        return jupytext.read(self.source, fmt="py:percent")
+
+    @cached_property
+    def header(self) -> dict:
+        """``requires`` (names of data sets), ``minutes`` (cost), ``threads`` (of the CPU)."""
+        header = self.notebook.metadata.get("baq")
+        if not isinstance(header, dict):
+            raise UserError(f"{self.source.name} has no 'baq' entry in its header")
+        for key, kind in _HEADER.items():
+            value = header.get(key)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise UserError(
+                    f"{self.source.name}: header entry baq.{key} is {value!r}, "
+                    "allowed are a list for requires, a number for minutes, an int for threads"
+                )
+        if header["threads"] < 1:
+            raise UserError(f"{self.source.name}: threads is {header['threads']}, allowed: 1 up")
+        return dict(header)
+
+
+class Project:
+    """A checkout: its chapters in the order of ``_toc.yml``, and the paths of what they make."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        if not (self.root / "_toc.yml").is_file():
+            raise UserError(f"no _toc.yml in {self.root}: run this in the root of the checkout")
+
+    @property
+    def build(self) -> Path:
+        """The folder of everything that is not in git."""
+        return self.root / "_build"
+
+    @cached_property
+    def chapters(self) -> list[Chapter]:
+        """Every chapter, in reading order.
+
+        Raises:
+            UserError: when a notebook is not in ``_toc.yml``.
+        """
+        toc = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
+        listed = [Path(entry["file"]).name for entry in toc.get("chapters", [])]
+        sources = {path.stem: path for path in (self.root / "notebooks").glob("[0-9][0-9]-*.py")}
+        unlisted = sorted(sources.keys() - set(listed))
+        if unlisted:
+            raise UserError(f"{', '.join(unlisted)}: in notebooks/ but not in _toc.yml")
+        listed = [name for name in listed if name[:2].isdigit()]
+        return [Chapter(self.root / "notebooks" / f"{name}.py") for name in listed]
+
+    def chapter(self, name: str) -> Chapter:
+        """The chapter of a full name, of its number, or of its name without number."""
+        for chapter in self.chapters:
+            if name in (chapter.name, chapter.name[:2], chapter.name[3:]):
+                return chapter
+        known = ", ".join(chapter.name for chapter in self.chapters)
+        raise UserError(f"chapter is {name!r}, allowed are {known}")
+
+    def parameters(self, profile: str) -> dict[str, dict]:
+        """The parameters that a profile gives to each chapter; ``full`` gives none."""
+        if profile not in PROFILES:
+            raise UserError(f"profile is {profile!r}, allowed are {', '.join(PROFILES)}")
+        if profile == "full":
+            return {}
+        path = self.root / "workflow" / f"{profile}.yml"
+        given = yaml.safe_load(path.read_text("utf-8")) or {}
+        unknown = sorted(given.keys() - {chapter.name for chapter in self.chapters})
+        if unknown:
+            raise UserError(f"{path.name} names {', '.join(unknown)}: no such chapter")
+        return given
+
+    def book(self, profile: str) -> Path:
+        """The folder that takes a profile's executed notebooks, with their tables below it."""
+        return self.root / "book" if profile == "full" else self.build / profile / "book"
+
+    def record(self, profile: str, chapter: str) -> Path:
+        """The file that says how a chapter last came out here; fresh clones have none."""
+        return self.build / profile / "runs" / f"{chapter}.json"
+
+    def rendered(self, profile: str) -> Path:
+        """The file that says that a profile's site is up to date."""
+        return self.build / profile / "rendered.json"
+
+    def html(self, profile: str) -> Path:
+        """The folder of a profile's rendered site."""
+        return self.build / "html" if profile == "full" else self.build / profile / "html"
+
+    def missing_data(self) -> dict[str, str]:
+        """The data sets that chapters require and that cannot be had here, each with a reason."""
+        names = sorted({name for chapter in self.chapters for name in chapter.header["requires"]})
+        if not names:
+            return {}
+        from baq.data import missing  # slow to import, and seldom needed
+
+        try:
+            return missing(names)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    os.chmod(file.name, 0o644)  # temporary files are private, results are not
+    os.replace(file.name, path)

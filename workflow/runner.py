@@ -1,0 +1,227 @@
+"""Execute one chapter, and put its notebook and tables into place together or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from workflow.parameters import check
+from workflow.progress import Progress
+from workflow.project import Chapter, Project, UserError, write_json
+from workflow.stamp import sources, versions
+
+__all__ = ["execute"]
+
+
+def execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path:
+    """Execute a chapter, with the parameters given in place of its own defaults.
+
+    On success ``book`` holds NAME.ipynb, and results/NAME with exactly the tables of this run
+    and run.json. A failure leaves there what was, and keeps the failed notebook in
+    ``_build/failed``. Equal inputs give equal bytes on one machine, but for run.json.
+
+    Returns:
+        The path of the executed notebook.
+
+    Raises:
+        UserError: for a parameter that does not fit, a cell that fails, or when another process
+            is executing the same chapter into the same place.
+    """
+    given = check(chapter, given)
+    made_from = sources(project, chapter, given)
+    place = (book / chapter.name).relative_to(project.root).as_posix().replace("/", "--")
+    with _workshop(project.build / "work" / place) as work:
+        target, tables = book / f"{chapter.name}.ipynb", book / "results" / chapter.name
+        if (work / "previous").exists() and not tables.exists():
+            os.replace(work / "previous", tables)  # a run was killed between two renames
+        _empty(work)
+        results = work / "results"
+        results.mkdir()
+        nbformat.write(chapter.notebook, work / "source.ipynb")
+        begun = datetime.now(UTC)
+        cells = sum(cell.cell_type == "code" for cell in chapter.notebook.cells)
+        cells += bool(given)  # papermill gives them a cell
+        with Progress(chapter.name, cells) as progress:
+            _run(project, chapter, given, work, progress)
+        done = nbformat.read(work / "executed.ipynb", as_version=4)
+        if sources(project, chapter, given) != made_from:
+            raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
+        stamp = {**made_from, "versions": versions()}
+        nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
+        record = {
+            "date": begun.date().isoformat(),
+            "minutes": round(progress.seconds / 60, 2),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "threads": chapter.header["threads"],
+            "peak_memory_mib": _peak_memory(),
+            **stamp,
+        }
+        write_json(results / "run.json", record)
+        _publish(work, target, tables)
+        return target
+
+
+class _Engine(NBClientEngine):
+    """Papermill's own engine, telling a progress and passing an environment to the kernel."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: NotebookExecutionManager,
+        kernel_name: str,
+        *,
+        progress: Progress,
+        environment: dict[str, str],
+        **_: object,
+    ) -> NotebookNode:
+        start = nb_man.cell_start
+
+        def cell_start(cell: NotebookNode, index: int) -> None:
+            progress.cell += cell.cell_type == "code"
+            start(cell, index)
+
+        nb_man.cell_start = cell_start
+        # Sockets in a private folder: no ports to run out of or to listen on. Paths must be short.
+        with tempfile.TemporaryDirectory(prefix="baq-") as sockets:
+            transport = {"transport": "ipc", "ip": f"{sockets}/kernel"}
+            client = PapermillNotebookClient(
+                nb_man,
+                kernel_name=kernel_name,
+                startup_timeout=120,
+                config=Config(KernelManager=transport),
+            )
+            return client.execute(env=environment)
+
+
+papermill_engines.register("baq", _Engine)
+
+
+def _run(project: Project, chapter: Chapter, given: dict, work: Path, progress: Progress) -> None:
+    scratch = work / "scratch"
+    scratch.mkdir()
+    executed = work / "executed.ipynb"
+    try:
+        papermill.execute_notebook(
+            work / "source.ipynb",
+            executed,
+            parameters=given,
+            engine_name="baq",
+            kernel_name="python3",
+            cwd=scratch,
+            progress_bar=False,
+            progress=progress,
+            environment=_environment(project, chapter, work),
+        )
+    except (PapermillExecutionError, DeadKernelError) as error:
+        failed = project.build / "failed" / f"{chapter.name}.ipynb"
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(executed, failed)
+        if isinstance(error, DeadKernelError):
+            last = "the kernel died, perhaps for want of memory"
+        else:
+            last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
+        shown = failed.relative_to(project.root)
+        raise UserError(
+            f"{chapter.name} cell {progress.cell}/{progress.cells}: {last} (see {shown})"
+        ) from error
+
+
+def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, str]:
+    """An environment in which equal inputs give equal bytes."""
+    threads = str(chapter.header["threads"])
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "BAQ_RESULTS": str(work / "results"),
+        # The kernel must import the package that the stamp describes.
+        "PYTHONPATH": os.pathsep.join([str(project.root), *([path] if path else [])]),
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "IPYTHONDIR": str(work / "ipython"),
+        "SOURCE_DATE_EPOCH": "0",
+        "TQDM_DISABLE": "1",
+        **{f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")},
+    }
+
+
+def _tidy(notebook: NotebookNode, stamp: dict) -> NotebookNode:
+    """The notebook without anything that differs between equal runs, and with its stamp."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("jupytext", None)
+    notebook.metadata["baq"] = {**notebook.metadata["baq"], **stamp}
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    for index, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{index:03d}"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def _publish(work: Path, target: Path, tables: Path) -> None:
+    """Move tables and notebook into place; the two renames of folders follow at once."""
+    tables.parent.mkdir(parents=True, exist_ok=True)
+    held = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        if tables.exists():
+            os.replace(tables, work / "previous")
+        os.replace(work / "results", tables)
+        os.replace(work / "executed.ipynb", target)
+        shutil.rmtree(work / "previous", ignore_errors=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+
+@contextlib.contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """A folder of our own while we work, whose lock goes with us even when we are killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder.name} is being executed by another process") from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _peak_memory() -> int:
+    """Of the largest child process, which is the kernel, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,166 @@
+"""Stage the book with each chapter's status, and render it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from workflow.gate import problems, stale
+from workflow.outcome import Outcome, load, run_record
+from workflow.project import Chapter, Project, UserError, write_json
+
+__all__ = ["pages", "render", "repository_url", "stage"]
+
+_BRANCH = "main"
+
+
+def render(project: Project, profile: str) -> Path:
+    """Render the book with warnings as errors, and replace the site only when that succeeded.
+
+    Returns:
+        The first page.
+
+    Raises:
+        UserError: when the gate refuses, or for a warning; one line each.
+    """
+    refused = problems(project, profile)
+    if refused:
+        raise UserError("\n".join(refused))
+    site = stage(project, profile)
+    output = project.build / profile / "sphinx"
+    shutil.rmtree(output, ignore_errors=True)
+    log = project.build / profile / "sphinx.log"
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(site), "--path-output", str(output), "-W", "--keep-going"]
+    with open(log, "w", encoding="utf-8") as file:
+        environment = {**os.environ, "NO_COLOR": "1"}
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    if done.returncode:
+        raise UserError(f"{_complaints(log, site)}\nthe book was not rendered, see {log}")
+    html = project.html(profile)
+    previous = output / "previous"
+    if html.exists():
+        os.replace(html, previous)
+    html.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(output / "_build" / "html", html)
+    shutil.rmtree(output)
+    write_json(project.rendered(profile), {"html": html.relative_to(project.root).as_posix()})
+    return html / "index.html"
+
+
+def pages(project: Project) -> list[Path]:
+    """The sources of the site that no chapter makes."""
+    made = re.compile(r"\d\d-.*|\..*")
+    found = [project.root / "_config.yml", project.root / "_toc.yml"]
+    for path in (project.root / "book").rglob("*"):
+        parts = path.relative_to(project.root / "book").parts
+        if path.is_file() and not any(made.fullmatch(part) for part in parts):
+            found.append(path)
+    return sorted(found)
+
+
+def stage(project: Project, profile: str) -> Path:
+    """Copy everything that is rendered into one folder, with a status below each title."""
+    site = project.build / profile / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir(parents=True)
+    for path in pages(project):
+        copy = site / path.relative_to(project.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    url = repository_url(project)
+    config = yaml.safe_load((site / "_config.yml").read_text("utf-8"))
+    (site / "_config.yml").write_text(yaml.safe_dump(_with_links(config, url)), "utf-8")
+    for chapter in project.chapters:
+        outcome = load(project, chapter, profile)
+        source = project.root / outcome.notebook
+        notebook = nbformat.read(source, as_version=4)
+        _add_status(notebook, _status(project, chapter, profile, outcome, url))
+        nbformat.write(notebook, site / "book" / source.name)
+        results = source.parent / "results" / source.stem
+        if results.is_dir():
+            shutil.copytree(results, site / "book" / "results" / source.stem)
+    return site
+
+
+def repository_url(project: Project) -> str:
+    """The public page of the repository, without credentials; empty where it is not known.
+
+    ``$BAQ_REPOSITORY_URL`` decides, or else the git remote ``origin``.
+    """
+    url = os.environ.get("BAQ_REPOSITORY_URL")
+    if url is None:
+        asked = subprocess.run(
+            ["git", "-C", str(project.root), "remote", "get-url", "origin"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        url = asked.stdout.strip()
+    match = re.fullmatch(
+        r"(?:https?://(?:[^@/]*@)?|ssh://git@|git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?/?", url
+    )
+    return f"https://{match[1]}/{match[2]}" if match else ""
+
+
+def _with_links(config: dict, url: str) -> dict:
+    """The configuration with the buttons that work for a repository, and with no others."""
+    if not url:
+        return config
+    config["repository"] = {"url": url, "branch": _BRANCH}
+    config["html"] = {
+        **config.get("html", {}),
+        "use_repository_button": True,
+        "use_issues_button": True,
+    }
+    if url.startswith("https://github.com/"):
+        config["launch_buttons"] = {
+            "binderhub_url": "https://mybinder.org",
+            "colab_url": "https://colab.research.google.com",
+            "notebook_interface": "jupyterlab",
+        }
+    return config
+
+
+def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, url: str) -> str:
+    run = run_record(project.root / outcome.notebook)
+    date, minutes = run.get("date", "an unknown date"), run.get("minutes", 0)
+    links = ""
+    if url:
+        source = f"{url}/blob/{_BRANCH}/notebooks/{chapter.name}.py"
+        tables = f"{url}/tree/{_BRANCH}/book/results/{chapter.name}"
+        links = f" [Source]({source}), [tables]({tables})."
+    if not outcome.live:
+        changed = "".join(f" Note that {text}." for text in stale(project, chapter, profile))
+        text = f"Recorded on {date}, not re-executed here: {outcome.reason}.{changed}{links}"
+        return f":::{{warning}}\n{text}\n:::"
+    text = f"Executed on {date} in {minutes:.1f} minutes.{links}"
+    if profile == "full":
+        return f"*{text}*" if not links else text
+    text = f"{text} The {profile} profile shrinks every parameter: these are no results."
+    return f":::{{warning}}\n{text}\n:::"
+
+
+def _add_status(notebook: nbformat.NotebookNode, status: str) -> None:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("# "):
+            title, _, rest = cell.source.partition("\n")
+            cell.source = f"{title}\n\n{status}\n{rest}"
+            return
+    raise UserError("a chapter has no title: its first text must begin with '# '")
+
+
+def _complaints(log: Path, site: Path) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", errors="replace"))
+    lines = [line.replace(f"{site}/", "") for line in text.splitlines() if line.strip("= ")]
+    chosen = [line for line in lines if re.search(r"\b(WARNING|ERROR|exception):", line)]
+    return "\n".join(chosen or lines[-3:])
