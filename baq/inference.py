@@ -40,6 +40,12 @@ def place(
     return copy.deepcopy(classifier).to(device=device, dtype=dtype).eval()
 
 
+def _not_finite(values: Tensor) -> int:
+    """How many values are NaN or infinite."""
+    # A sum is finite only if all its terms are, and costs a fraction of the count.
+    return 0 if torch.isfinite(values.sum()) else int((~torch.isfinite(values)).sum())
+
+
 def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
     """Return ``x`` at the dtype and device of the classifier's parameters.
 
@@ -49,7 +55,7 @@ def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
     """
     if x.ndim < 2 or len(x) == 0:
         raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, ...) with N >= 1")
-    if bad := int((~torch.isfinite(x)).sum()):
+    if bad := _not_finite(x):
         raise ValueError(f"inputs hold {bad} values that are not finite: allowed are finite ones")
     if not isinstance(classifier, nn.Module):
         return x
@@ -71,8 +77,8 @@ def check_logits(z: Tensor, count: int) -> Tensor:
     """
     if z.ndim != 2 or z.shape[0] != count or z.shape[1] < 2:
         raise ValueError(f"logits have shape {tuple(z.shape)}: allowed is ({count}, K) with K >= 2")
-    if bad := int((~torch.isfinite(z.detach())).any(dim=1).sum()):
-        raise ValueError(f"logits of {bad} of {count} points are not finite: check the weights")
+    if bad := _not_finite(z.detach()):
+        raise ValueError(f"logits hold {bad} values that are not finite: check the weights")
     return z
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -24,11 +25,13 @@ __all__ = [
     "grid_change",
     "jaccard_distance",
     "jaccard_law",
+    "junction_distance",
     "junctions",
     "label_map",
     "mean_displacement",
     "pca_plane",
     "plane_through",
+    "vanished_regions",
 ]
 
 
@@ -259,6 +262,37 @@ def junctions(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(labels, (block, block))
     ordered = np.sort(windows.reshape(*windows.shape[:2], -1), axis=2)
     return 1 + (np.diff(ordered, axis=2) != 0).sum(axis=2) >= order
+
+
+def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndarray:
+    """Distance from each cell to the nearest junction cell of a label map, in input units (n, n).
+
+    Cells inside a junction block are at distance 0. Without a junction all distances are infinite.
+    """
+    found = junctions(grid.labels, order, block)
+    inside = np.zeros(grid.labels.shape, dtype=bool)
+    rows, columns = found.shape
+    for i in range(block):
+        for j in range(block):
+            inside[i : i + rows, j : j + columns] |= found
+    if not inside.any():
+        return np.full(inside.shape, np.inf)
+    return ndimage.distance_transform_edt(~inside, sampling=grid.cell[::-1])
+
+
+def vanished_regions(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    """Regions of label map ``a`` that map ``b`` lacks: a mask (n, n) for each.
+
+    A region is a 4-connected set of cells of one label; it has vanished if none of its cells keeps
+    its label. The regions that appear are those of ``b`` that vanish towards ``a``.
+    """
+    _check_maps(a, b)
+    gone = []
+    for label in np.unique(a):
+        regions, count = ndimage.label(a == label)
+        kept = np.unique(regions[(b == label) & (regions > 0)])
+        gone += [regions == k for k in np.setdiff1d(np.arange(1, count + 1), kept)]
+    return gone
 
 
 @dataclass(frozen=True)

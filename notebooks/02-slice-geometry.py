@@ -66,6 +66,8 @@ shown: int = 0  # the seed whose maps are drawn; it illustrates and is chosen fo
 choice_seeds: int = 5  # seeds in the study of the other choices
 
 # %%
+from functools import cache
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -86,6 +88,7 @@ plotting.use_style()
 
 
 # %%
+@cache
 def trained(seed, hidden=hidden, activation=activation, shift=0.0, scale=1.0):
     """The splits of a seed, with inputs (x - shift) / scale, and a network trained on them."""
     split = data.load("digits", seed, test=test)
