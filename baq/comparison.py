@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from baq import local, slices
+from baq import curves, junctions, local, slices
 from baq.inference import Classifier, labels, logits, place
 
 __all__ = ["compare"]
@@ -88,7 +88,7 @@ def compare(
         gap = local.pair_gap(reference, x, batch_size=batch_size)
         common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
     maps = [slices.label_map(reference, plane, n, batch_size) for plane in planes]
-    lengths = [slices.boundary_length(slices.crossings(reference, grid)) for grid in maps]
+    lengths = [curves.boundary_length(curves.crossings(reference, grid)) for grid in maps]
 
     rows = []
     for key, candidate in candidates.items():
@@ -138,9 +138,9 @@ def _on_planes(
                 "jaccard": slices.jaccard_distance(*masks),
                 "grid_change": slices.grid_change(grid.labels, grid_q.labels),
                 "boundary_length": length,
-                "mean_displacement": slices.mean_displacement(grid, grid_q, length),
-                "triple_reference": slices.junctions(grid.labels).sum(),
-                "triple": slices.junctions(grid_q.labels).sum(),
+                "mean_displacement": curves.mean_displacement(grid, grid_q, length),
+                "triple_reference": junctions.junctions(grid.labels).sum(),
+                "triple": junctions.junctions(grid_q.labels).sum(),
                 "cell": sum(grid.cell) / 2,
             }
         )

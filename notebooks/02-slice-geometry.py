@@ -74,7 +74,7 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from baq import compare, data, models, plotting, ptq_w, slices, tables, training
+from baq import compare, curves, data, models, plotting, ptq_w, slices, tables, training
 from baq.claims import answer, paper_value
 from baq.stats import summarize
 
@@ -195,11 +195,11 @@ for seed, (reference, candidates, plane) in networks.items():
     finest = {}
     for cells in sorted(grids, reverse=True):
         float_n = slices.label_map(reference, plane, cells)
-        curve = slices.crossings(reference, float_n)
+        curve = curves.crossings(reference, float_n)
         mask = slices.boundary_mask(float_n.labels, sides)
         for b in sorted({8, 4} & set(bits)):
             map_n = slices.label_map(candidates[b], plane, cells)
-            distance = slices.curve_distance(curve, slices.crossings(candidates[b], map_n))
+            distance = curves.curve_distance(curve, curves.crossings(candidates[b], map_n))
             finest.setdefault(b, distance)
             rows.append(
                 {

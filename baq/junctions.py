@@ -1,0 +1,59 @@
+"""Junctions of a label map, and where a map rearranges around them."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from baq.slices import LabelMap, check_maps
+
+__all__ = ["junction_distance", "junctions", "vanished_regions"]
+
+
+def junctions(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
+    """Junction cells: ``block x block`` windows with at least ``order`` different labels.
+
+    Order 3 gives triple and order 4 quadruple junctions. Returns a mask of shape
+    (n - block + 1, n - block + 1), indexed by each window's lowest row and column.
+
+    Raises:
+        ValueError: for an order below 2, or a block below 2 or above the map's side.
+    """
+    if order < 2:
+        raise ValueError(f"order is {order}: allowed is 2 or more labels")
+    if not 2 <= block <= min(labels.shape):
+        raise ValueError(f"block is {block}: allowed is 2 to the map's side, {min(labels.shape)}")
+    windows = np.lib.stride_tricks.sliding_window_view(labels, (block, block))
+    ordered = np.sort(windows.reshape(*windows.shape[:2], -1), axis=2)
+    return 1 + (np.diff(ordered, axis=2) != 0).sum(axis=2) >= order
+
+
+def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndarray:
+    """Distance from each cell to the nearest junction cell of a label map, in input units (n, n).
+
+    Cells inside a junction block are at distance 0. Without a junction all distances are infinite.
+    """
+    found = junctions(grid.labels, order, block)
+    inside = np.zeros(grid.labels.shape, dtype=bool)
+    rows, columns = found.shape
+    for i in range(block):
+        for j in range(block):
+            inside[i : i + rows, j : j + columns] |= found
+    if not inside.any():
+        return np.full(inside.shape, np.inf)
+    return ndimage.distance_transform_edt(~inside, sampling=grid.cell[::-1])
+
+
+def vanished_regions(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    """Regions of label map ``a`` that map ``b`` lacks: a mask (n, n) for each.
+
+    A region is a 4-connected set of cells of one label; it has vanished if none of its cells keeps
+    its label. The regions that appear are those of ``b`` that vanish towards ``a``.
+    """
+    check_maps(a, b)
+    gone = []
+    for label in np.unique(a):
+        regions, count = ndimage.label(a == label)
+        kept = np.unique(regions[(b == label) & (regions > 0)])
+        gone += [regions == k for k in np.setdiff1d(np.arange(1, count + 1), kept)]
+    return gone
