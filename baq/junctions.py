@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from baq.slices import LabelMap, check_maps
+from baq.slices import LabelMap, boundary_mask, check_maps
 
-__all__ = ["junction_distance", "junctions", "vanished_regions"]
+__all__ = ["junction_distance", "junctions", "rearrangement", "vanished_regions"]
 
 
 def junctions(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
@@ -57,3 +57,29 @@ def vanished_regions(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
         kept = np.unique(regions[(b == label) & (regions > 0)])
         gone += [regions == k for k in np.setdiff1d(np.arange(1, count + 1), kept)]
     return gone
+
+
+def rearrangement(before: LabelMap, after: LabelMap) -> dict[str, np.ndarray]:
+    """Distances to the nearest junction of what changes between two label maps, and of two controls.
+
+    Returns:
+        Distances in input units: of the ``changed cells``, of the ``boundary cells`` and of ``all
+        cells`` of the map before, to the junctions of the map before; and of the ``regions`` that
+        vanish or appear, to the junctions of the map that lacks them. A region's distance is the
+        median over its cells, so that a large region is not near for its size alone.
+    """
+    distance, distance_after = junction_distance(before), junction_distance(after)
+    regions = [
+        np.median(lacking[region])
+        for lacking, here, there in (
+            (distance_after, before, after),
+            (distance, after, before),
+        )
+        for region in vanished_regions(here.labels, there.labels)
+    ]
+    return {
+        "changed cells": distance[before.labels != after.labels],
+        "boundary cells": distance[boundary_mask(before.labels)],
+        "all cells": distance.ravel(),
+        "regions": np.array(regions),
+    }
