@@ -115,7 +115,7 @@ def _checked(chapter: Chapter, name: str, kind: str, value: object) -> object:
         return result
     hint = ""
     if isinstance(value, str) and kind != "str" and _is_number(value):
-        hint = " (a string: leave out the quotes; YAML wants 1.0e-4 and not 1e-4)"
+        hint = " (a string: write it without quotes, and 1e-4 as 1.0e-4)"
     raise UserError(f"{chapter.name}: {name} is {value!r}, allowed is {_article(kind)}{hint}")
 
 

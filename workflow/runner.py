@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
@@ -108,6 +109,7 @@ class _Engine(NBClientEngine):
                 nb_man,
                 kernel_name=kernel_name,
                 startup_timeout=120,
+                extra_arguments=["--log-level=CRITICAL"],  # it reports every shutdown as an error
                 config=Config(KernelManager=transport),
             )
             return client.execute(env=environment)
@@ -174,6 +176,10 @@ def _tidy(notebook: NotebookNode, stamp: dict) -> NotebookNode:
         cell.id = f"cell-{index:03d}"
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if "text/plain" in output.get("data", {}):  # addresses of objects
+                text = output.data["text/plain"]
+                output.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", text)
     nbformat.validate(notebook)
     return notebook
 
