@@ -1,0 +1,85 @@
+"""Rules that pick a bit width from what calibration data show, also called stopping rules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Pick", "accuracy_rule", "boundary_aware_rule"]
+
+#: Slack for the rounding of a difference such as 0.97 - 0.96, far below one point of any set.
+SLACK = 1e-9
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The bit width picked, and whether it keeps the rule's thresholds.
+
+    Where no level keeps them the highest one is kept, and ``satisfied`` is False.
+    """
+
+    bits: int
+    satisfied: bool
+
+
+def accuracy_rule(levels: pd.DataFrame, eps: float, *, stop_early: bool = False) -> Pick:
+    """Fewest bits whose calibration accuracy is at most ``eps`` below the reference's.
+
+    Arguments:
+        levels: rows of :func:`baq.compare` on calibration data, one for each bit width in
+            ``candidate``; read are ``accuracy`` and ``accuracy_reference``.
+        eps: largest loss of accuracy, a share from 0 to 1.
+        stop_early: walk down from the highest level and stop before the first that fails, even if
+            one below it keeps the thresholds. The two readings differ only where a measure is not
+            monotone in the bits.
+
+    Raises:
+        ValueError: for a negative threshold, no levels, a level given twice, or a measure that is
+            absent or NaN.
+    """
+    return boundary_aware_rule(levels, eps, math.inf, math.inf, stop_early=stop_early)
+
+
+def boundary_aware_rule(
+    levels: pd.DataFrame, eps: float, tau_f: float, tau_j: float, *, stop_early: bool = False
+) -> Pick:
+    """Fewest bits that keep calibration accuracy, labels and boundary.
+
+    The accuracy rule's condition, and calibration flip rate at most ``tau_f``, and the boundary
+    Jaccard distance on the calibration slice at most ``tau_j`` (Kiselev 2026, arXiv:2607.01478,
+    calibration-to-test stopping, whose thresholds are not in its abstract).
+
+    Arguments:
+        levels: as for :func:`accuracy_rule`; read are ``flip_rate`` and ``jaccard`` too.
+        eps: largest loss of accuracy.
+        tau_f: largest flip rate; infinite for no condition.
+        tau_j: largest Jaccard distance; infinite for no condition.
+        stop_early: as for :func:`accuracy_rule`.
+
+    Raises:
+        ValueError: as :func:`accuracy_rule`.
+    """
+    for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
+        if not threshold >= 0:
+            raise ValueError(f"{name} is {threshold}: allowed is 0 or more")
+    bits = _column(levels, "candidate")
+    if len(set(bits)) != len(bits) or len(bits) == 0:
+        raise ValueError(f"levels are {bits.tolist()}: allowed is one row or more, a level once")
+    kept = _column(levels, "accuracy_reference") - _column(levels, "accuracy") <= eps + SLACK
+    for column, threshold in (("flip_rate", tau_f), ("jaccard", tau_j)):
+        if threshold < math.inf:
+            kept &= _column(levels, column) <= threshold + SLACK
+    order = np.argsort(-bits)
+    bits, kept = bits[order], kept[order]
+    if stop_early:
+        kept = np.logical_and.accumulate(kept)
+    return Pick(int(bits[kept].min() if kept.any() else bits[0]), bool(kept.any()))
+
+
+def _column(levels: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in levels or levels[name].isna().any():
+        raise ValueError(f"levels have no {name} in some row: allowed are rows of compare with it")
+    return levels[name].to_numpy()
