@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -17,6 +19,7 @@ def fit(
     epochs: int = 200,
     learning_rate: float = 3e-3,
     batch_size: int = 128,
+    decay: bool = False,
     seed: int = 0,
     progress: bool = False,
 ) -> nn.Module:
@@ -27,8 +30,10 @@ def fit(
         x: training inputs, shape (N, *), on the model's device.
         y: training labels, shape (N,).
         epochs: passes over the training set.
-        learning_rate: Adam's constant step size.
+        learning_rate: Adam's step size.
         batch_size: points per step; the last, smaller batch of an epoch is kept.
+        decay: let the step size fall linearly to 0 over all steps, so that a few epochs suffice:
+            the last, small steps average the noise of the batches out.
         seed: seed of the order in which batches are drawn.
         progress: show a bar over epochs.
 
@@ -40,6 +45,10 @@ def fit(
         raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal, positive counts")
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    steps = max(1, epochs * math.ceil(len(x) / batch_size))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1 - step / steps if decay else 1.0
+    )
     model.train()
     loss = torch.tensor(0.0)
     for _ in tqdm(range(epochs), desc="epochs", disable=not progress):
@@ -49,6 +58,7 @@ def fit(
             loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
             loss.backward()
             optimizer.step()
+            schedule.step()
     if not torch.isfinite(loss):
         raise ValueError(
             f"the loss is {float(loss)} after {epochs} epochs: lower the learning rate"
