@@ -87,7 +87,7 @@ def compare(
     if isinstance(reference, nn.Module):
         gap = local.pair_gap(reference, x, batch_size=batch_size)
         common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
-    maps = [slices.label_map(reference, plane, n, batch_size) for plane in planes]
+    maps = [slices.label_map(reference, plane, n, batch_size=batch_size) for plane in planes]
     lengths = [curves.boundary_length(curves.crossings(reference, grid)) for grid in maps]
 
     rows = []
@@ -131,7 +131,7 @@ def _on_planes(
     """The slice measures of :func:`compare`, averaged over planes."""
     found = []
     for grid, length in zip(maps, lengths, strict=True):
-        grid_q = slices.label_map(candidate, grid.plane, grid.n, batch_size)
+        grid_q = slices.label_map(candidate, grid.plane, grid.n, batch_size=batch_size)
         masks = (slices.boundary_mask(m.labels, sides) for m in (grid, grid_q))
         found.append(
             {

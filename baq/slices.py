@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baq.certified import certified_labels, has_one_hidden_layer, plane_network
 from baq.inference import Classifier, labels, logits
 
 __all__ = [
@@ -136,10 +137,15 @@ def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Top-1 labels at the centres of an n x n grid on a plane: ``labels[row, column]``, int16 (n, n)."""
+    """Top-1 labels at the centres of an n x n grid on a plane: ``labels[row, column]``, int16 (n, n).
+
+    ``way`` is how they were found, ``evaluated`` how many boxes and cells that took.
+    """
 
     labels: np.ndarray
     plane: Plane
+    way: str
+    evaluated: int
 
     @property
     def n(self) -> int:
@@ -153,18 +159,39 @@ class LabelMap:
 
 
 def label_map(
-    classifier: Classifier, plane: Plane, n: int = 241, batch_size: int = 8192
+    classifier: Classifier,
+    plane: Plane,
+    n: int = 241,
+    way: str = "auto",
+    batch_size: int = 8192,
 ) -> LabelMap:
     """Label every cell of an n x n grid on a plane by the classifier's label at its centre.
 
+    Arguments:
+        classifier: any callable from inputs to logits.
+        plane: the slice.
+        n: cells a side.
+        way: ``dense`` evaluates every centre, at the classifier's own precision; ``certified``, for
+            networks with one hidden layer, evaluates only what :mod:`baq.certified` cannot bound, in
+            float64, and gives the same map; ``auto`` is certified where it can be, else dense.
+        batch_size: centres per evaluation of the dense way.
+
     Raises:
-        ValueError: for n below 2, or as :func:`baq.inference.logits`.
+        ValueError: for n below 2, another way, a network that the certified way does not know, or as
+            :func:`baq.inference.logits`.
     """
+    if way not in ("auto", "dense", "certified"):
+        raise ValueError(f"way is {way!r}: allowed are 'auto', 'dense' and 'certified'")
+    centres = plane.centres(n)
+    if way == "certified" or (way == "auto" and has_one_hidden_layer(classifier)):
+        network = plane_network(classifier, plane.origin, plane.u, plane.v)
+        found, evaluated = certified_labels(network, plane.extent, n)
+        return LabelMap(found, plane, "certified", evaluated)
     found = [
         labels(logits(classifier, plane.inputs(batch), batch_size)).to("cpu", torch.int16)
-        for batch in plane.centres(n).reshape(-1, 2).split(batch_size)
+        for batch in centres.reshape(-1, 2).split(batch_size)
     ]
-    return LabelMap(torch.cat(found).reshape(n, n).numpy(), plane)
+    return LabelMap(torch.cat(found).reshape(n, n).numpy(), plane, "dense", n * n)
 
 
 def check_maps(*maps: np.ndarray) -> None:
