@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
     made = command("book", _book, "execute what has changed, and render the book")
     profile(made)
+    made.add_argument("-n", "--dry-run", action="store_true", help="only list what would be done")
     made = command("run", _run, "run one chapter with other parameters, into runs/")
     made.add_argument("chapter", help="full name, number, or name without number")
     made.add_argument(
@@ -83,11 +85,14 @@ def _book(project: Project, options: argparse.Namespace) -> int:
         except BlockingIOError as error:
             raise UserError("another `make book` is at work in this checkout") from error
         forget_changed(project, profile)
-        _warm_up()
         command = [sys.executable, "-m", "snakemake", "--snakefile"]
         command += [str(Path(__file__).parent / "Snakefile"), "--directory", str(project.root)]
         command += ["--cores", "all", "--nolock", "--rerun-incomplete", "--keep-going"]
-        command += ["--quiet", "all", "--config", f"profile={profile}"]
+        command += ["--config", f"profile={profile}"]
+        if options.dry_run:
+            return _dry_run(command)
+        _warm_up()
+        command += ["--quiet", "all"]
         with subprocess.Popen(command, pass_fds=[lock.fileno()]) as child:
             # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -97,6 +102,16 @@ def _book(project: Project, options: argparse.Namespace) -> int:
         raise UserError(f"the book ({profile}) was not made, see above")
     print(table(project, profile))
     print(f"the book is at {project.html(profile) / 'index.html'}")
+    return 0
+
+
+def _dry_run(command: list[str]) -> int:
+    """Print the chapters that would be executed, one a line, and ``render``."""
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(done.stderr.strip())
+    for output in re.findall(r"^    output: (\S+)$", done.stdout + done.stderr, re.MULTILINE):
+        print("render" if output.endswith("rendered.json") else Path(output).stem)
     return 0
 
 

@@ -1,0 +1,436 @@
+"""The runner, the gate and the graph, on a project of two tiny chapters."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from workflow import outcome
+from workflow.gate import problems
+from workflow.parameters import check, declared, from_text
+from workflow.project import Project, UserError, write_json
+from workflow.runner import execute
+from workflow.site import repository_url, stage
+from workflow.stamp import sources
+
+ROOT = Path(__file__).parent.parent
+HEADER = """\
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   baq: {{requires: [{requires}], minutes: 0.1, threads: 1}}
+# ---
+
+# %% [markdown]
+# # Tiny
+
+# %% tags=["parameters"]
+rows: int = 2  # rows of the table
+rate: float = 0.5  # a rate
+names: list[str] = ["a", "b"]  # names of tables
+deep: bool = False  # a switch
+weights: list[float] = [1.0, 2.0]  # numbers
+word: str = "x"  # a word
+
+# %%
+"""
+BODY = """\
+import os
+from pathlib import Path
+folder = Path(os.environ.get("BAQ_RESULTS", "."))
+for name in names:
+    (folder / f"{name}.csv").write_text("i\\n" + "1\\n" * rows)
+object()
+"""
+MISSING = """\
+from pathlib import Path
+
+
+def missing(names):
+    gone = Path("gone").read_text().split() if Path("gone").exists() else []
+    return {name: f"{name} cannot be had" for name in names if name in gone}
+"""
+
+
+def write_chapter(root: Path, name: str, body: str = BODY, requires: str = "") -> None:
+    text = HEADER.format(requires=requires) + body
+    (root / "notebooks" / f"{name}.py").write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for folder in ("notebooks", "book", "baq", "workflow"):
+        (tmp_path / folder).mkdir()
+    toc = "format: jb-book\nroot: book/intro\nchapters:\n"
+    toc += "  - file: book/01-one\n  - file: book/02-two\n"
+    (tmp_path / "_toc.yml").write_text(toc)
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
+    (tmp_path / "book" / "references.bib").write_text("")
+    (tmp_path / "book" / "claims.yml").write_text("[]\n")
+    (tmp_path / "baq" / "__init__.py").write_text("")
+    (tmp_path / "baq" / "data.py").write_text(MISSING)
+    (tmp_path / "workflow" / "quick.yml").write_text("01-one: {rows: 1}\n")
+    write_chapter(tmp_path, "01-one")
+    write_chapter(tmp_path, "02-two", requires="photos")
+    return tmp_path
+
+
+@pytest.fixture
+def project(root):
+    return Project(root)
+
+
+def command(root: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "workflow", *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def pretend(project: Project, profile: str = "full") -> None:
+    """Give every chapter a stamped notebook and a record, without any execution."""
+    for chapter in project.chapters:
+        given = project.parameters(profile).get(chapter.name, {})
+        stamp = sources(project, chapter, given)
+        notebook = nbformat.from_dict(chapter.notebook.copy())
+        notebook.metadata["baq"] = stamp
+        book = project.book(profile)
+        results = book / "results" / chapter.name
+        results.mkdir(parents=True, exist_ok=True)
+        run = {"date": "2026-01-02", "minutes": 0.5, **stamp}
+        (results / "run.json").write_text(json.dumps(run))
+        path = book / f"{chapter.name}.ipynb"
+        nbformat.write(notebook, path)
+        shown = path.relative_to(project.root).as_posix()
+        made = outcome.Outcome(chapter.name, shown, live=True, reason="", files="")
+        write_json(project.record(profile, chapter.name), asdict(made))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"row": 1}, "no parameter row: known are rows, rate, names, deep, weights, word"),
+        ({"rows": 1.0}, "rows is 1.0, allowed is an int"),
+        ({"rows": True}, "rows is True, allowed is an int"),
+        ({"rows": "1"}, "rows is '1', allowed is an int (a string"),
+        ({"rate": "1e-4"}, "rate is '1e-4', allowed is a finite float (a string"),
+        ({"rate": float("nan")}, "rate is nan, allowed is a finite float"),
+        ({"names": "a"}, "names is 'a', allowed is a list[str]"),
+        ({"names": [1]}, "names is [1], allowed is a list[str]"),
+        ({"weights": ["1e-3"]}, "weights is ['1e-3'], allowed is a list[float]"),
+        ({"deep": 1}, "deep is 1, allowed is a bool"),
+        ({"word": None}, "word is None, allowed is a str"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_named(project, given, told):
+    with pytest.raises(UserError) as caught:
+        check(project.chapter("one"), given)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_int_is_a_float_where_a_float_is_asked(project):
+    found = check(project.chapter("01"), {"rate": 1, "weights": [1, 2.5]})
+    assert repr(found) == "{'rate': 1.0, 'weights': [1.0, 2.5]}"
+
+
+def test_declared_parameters_have_kind_default_and_comment(project):
+    rate = declared(project.chapter("01-one"))["rate"]
+    assert (rate.kind, rate.default, rate.comment) == ("float", 0.5, "a rate")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("rows", "3", 3), ("rate", "1e-4", 1e-4), ("word", "3", "3"), ("names", "[a]", ["a"])],
+)
+def test_command_line_values_are_read_by_their_kind(project, name, text, value):
+    assert from_text(project.chapter("one"), name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("import os", "'import os' is not of the form"),
+        ("rows = 2", "'rows = 2' is not of the form"),
+        ("rows: int | None = 2", "type is 'int | None', allowed are int"),
+        ("rows: int = 1 + len('a')", "is not a literal"),
+        ("rows: int = 1.5", "rows is 1.5, allowed is an int"),
+    ],
+)
+def test_a_parameters_cell_holds_annotated_literals_only(root, cell, told):
+    path = root / "notebooks" / "01-one.py"
+    path.write_text(path.read_text().replace("rows: int = 2", cell))
+    with pytest.raises(UserError, match="01-one") as caught:
+        declared(Project(root).chapter("one"))
+    assert told in str(caught.value)
+
+
+def test_an_unknown_chapter_names_the_known_ones(root):
+    done = command(root, "run", "three")
+    assert done.returncode == 1
+    assert done.stderr == "error: chapter is 'three', allowed are 01-one, 02-two\n"
+
+
+def test_a_chapter_that_is_not_in_the_contents_is_an_error(root):
+    write_chapter(root, "03-three")
+    with pytest.raises(UserError, match="03-three: in notebooks/ but not in _toc.yml"):
+        Project(root).chapters  # noqa: B018
+
+
+# Execution
+
+
+def test_executing_twice_gives_equal_bytes_and_no_old_tables(root, project):
+    chapter = project.chapter("one")
+    tables = root / "book" / "results" / "01-one"
+    tables.mkdir(parents=True)
+    (tables / "old.csv").write_text("from another time\n")
+    runs = []
+    for _ in range(2):
+        execute(project, chapter, {}, root / "book")
+        runs.append(contents(root / "book"))
+        runs[-1].pop("results/01-one/run.json")
+    assert runs[0] == runs[1]
+    assert sorted(path.name for path in tables.iterdir()) == ["a.csv", "b.csv", "run.json"]
+    notebook = nbformat.read(root / "book" / "01-one.ipynb", as_version=4)
+    assert notebook.metadata["baq"]["parameters"]["rows"] == 2
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "<object>"
+    run = json.loads((tables / "run.json").read_text())
+    assert run["peak_memory_mib"] > 0
+    assert run["source"] == notebook.metadata["baq"]["source"]
+
+
+def test_a_failing_cell_keeps_the_last_good_notebook(root, project):
+    pretend(project)
+    before = contents(root / "book")
+    write_chapter(root, "01-one", BODY + "raise ValueError('first\\nlast')\n")
+    with pytest.raises(UserError, match=r"01-one cell 2/2: last \(see _build/failed/01-one"):
+        execute(Project(root), Project(root).chapter("one"), {}, root / "book")
+    assert contents(root / "book") == before
+    failed = nbformat.read(root / "_build" / "failed" / "01-one.ipynb", as_version=4)
+    assert any(o.output_type == "error" for c in failed.cells for o in c.get("outputs", []))
+
+
+def test_a_killed_run_leaves_what_was_and_the_next_one_succeeds(root, project):
+    pretend(project)
+    before = contents(root / "book")
+    write_chapter(root, "01-one", BODY + "import time\ntime.sleep(60)\n")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "workflow", "execute", "one"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+    )
+    tables = root / "_build" / "work" / "book--01-one" / "results"
+    deadline = time.monotonic() + 30
+    while not (tables / "b.csv").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    busy = command(root, "execute", "one")
+    assert busy.stderr == "error: book--01-one is being executed by another process\n"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert contents(root / "book") == before
+    write_chapter(root, "01-one")
+    execute(Project(root), Project(root).chapter("one"), {}, root / "book")
+    assert not tables.exists()
+
+
+def test_a_run_killed_between_two_renames_gets_its_tables_back(root, project):
+    pretend(project)
+    work = root / "_build" / "work" / "book--01-one"
+    work.mkdir(parents=True)
+    before = contents(root / "book")
+    os.replace(root / "book" / "results" / "01-one", work / "previous")
+    write_chapter(root, "01-one", "1 / 0\n")
+    with pytest.raises(UserError, match="ZeroDivisionError"):
+        execute(Project(root), Project(root).chapter("one"), {}, root / "book")
+    assert contents(root / "book") == before
+
+
+def test_other_parameters_go_to_a_folder_of_their_own(root):
+    (root / "given.yml").write_text("rows: 3\nword: y\n")
+    done = command(root, "run", "one", "-y", "given.yml", "-p", "rows", "4")
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip())
+    assert path.parent.parent == root / "runs"
+    assert (path.parent / "results" / "01-one" / "a.csv").read_text() == "i\n1\n1\n1\n1\n"
+    stamp = nbformat.read(path, as_version=4).metadata["baq"]
+    assert (stamp["parameters"]["rows"], stamp["parameters"]["word"]) == (4, "y")
+    assert not (root / "book" / "01-one.ipynb").exists()
+
+
+# Data that cannot be had
+
+
+def test_a_chapter_without_its_data_is_shown_as_recorded(root, project, monkeypatch):
+    missing = {"photos": "photos cannot be had"}
+    monkeypatch.setattr(Project, "missing_data", lambda self: missing)
+    with pytest.raises(UserError, match="photos cannot be had, and there is no recorded notebook"):
+        outcome.settle(project, project.chapter("two"), "full")
+    pretend(project)
+    before = contents(root / "book")
+    found = outcome.settle(project, project.chapter("two"), "full")
+    assert (found.live, found.reason) == (False, "photos cannot be had")
+    assert contents(root / "book") == before
+    assert problems(project, "full") == []
+    page = nbformat.read(stage(project, "full") / "book" / "02-two.ipynb", as_version=4)
+    assert "Recorded on 2026-01-02, not re-executed here: photos" in page.cells[0].source
+    assert "changed" not in page.cells[0].source
+    write_chapter(root, "02-two", BODY + "1\n", requires="photos")
+    page = nbformat.read(stage(Project(root), "full") / "book" / "02-two.ipynb", as_version=4)
+    assert "source has changed since it was executed" in page.cells[0].source
+    assert "02-two   recorded  2026-01-02  0.50" in outcome.table(project, "full")
+
+
+# The gate
+
+
+def test_the_gate_lets_a_sound_book_pass(project):
+    pretend(project)
+    assert problems(project, "full") == []
+    pretend(project, "quick")
+    assert problems(project, "quick") == []
+
+
+def test_the_gate_refuses_what_was_not_executed(project):
+    assert problems(project, "full") == [
+        "01-one: not executed, run `make book`",
+        "02-two: not executed, run `make book`",
+    ]
+
+
+def test_the_gate_refuses_a_missing_notebook(root, project):
+    pretend(project)
+    (root / "book" / "01-one.ipynb").unlink()
+    assert problems(project, "full") == ["01-one: book/01-one.ipynb is missing"]
+
+
+def test_the_gate_refuses_an_error_output(root, project):
+    pretend(project)
+    path = root / "book" / "02-two.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    error = nbformat.v4.new_output("error", ename="KeyError", evalue="a", traceback=[])
+    notebook.cells[-1].outputs = [error]
+    nbformat.write(notebook, path)
+    assert problems(project, "full") == ["02-two: cell 2 has the error KeyError"]
+
+
+def test_the_gate_refuses_a_stale_stamp(root, project):
+    pretend(project)
+    write_chapter(root, "01-one", BODY + "1\n")
+    stale = ["01-one: its source has changed since it was executed"]
+    assert problems(Project(root), "full") == stale
+    (root / "baq" / "new.py").write_text("")
+    assert "02-two: baq has changed since it was executed" in problems(Project(root), "full")
+
+
+def test_the_gate_refuses_other_parameters_and_tables_of_another_run(root, project):
+    pretend(project, "quick")
+    (root / "workflow" / "quick.yml").write_text("01-one: {rows: 3}\n")
+    assert problems(project, "quick") == ["01-one: it was executed with other parameters"]
+    pretend(project)
+    run = root / "book" / "results" / "01-one" / "run.json"
+    run.write_text(json.dumps({**json.loads(run.read_text()), "source": "other"}))
+    told = "01-one: its tables and its notebook come from different runs (source)"
+    assert problems(project, "full") == [told]
+
+
+# The graph and the site
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("https://github.com/a/b.git", "https://github.com/a/b"),
+        ("https://user:secret@github.com/a/b", "https://github.com/a/b"),
+        ("git@github.com:a/b.git", "https://github.com/a/b"),
+        ("/srv/git/b", ""),
+        ("", ""),
+    ],
+)
+def test_the_repository_is_named_only_where_it_has_a_page(project, monkeypatch, url, page):
+    monkeypatch.setenv("BAQ_REPOSITORY_URL", url)
+    assert repository_url(project) == page
+
+
+def jobs(root: Path) -> set[str]:
+    """The chapters that would be executed now."""
+    done = command(root, "book", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_a_book_is_made_once_and_then_what_has_changed(root):
+    assert jobs(root) == {"01-one", "02-two", "render"}
+    done = command(root, "book")
+    assert done.returncode == 0, done.stderr
+    assert "01-one   live" in done.stdout
+    page = (root / "_build" / "html" / "book" / "01-one.html").read_text()
+    assert "Executed on" in page
+    assert jobs(root) == set()
+    before = contents(root / "book")
+    assert command(root, "book").returncode == 0
+    assert contents(root / "book") == before
+
+    source = root / "notebooks" / "01-one.py"
+    good = source.read_text()
+    source.write_text(good + "1\n")
+    assert jobs(root) == {"01-one", "render"}
+    source.write_text(good)
+    (root / "book" / "intro.md").write_text("# Intro\n\nMore.\n")
+    assert jobs(root) == {"render"}
+    (root / "baq" / "data.py").write_text(MISSING + "# more\n")
+    assert jobs(root) == {"01-one", "02-two", "render"}
+    (root / "baq" / "data.py").write_text(MISSING)
+    (root / "gone").write_text("photos")
+    assert jobs(root) == {"02-two", "render"}
+    (root / "gone").unlink()
+    (root / "book" / "02-two.ipynb").unlink()
+    assert jobs(root) == {"02-two", "render"}
+
+    write_chapter(root, "01-one", "1 / 0\n")
+    done = command(root, "book")
+    assert done.returncode == 1
+    assert "error: 01-one cell 2/2: ZeroDivisionError: division by zero" in done.stderr
+    assert (root / "book" / "01-one.ipynb").read_bytes() == before["01-one.ipynb"]
+    assert (root / "_build" / "html" / "book" / "01-one.html").read_text() == page
+    assert jobs(root) == {"01-one", "render"}
+
+
+def test_a_warning_keeps_the_last_site(root, project):
+    pretend(project)
+    site = root / "_build" / "html"
+    site.mkdir(parents=True)
+    (site / "index.html").write_text("old")
+    (root / "book" / "intro.md").write_text("# Intro\n\n{ref}`nowhere`\n")
+    done = command(root, "render")
+    assert done.returncode == 1
+    assert "error: book/intro.md:3: WARNING: undefined label: 'nowhere'" in done.stderr
+    assert contents(site) == {"index.html": b"old"}
