@@ -25,6 +25,7 @@ def compare(
     share: float = 0.2,
     n: int = 241,
     sides: str = "two",
+    gradients: bool = True,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     batch_size: int = 4096,
@@ -55,6 +56,8 @@ def compare(
         share: share of the points that the boundary band holds.
         n: cells a side of the label maps.
         sides: see :func:`baq.slices.boundary_mask`.
+        gradients: take ``radius``, the shifts and ``normal_angle`` too; they are most of the cost
+            for a network with more than one hidden layer.
         dtype, device: where modules are measured, on a copy; their own where not given.
         batch_size: points per evaluation.
 
@@ -84,7 +87,7 @@ def compare(
         "margin": float(local.margins(z).median()),
     }
     gap = None
-    if isinstance(reference, nn.Module):
+    if gradients and isinstance(reference, nn.Module):
         gap = local.pair_gap(reference, x, batch_size=batch_size)
         common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
     maps = [slices.label_map(reference, plane, n, batch_size=batch_size) for plane in planes]

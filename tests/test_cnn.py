@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from baq import data, models, training
+from baq import compare, data, models, training
 from baq.inference import labels, logits
 from baq.quantization import ptq_w, quantized_weights
 
@@ -70,3 +70,11 @@ def test_it_learns_alike_for_a_seed_and_its_quantized_copy_keeps_batch_norm():
     q = ptq_w(a, 4)
     assert torch.equal(q[1].running_var, a[1].running_var)
     assert not torch.equal(q[0].weight, a[0].weight)
+
+
+def test_comparison_without_gradients_lacks_their_columns_alone():
+    reference, x = models.cnn(1, 10, 4).eval(), torch.rand(20, 1, 28, 28)
+    whole, less = (compare(reference, ptq_w(reference, 3), x, gradients=g) for g in (True, False))
+    lacking = {"radius", "shift", "band_shift", "normal_angle"}
+    assert set(whole) - set(less) == lacking
+    assert whole.drop(columns=list(lacking)).equals(less)
