@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib_inline.backend_inline import set_matplotlib_formats
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from baq.claims import claims
@@ -203,11 +203,9 @@ def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> 
         ax.imshow(grid.labels, cmap=ListedColormap(colours), vmin=-0.5, vmax=classes - 0.5, **paint)
         line = np.where(boundary_mask(grid.labels, "one"), 1.0, np.nan)
         ax.imshow(line, cmap=ListedColormap(["0.25"]), **paint)
-        for label in np.unique(grid.labels):
-            depth = ndimage.distance_transform_edt(np.pad(grid.labels == label, 1))[1:-1, 1:-1]
-            if depth.max() > grid.n / 40:
-                centre = grid.plane.centres(grid.n)[np.unravel_index(depth.argmax(), depth.shape)]
-                ax.text(*centre, str(label), ha="center", va="center", fontsize=10)
+        centres = grid.plane.centres(grid.n)
+        for label, cell in _anchors(grid).items():
+            ax.text(*centres[cell], str(label), ha="center", va="center", fontsize=10)
         ax.set_title(title)
         ax.grid(False)
     for ax in axes[-1]:
@@ -284,6 +282,11 @@ def stepper(
         kind = np.where(mark, classes + 1, kind)
         image = Image.fromarray(kind[::-1].astype(np.uint8), mode="P")
         image.putpalette([round(255 * value) for colour in palette for value in colour])
+        image = image.resize((2 * frame.n, 2 * frame.n), Image.Resampling.NEAREST)
+        pen = ImageDraw.Draw(image)
+        for label, (row, column) in _anchors(frame).items():
+            at = (2 * column + 1, 2 * (frame.n - row) - 1)
+            pen.text(at, str(label), classes + 1, ImageFont.load_default(24), anchor="mm")
         buffer = io.BytesIO()
         image.save(buffer, "PNG", optimize=True)
         images.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())

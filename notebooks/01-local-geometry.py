@@ -66,15 +66,25 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
-bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths of the weights; 8 and 4 answer the claims
+bits: list[int] = [
+    8,
+    7,
+    6,
+    5,
+    4,
+    3,
+    2,
+]  # bit widths of the weights; 8 and 4 answer the claims
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
 epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
 share: float = 0.2  # share of the test images that the boundary band holds
-per_channel: bool = False  # one scale for each output unit instead of one for each matrix
+per_channel: bool = (
+    False  # one scale for each output unit instead of one for each matrix
+)
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -94,7 +104,7 @@ plotting.use_style()
 # initialization and an order of the batches; it trains one network with Adam {cite}`kingma2015`,
 # quantizes it at every bit width, and compares all candidates with their reference on the test images.
 
-# %%
+# %% tags=["hide-input"]
 rows, points = [], []
 for seed in range(seeds):
     split = data.load("digits", seed, test=test)
@@ -107,7 +117,9 @@ for seed in range(seeds):
     )
     candidates = {b: ptq_w(reference, b, per_channel=per_channel) for b in bits}
     rows.append(
-        compare(reference, candidates, split.x_test, split.y_test, share=share).assign(seed=seed)
+        compare(
+            reference, candidates, split.x_test, split.y_test, share=share
+        ).assign(seed=seed)
     )
 
     z = logits(reference, split.x_test)
@@ -120,13 +132,18 @@ for seed in range(seeds):
                 "radius": local.radii(reference, split.x_test)[0],
                 "pair_radius": local.pair_gap(reference, split.x_test).radius,
             }
-            | {b: local.flips(z, logits(q, split.x_test)) for b, q in candidates.items()}
+            | {
+                b: local.flips(z, logits(q, split.x_test))
+                for b, q in candidates.items()
+            }
         )
     )
 
 by_seed = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "bits"})
 points = pd.concat(points, ignore_index=True)
-by_seed["labels_changed"] = (by_seed["flip_rate"] * by_seed["points"]).round().astype(int)
+by_seed["labels_changed"] = (
+    (by_seed["flip_rate"] * by_seed["points"]).round().astype(int)
+)
 tables.save(by_seed, "by-seed")
 
 # %% [markdown]
@@ -136,13 +153,17 @@ tables.save(by_seed, "by-seed")
 # radius is never the smaller one; where the two curves part, the nearest boundary belongs to a class
 # that is not the runner-up in logits.
 
-# %% mystnb={"image": {"alt": "Two rising curves: the share of test images whose all-class radius, and whose pair radius, lies below a given distance. The pair radius runs slightly to the right. Misclassified images lie far closer to the boundary."}}
+# %% mystnb={"image": {"alt": "Two rising curves: the share of test images whose all-class radius, and whose pair radius, lies below a given distance. The pair radius runs slightly to the right. Misclassified images lie far closer to the boundary."}} tags=["hide-input"]
 fig, ax = plt.subplots()
 level = np.linspace(0, 1, 201)
 for label, values, dash in [
     ("all-class radius", points["radius"], "-"),
     ("pair radius", points["pair_radius"], "--"),
-    ("all-class radius, misclassified", points.loc[~points["correct"], "radius"], ":"),
+    (
+        "all-class radius, misclassified",
+        points.loc[~points["correct"], "radius"],
+        ":",
+    ),
 ]:
     ax.plot(values.quantile(level), level, dash, label=label)
 ax.set(
@@ -150,9 +171,12 @@ ax.set(
     ylabel="share of test images, all seeds",
     xlim=(0, None),
 )
-ax.legend()
-# %%
-nearest_elsewhere = (points["radius"] < points["pair_radius"]).groupby(points["seed"]).mean()
+legend = ax.legend()
+
+# %% tags=["hide-input"]
+nearest_elsewhere = (
+    (points["radius"] < points["pair_radius"]).groupby(points["seed"]).mean()
+)
 radius_table = points.groupby("seed")[["radius", "pair_radius"]].median()
 radius_table["nearest boundary is not the runner-up's"] = nearest_elsewhere
 tables.save(radius_table.reset_index(), "radii")
@@ -173,8 +197,15 @@ display(
 # Each bit fewer doubles the rounding step, so shift and angle should double as long as the first order
 # holds. The grey line doubles with each bit, from our median at the most bits.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}}
-measures = ["shift", "band_shift", "normal_angle", "accuracy", "flip_rate", "band_flip_rate"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} tags=["hide-input"]
+measures = [
+    "shift",
+    "band_shift",
+    "normal_angle",
+    "accuracy",
+    "flip_rate",
+    "band_flip_rate",
+]
 summary = summarize(by_seed, ["bits"], measures)
 tables.save(summary, "by-bits")
 SHIFT, ANGLE = "local shift, input units", "normal variation, degrees"
@@ -188,9 +219,13 @@ fig = plotting.by_bits(
     paper={SHIFT: [(4, "D5")]},
 )
 for ax, measure in zip(fig.axes, ["shift", "normal_angle"], strict=True):
-    first = summary[(summary["measure"] == measure) & (summary["bits"] == max(bits))]
+    first = summary[
+        (summary["measure"] == measure) & (summary["bits"] == max(bits))
+    ]
     doubling = first["median"].item() * 2.0 ** (max(bits) - np.array(bits))
-    ax.plot([-b for b in bits], doubling, color="0.5", lw=1, zorder=0, label="doubling")
+    ax.plot(
+        [-b for b in bits], doubling, color="0.5", lw=1, zorder=0, label="doubling"
+    )
     ax.legend()
 
 # %% [markdown]
@@ -199,7 +234,7 @@ for ax, measure in zip(fig.axes, ["shift", "normal_angle"], strict=True):
 # Accuracy hardly sees what flips see: a flip from one wrong label to another, or a lost image paid for
 # by a won one, leaves accuracy where it was. The band shows where the flips are.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}}
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} tags=["hide-input"]
 ACCURACY, FLIPS = "test accuracy", "share of images flipped"
 fig = plotting.by_bits(
     summary,
@@ -211,8 +246,9 @@ fig = plotting.by_bits(
 )
 # Linear up to one image in all, logarithmic above.
 fig.axes[1].set_yscale("symlog", linthresh=1 / by_seed["points"].min())
-fig.axes[1].set_ylim(0, 1)
-# %%
+limits = fig.axes[1].set_ylim(0, 1)
+
+# %% tags=["hide-input"]
 display(Markdown(f"Median and 90 % interval over {seeds} seeds:"))
 tables.show(
     tables.interval_cells(
@@ -237,12 +273,17 @@ tables.show(
 # boundary to move past the point, so flips live at the low end: that is what makes the boundary band
 # the place to look.
 
-# %% mystnb={"image": {"alt": "Share of test images flipped in each tenth of the margin, from lowest to highest, for several bit widths. Nearly all flips fall in the lowest tenths; at 2 bits they spread upward."}}
+# %% mystnb={"image": {"alt": "Share of test images flipped in each tenth of the margin, from lowest to highest, for several bit widths. Nearly all flips fall in the lowest tenths; at 2 bits they spread upward."}} tags=["hide-input"]
 low_bits = [b for b in sorted(bits) if points[b].any()][:4]
-points["tenth"] = 1 + (points.groupby("seed")["margin"].rank(pct=True, method="first") * 10).sub(
-    1e-9
-).astype(int)
-by_margin = points.groupby("tenth")[low_bits].mean().reset_index().melt("tenth", low_bits, "bits")
+points["tenth"] = 1 + (
+    points.groupby("seed")["margin"].rank(pct=True, method="first") * 10
+).sub(1e-9).astype(int)
+by_margin = (
+    points.groupby("tenth")[low_bits]
+    .mean()
+    .reset_index()
+    .melt("tenth", low_bits, "bits")
+)
 tables.save(by_margin, "flips-by-margin")
 fig, ax = plt.subplots()
 for k, b in enumerate(low_bits):
@@ -261,14 +302,15 @@ ax.set(
     xticks=range(1, 11),
     xlim=(0.5, 10.5),
 )
-ax.legend()
+legend = ax.legend()
+
 # %% [markdown]
 # ## Beside the paper
 #
 # The paper's three figures come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}}
+# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, column]
     for claim, b, column in [
@@ -278,6 +320,7 @@ claimed = {
     ]
     if b in bits
 }
-plotting.against_paper(claimed)
-# %%
+fig = plotting.against_paper(claimed)
+
+# %% tags=["hide-input"]
 tables.show(answer(claimed), "claims")

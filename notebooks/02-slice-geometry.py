@@ -53,10 +53,27 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
-bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths of the weights; 8 and 4 answer the claims
+bits: list[int] = [
+    8,
+    7,
+    6,
+    5,
+    4,
+    3,
+    2,
+]  # bit widths of the weights; 8 and 4 answer the claims
 n: int = 241  # cells a side of the label maps that answer the claims
-grids: list[int] = [33, 65, 129, 241, 513, 1025]  # cells a side in the study of the grid
-pad: float = 0.1  # share by which the slice is wider than the projected training images
+grids: list[int] = [
+    33,
+    65,
+    129,
+    241,
+    513,
+    1025,
+]  # cells a side in the study of the grid
+pad: float = (
+    0.1  # share by which the slice is wider than the projected training images
+)
 sides: str = "two"  # two: both sides of a boundary are in its mask; one: only one
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
@@ -65,7 +82,7 @@ test: float = 0.25  # share of the images held out for the test
 shown: int = 0  # the seed whose maps are drawn; it illustrates and is chosen for being the first
 choice_seeds: int = 5  # seeds in the study of the other choices
 
-# %%
+# %% tags=["hide-input"]
 from functools import cache
 
 import matplotlib.pyplot as plt
@@ -74,7 +91,17 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from baq import compare, curves, data, models, plotting, ptq_w, slices, tables, training
+from baq import (
+    compare,
+    curves,
+    data,
+    models,
+    plotting,
+    ptq_w,
+    slices,
+    tables,
+    training,
+)
 from baq.claims import answer, paper_value
 from baq.stats import summarize
 
@@ -87,7 +114,7 @@ plotting.use_style()
 # batches for each seed, and weights rounded to the nearest level with one scale for each matrix.
 
 
-# %%
+# %% tags=["hide-input"]
 @cache
 def trained(seed, hidden=hidden, activation=activation, shift=0.0, scale=1.0):
     """The splits of a seed, with inputs (x - shift) / scale, and a network trained on them."""
@@ -109,9 +136,9 @@ for seed in range(seeds):
     plane = slices.pca_plane(x_train, pad)
     candidates = {b: ptq_w(reference, b) for b in bits}
     rows.append(
-        compare(reference, candidates, x_test, y_test, planes=plane, n=n, sides=sides).assign(
-            seed=seed
-        )
+        compare(
+            reference, candidates, x_test, y_test, planes=plane, n=n, sides=sides
+        ).assign(seed=seed)
     )
     networks[seed] = reference, candidates, plane
 
@@ -124,22 +151,32 @@ tables.save(by_seed, "by-seed")
 # The slice of the first seed, which stands here as an illustration and for no other reason. At 8 bits
 # the eye sees no difference; at 4 bits regions have moved; at 3 bits some have gone.
 
-# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}}
+# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} tags=["hide-input"]
 reference, candidates, plane = networks[shown]
 drawn = [b for b in (8, 4, 3) if b in bits]
 float_map = slices.label_map(reference, plane, n)
 maps = {f"{b} bits": slices.label_map(candidates[b], plane, n) for b in drawn}
-plotting.label_maps({"float": float_map} | maps, classes=10)
+fig = plotting.label_maps({"float": float_map} | maps, classes=10)
+
 # %% [markdown]
 # The masks say more than the maps. Where float and quantized boundary share a cell it is black.
 
-# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}}
-plotting.boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2]})
+# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} tags=["hide-input"]
+fig = plotting.boundary_overlay(
+    float_map, {title: maps[title] for title in list(maps)[:2]}
+)
+
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}}
-measures = ["jaccard", "grid_change", "mean_displacement", "triple", "triple_reference"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} tags=["hide-input"]
+measures = [
+    "jaccard",
+    "grid_change",
+    "mean_displacement",
+    "triple",
+    "triple_reference",
+]
 summary = summarize(by_seed, ["bits"], measures)
 tables.save(summary, "by-bits")
 JACCARD, SHIFT = "Jaccard distance J", "mean displacement, input units"
@@ -149,14 +186,21 @@ fig = plotting.by_bits(
         JACCARD: {"jaccard": "ours"},
         "grid prediction change, share": {"grid_change": "ours"},
         SHIFT: {"mean_displacement": "ours"},
-        "triple-junction cells": {"triple": "quantized", "triple_reference": "float"},
+        "triple-junction cells": {
+            "triple": "quantized",
+            "triple_reference": "float",
+        },
     },
     log=[SHIFT],
     paper={JACCARD: [(8, "D2"), (4, "D4")]},
 )
 
-# %%
-display(Markdown(f"Median and 90 % interval over {seeds} seeds, n = {n}, {sides}-sided masks:"))
+# %% tags=["hide-input"]
+display(
+    Markdown(
+        f"Median and 90 % interval over {seeds} seeds, n = {n}, {sides}-sided masks:"
+    )
+)
 tables.show(
     tables.interval_cells(
         summary,
@@ -189,7 +233,7 @@ tables.show(
 # boundary point of the float network to the nearest point of the quantized network's boundary. The law
 # takes those of the finest grid, and nothing else, to predict $J$ on all of them.
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for seed, (reference, candidates, plane) in networks.items():
     finest = {}
@@ -199,7 +243,9 @@ for seed, (reference, candidates, plane) in networks.items():
         mask = slices.boundary_mask(float_n.labels, sides)
         for b in sorted({8, 4} & set(bits)):
             map_n = slices.label_map(candidates[b], plane, cells)
-            distance = curves.curve_distance(curve, curves.crossings(candidates[b], map_n))
+            distance = curves.curve_distance(
+                curve, curves.crossings(candidates[b], map_n)
+            )
             finest.setdefault(b, distance)
             rows.append(
                 {
@@ -218,7 +264,7 @@ for seed, (reference, candidates, plane) in networks.items():
 by_grid = pd.DataFrame(rows)
 tables.save(by_grid, "by-grid")
 
-# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}}
+# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} tags=["hide-input"]
 grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
@@ -233,7 +279,9 @@ for k, (b, group) in enumerate(grid_summary.groupby("bits")):
         plotting.interval_lines(axes[panel], group, "n", lines, first=2 * k)
 for claim in ("D2", "D4"):
     axes["A"].axhline(paper_value(claim), color="0.4", lw=0.8, zorder=0)
-    axes["A"].annotate(f"paper, {claim}", (min(grids), paper_value(claim)), va="bottom", fontsize=9)
+    axes["A"].annotate(
+        f"paper, {claim}", (min(grids), paper_value(claim)), va="bottom", fontsize=9
+    )
 axes["A"].set(ylabel="Jaccard distance J", ylim=(0, 1.08))
 axes["B"].set(ylabel="grid prediction change, share", ylim=(0, None))
 axes["C"].set(ylabel="median distance of the curves,\ninput units", yscale="log")
@@ -243,16 +291,22 @@ for ax in axes.values():
     ax.minorticks_off()
     ax.legend()
 
-# %%
-law_error = (by_grid["law"] - by_grid["jaccard"]).abs().groupby(by_grid["bits"]).median()
+# %% tags=["hide-input"]
+law_error = (
+    (by_grid["law"] - by_grid["jaccard"]).abs().groupby(by_grid["bits"]).median()
+)
 display(
     Markdown(
         "Median distance between the law and the measured $J$ over seeds and grids: "
-        + ", ".join(f"**{error:.3f}** at {b} bits" for b, error in law_error.items())
+        + ", ".join(
+            f"**{error:.3f}** at {b} bits" for b, error in law_error.items()
+        )
         + ". From the coarsest to the finest grid the median $J$ goes "
         + ", ".join(
             f"from {g['median'].iloc[-1]:.2f} to {g['median'].iloc[0]:.2f} at {b} bits"
-            for b, g in grid_summary[grid_summary["measure"] == "jaccard"].groupby("bits")
+            for b, g in grid_summary[grid_summary["measure"] == "jaccard"].groupby(
+                "bits"
+            )
         )
         + "."
     )
@@ -264,18 +318,25 @@ display(
 # interpolated in $\log n$; a value that a seed never passes gives no answer. If the two claims come from
 # one grid, the two distributions must overlap.
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for (seed, b), group in by_grid.groupby(["seed", "bits"]):
     group = group.sort_values("n")
     claim = {8: "D2", 4: "D4"}[b]
     rising = group["jaccard"].cummax()
-    passed = np.interp(paper_value(claim), rising, np.log(group["n"]), left=np.nan, right=np.nan)
+    passed = np.interp(
+        paper_value(claim), rising, np.log(group["n"]), left=np.nan, right=np.nan
+    )
     rows.append({"seed": seed, "claim": claim, "n": np.exp(passed)})
 grid_of_claim = pd.DataFrame(rows)
 tables.show(
     summarize(grid_of_claim, ["claim"], ["n"])
-    .rename(columns={"measure": "cells a side", "count": f"seeds of {seeds} that pass it"})
+    .rename(
+        columns={
+            "measure": "cells a side",
+            "count": f"seeds of {seeds} that pass it",
+        }
+    )
     .sort_values("claim"),
     "grid-of-claim",
     precision=0,
@@ -287,9 +348,10 @@ tables.show(
 # The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so
 # standardized inputs, whose unit is a standard deviation of all pixels, have larger ones by that factor.
 
-# %%
+# %% tags=["hide-input"]
 mean, deviation = (
-    f(data.load("digits", 0, test=test).x_train).item() for f in (torch.mean, torch.std)
+    f(data.load("digits", 0, test=test).x_train).item()
+    for f in (torch.mean, torch.std)
 )
 choices = {
     "as above": {},
@@ -307,9 +369,13 @@ choices = {
 rows = []
 for name, choice in choices.items():
     training_choice = {
-        k: choice[k] for k in ("hidden", "activation", "shift", "scale") if k in choice
+        k: choice[k]
+        for k in ("hidden", "activation", "shift", "scale")
+        if k in choice
     }
-    grid_choice = {k: choice[k] for k in ("per_channel", "symmetric") if k in choice}
+    grid_choice = {
+        k: choice[k] for k in ("per_channel", "symmetric") if k in choice
+    }
     for seed in range(choice_seeds):
         reference, x_train, x_test, y_test = trained(seed, **training_choice)
         spanning = x_test if "slice_of" in choice else x_train
@@ -333,7 +399,7 @@ by_choice = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "bit
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %%
+# %% tags=["hide-input"]
 parts = []
 for claim, b, measure in [
     ("D1", 8, "labels_changed"),
@@ -356,12 +422,13 @@ tables.show(cells.set_index("choice").loc[list(choices)].reset_index(), "choices
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}}
+# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, "jaccard"]
     for claim, b in [("D2", 8), ("D4", 4)]
     if b in bits
 }
-plotting.against_paper(claimed)
-# %%
+fig = plotting.against_paper(claimed)
+
+# %% tags=["hide-input"]
 tables.show(answer(claimed), "claims")

@@ -47,18 +47,27 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
-levels: list[int] = [8, 6, 4, 3]  # bit widths, from many to few; neighbours make a transition
+levels: list[int] = [
+    8,
+    6,
+    4,
+    3,
+]  # bit widths, from many to few; neighbours make a transition
 steps: int = 20  # steps of t along each transition
 n: int = 241  # cells a side of the label maps
-pad: float = 0.1  # share by which the slice is wider than the projected training images
-near: float = 0.05  # a cell is near a junction within this share of the slice's width
+pad: float = (
+    0.1  # share by which the slice is wider than the projected training images
+)
+near: float = (
+    0.05  # a cell is near a junction within this share of the slice's width
+)
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
 epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
 shown: int = 0  # the seed of the maps to step through; it illustrates, chosen for being the first
 
-# %%
+# %% tags=["hide-input"]
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -83,8 +92,10 @@ transitions = [f"{b} to {c} bits" for b, c in pairwise(levels)]
 # and each step of it the distances to the nearest junction of its changed cells and regions, and of the
 # two controls: all boundary cells of the map before, and all its cells.
 
-# %%
-edges = np.linspace(0, 0.5, 101)  # distances as shares of the slice's width; the last bin is open
+# %% tags=["hide-input"]
+edges = np.linspace(
+    0, 0.5, 101
+)  # distances as shares of the slice's width; the last bin is open
 rows, along, distances, film_of_shown = [], [], [], []
 for seed in range(seeds):
     split = data.load("digits", seed, test=test)
@@ -99,7 +110,10 @@ for seed in range(seeds):
     width = plane.extent[1] - plane.extent[0]
     for transition, (b, c) in zip(transitions, pairwise(levels), strict=True):
         setting = {"seed": seed, "transition": transition}
-        ts, ends = np.linspace(0, 1, steps + 1), (ptq_w(reference, b), ptq_w(reference, c))
+        ts, ends = (
+            np.linspace(0, 1, steps + 1),
+            (ptq_w(reference, b), ptq_w(reference, c)),
+        )
         film = [slices.label_map(interpolate(*ends, t), plane, n) for t in ts]
         triple = [junctions.junctions(grid.labels) for grid in film]
         number = [int(found.sum()) for found in triple]
@@ -110,12 +124,15 @@ for seed in range(seeds):
                 "first map": number[0],
                 "last map": number[-1],
                 "largest, 3 x 3 rule": max(
-                    int(junctions.junctions(grid.labels, block=3).sum()) for grid in film
+                    int(junctions.junctions(grid.labels, block=3).sum())
+                    for grid in film
                 ),
                 "anywhere on the path": int(np.any(triple, axis=0).sum()),
             }
         )
-        along += [setting | {"t": t, "triple": k} for t, k in zip(ts, number, strict=True)]
+        along += [
+            setting | {"t": t, "triple": k} for t, k in zip(ts, number, strict=True)
+        ]
         steps_taken = [junctions.rearrangement(*pair) for pair in pairwise(film)]
         for kind in steps_taken[0]:
             found = np.concatenate([step[kind] for step in steps_taken]) / width
@@ -125,7 +142,9 @@ for seed in range(seeds):
                 for edge, k in zip(edges[1:], counts, strict=True)
             ]
         if seed == shown:
-            film_of_shown += zip([transition] * len(film), ts, film, triple, strict=True)
+            film_of_shown += zip(
+                [transition] * len(film), ts, film, triple, strict=True
+            )
 
 by_seed, along, distances = map(pd.DataFrame, (rows, along, distances))
 tables.save(by_seed, "by-seed")
@@ -137,7 +156,7 @@ tables.save(by_seed, "by-seed")
 # black.
 
 
-# %%
+# %% tags=["hide-input"]
 def frames(film):
     """Captions and marked cells of the film of the shown seed."""
     captions, marks = [], []
@@ -163,16 +182,20 @@ plotting.stepper(
 # %% [markdown]
 # ## How many junctions
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}}
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} tags=["hide-input"]
 tables.save(along, "junctions-along-t")
 path = summarize(along, ["transition", "t"], ["triple"])
 fig, axes = plt.subplots(
     1, len(transitions), figsize=(plotting.WIDTH, 3), sharey=True, squeeze=False
 )
-for ax, transition, claim in zip(axes.flat, transitions, ("T1", "T2", "T3"), strict=False):
+for ax, transition, claim in zip(
+    axes.flat, transitions, ("T1", "T2", "T3"), strict=False
+):
     rows = path[path["transition"] == transition]
     ax.plot(rows["t"], rows["median"], label="median over seeds")
-    ax.fill_between(rows["t"], rows["lo"], rows["hi"], alpha=0.2, lw=0, label="90 % interval")
+    ax.fill_between(
+        rows["t"], rows["lo"], rows["hi"], alpha=0.2, lw=0, label="90 % interval"
+    )
     ax.axhline(paper_value(claim), color="black", ls=":", label=f"paper, {claim}")
     ax.set(title=f"{transition} ({claim})", xlabel="t")
     ax.margins(y=0.1)
@@ -180,21 +203,30 @@ for ax, transition, claim in zip(axes.flat, transitions, ("T1", "T2", "T3"), str
 axes.flat[0].set_ylabel("triple-junction cells of a map")
 handles, names = axes.flat[0].get_legend_handles_labels()
 names[-1] = "paper, T1 to T3"
-fig.legend(handles, names, loc="outside lower center", ncols=3)
+legend = fig.legend(handles, names, loc="outside lower center", ncols=3)
+
 # %% [markdown]
 # "Triple-junction cells of a transition" can be counted in several ways, and the abstract says neither
 # which was used nor how its three transitions were selected. The first reading below, the largest count of
 # any map on the path, depends neither on the number of steps nor on one end of the path, so it stands for
 # the claims; the others show how far the reading carries.
 
-# %%
+# %% tags=["hide-input"]
 readings = list(by_seed.columns.drop(["seed", "transition"]))
 readings_summary = summarize(by_seed, ["transition"], readings)
 tables.save(readings_summary, "junction-readings")
-wide = tables.interval_cells(readings_summary, "transition", {name: name for name in readings}, 0)
+wide = tables.interval_cells(
+    readings_summary, "transition", {name: name for name in readings}, 0
+)
 wide = wide.set_index("transition").loc[transitions]
-wide.insert(0, "paper", [f"{paper_value(claim):.0f}" for claim in ("T1", "T2", "T3")[: len(wide)]])
-display(Markdown(f"Triple-junction cells, median and 90 % interval over {seeds} seeds:"))
+wide.insert(
+    0,
+    "paper",
+    [f"{paper_value(claim):.0f}" for claim in ("T1", "T2", "T3")[: len(wide)]],
+)
+display(
+    Markdown(f"Triple-junction cells, median and 90 % interval over {seeds} seeds:")
+)
 tables.show(wide.reset_index(), "readings")
 
 # %% [markdown]
@@ -207,24 +239,37 @@ tables.show(wide.reset_index(), "readings")
 # others has a junction at each end of its borders; only where it was or will be, in the map that lacks it,
 # is left to the network.
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}}
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} tags=["hide-input"]
 tables.save(distances, "distances")
-pooled = distances.groupby(["transition", "kind", "distance"], sort=False)["count"].sum()
-share = pooled.groupby(["transition", "kind"], sort=False).transform(lambda k: k.cumsum() / k.sum())
+pooled = distances.groupby(["transition", "kind", "distance"], sort=False)[
+    "count"
+].sum()
+share = pooled.groupby(["transition", "kind"], sort=False).transform(
+    lambda k: k.cumsum() / k.sum()
+)
 fig, axes = plt.subplots(
     1, len(transitions), figsize=(plotting.WIDTH, 3.2), sharey=True, squeeze=False
 )
 for ax, transition in zip(axes.flat, transitions, strict=True):
-    for k, kind in enumerate(["changed cells", "boundary cells", "all cells", "regions"]):
+    for k, kind in enumerate(
+        ["changed cells", "boundary cells", "all cells", "regions"]
+    ):
         curve = share[transition, kind].iloc[:-1]
         ax.plot(curve.index, curve, ls=plotting.DASHES[k], label=kind)
     ax.axvline(near, color="0.6", lw=0.8, zorder=0)
     ax.set(title=transition, xlabel="distance,\nshare of width", ylim=(0, 1.02))
 axes.flat[0].set_ylabel("share within the distance")
-fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-# %%
-counted = distances.assign(near=distances["count"] * (distances["distance"] <= near + 1e-9))
-counted = counted.groupby(["seed", "transition", "kind"], sort=False)[["count", "near"]].sum()
+legend = fig.legend(
+    *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4
+)
+
+# %% tags=["hide-input"]
+counted = distances.assign(
+    near=distances["count"] * (distances["distance"] <= near + 1e-9)
+)
+counted = counted.groupby(["seed", "transition", "kind"], sort=False)[
+    ["count", "near"]
+].sum()
 shares = (counted["near"] / counted["count"]).unstack().reset_index()
 shares["events"] = counted["count"].unstack()["regions"].to_numpy()
 tables.save(shares, "near-by-seed")
@@ -244,9 +289,11 @@ display(
     )
 )
 wide = tables.interval_cells(near_summary, "transition", columns, precision=2)
-tables.show(wide.set_index("transition").loc[transitions].reset_index(), "near-table")
+tables.show(
+    wide.set_index("transition").loc[transitions].reset_index(), "near-table"
+)
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for transition, group in shares.groupby("transition", sort=False):
     for kind in ("changed cells", "regions"):
@@ -257,7 +304,9 @@ for transition, group in shares.groupby("transition", sort=False):
                 "kind": kind,
                 "excess over boundary cells, median": excess.median(),
                 "seeds with an excess": f"{(excess > 0).sum()} of {len(excess)}",
-                "Wilcoxon p, two-sided": wilcoxon(excess).pvalue if excess.any() else np.nan,
+                "Wilcoxon p, two-sided": f"{wilcoxon(excess).pvalue:.1g}"
+                if excess.any()
+                else "none",
             }
         )
 excesses = pd.DataFrame(rows)
@@ -265,7 +314,10 @@ changed, regions = (
     excesses.loc[excesses["kind"] == kind, "excess over boundary cells, median"]
     for kind in ("changed cells", "regions")
 )
-tendency = {True: "more often near a junction than", False: "no more often near a junction than"}
+tendency = {
+    True: "more often near a junction than",
+    False: "no more often near a junction than",
+}
 display(
     Markdown(
         "**T4.** Over the transitions the changed cells are "
@@ -282,11 +334,12 @@ tables.show(excesses, "excess")
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}}
+# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}} tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["transition"] == transition, "largest on the path"]
     for claim, transition in zip(("T1", "T2", "T3"), transitions, strict=False)
 }
-plotting.against_paper(claimed)
-# %%
+fig = plotting.against_paper(claimed)
+
+# %% tags=["hide-input"]
 tables.show(answer(claimed), "claims")
