@@ -182,6 +182,16 @@ def _class_colours(classes: int) -> np.ndarray:
     return 0.35 + 0.65 * np.array(base[:classes])
 
 
+def _anchors(grid: LabelMap) -> dict[int, tuple[int, int]]:
+    """For each label with a region wide enough to write in, the cell farthest from other labels."""
+    found = {}
+    for label in np.unique(grid.labels):
+        depth = ndimage.distance_transform_edt(np.pad(grid.labels == label, 1))[1:-1, 1:-1]
+        if depth.max() > grid.n / 40:
+            found[int(label)] = np.unravel_index(depth.argmax(), depth.shape)
+    return found
+
+
 def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> Figure:
     """Label maps side by side, each region with its class written in it, and a legend.
 
