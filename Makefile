@@ -28,7 +28,7 @@ test: $(INSTALLED)
 # An environment without its stamp was left half installed: it is made anew.
 $(INSTALLED): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
-	{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>&1 | tail -n 1), allowed are Python 3.11," \
+	{ echo "error: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing), allowed are Python 3.11," \
 	"3.12 and 3.13: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	{ echo "error: $(PYTHON) has no venv module (on Debian: apt install python3-venv)" >&2; exit 1; }

@@ -139,6 +139,8 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         source = f"{url}/blob/{_BRANCH}/notebooks/{chapter.name}.py"
         tables = f"{url}/tree/{_BRANCH}/book/results/{chapter.name}"
         links = f" [Source]({source}), [tables]({tables})."
+        if "launch_buttons" in _with_links({}, url):
+            links += f" In Colab, begin with `%pip install git+{url}`."
     if not outcome.live:
         changed = "".join(f" Note that {text}." for text in stale(project, chapter, profile))
         text = f"Recorded on {date}, not re-executed here: {outcome.reason}.{changed}{links}"
