@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "default_device", "labels", "logits", "place", "top_pair"]
+__all__ = ["Classifier", "batches", "default_device", "labels", "logits", "place", "top_pair"]
 
 #: Any callable from a batch of inputs ``(B, *)`` to logits ``(B, K)``; gradient measures need a module.
 Classifier = Callable[[Tensor], Tensor]
@@ -82,6 +82,17 @@ def check_logits(z: Tensor, count: int) -> Tensor:
     return z
 
 
+def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    """Split ``x`` along its first axis into batches of ``batch_size``, the last one maybe smaller.
+
+    Raises:
+        ValueError: for a batch size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: allowed is 1 or more")
+    return x.split(batch_size)
+
+
 @torch.no_grad()
 def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
     """Logits of all points, evaluated in batches without gradients.
@@ -97,11 +108,9 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
     Raises:
         ValueError: for empty or non-finite inputs, logits of a wrong shape or not finite.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: allowed is 1 or more")
     x = check_inputs(classifier, x)
     return torch.cat(
-        [check_logits(torch.as_tensor(classifier(b)), len(b)) for b in x.split(batch_size)]
+        [check_logits(torch.as_tensor(classifier(b)), len(b)) for b in batches(x, batch_size)]
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baq.inference import check_inputs, check_logits, labels, top_pair
+from baq.inference import batches, check_inputs, check_logits, labels, top_pair
 
 __all__ = [
     "PairGap",
@@ -81,10 +81,7 @@ def flips(z: Tensor, z_q: Tensor) -> Tensor:
     Raises:
         ValueError: if the two differ in shape.
     """
-    if z.shape != z_q.shape:
-        raise ValueError(
-            f"logits have shapes {tuple(z.shape)} and {tuple(z_q.shape)}: allowed are equal ones"
-        )
+    _check_same_shape(z, z_q)
     return labels(z) != labels(z_q)
 
 
@@ -92,7 +89,11 @@ def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
     """Points where the candidate orders the reference's top pair otherwise: a mask (N,).
 
     Orders as :func:`baq.inference.labels` does: of two equal logits the lower index comes first.
+
+    Raises:
+        ValueError: if the two differ in shape.
     """
+    _check_same_shape(z, z_q)
     first, second = top_pair(z)
     gap = (z_q.gather(1, first[:, None]) - z_q.gather(1, second[:, None])).squeeze(1)
     return (gap < 0) | ((gap == 0) & (second < first))
@@ -123,7 +124,7 @@ def pair_gap(
             f"allowed is ({len(x)},) for both"
         )
     parts = []
-    for k, batch in enumerate(x.split(batch_size)):
+    for k, batch in enumerate(batches(x, batch_size)):
         batch = batch.detach().requires_grad_()
         z = check_logits(classifier(batch), len(batch))
         rows = slice(k * batch_size, k * batch_size + len(batch))
@@ -157,7 +158,7 @@ def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Ten
     """
     x = check_inputs(classifier, x)
     parts = []
-    for batch in x.split(batch_size):
+    for batch in batches(x, batch_size):
         batch = batch.detach().requires_grad_()
         z = check_logits(classifier(batch), len(batch))
         gradients = torch.stack(
@@ -212,6 +213,13 @@ def normal_angle(reference: PairGap, candidate: PairGap) -> Tensor:
     angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
     same = (reference.gradient == candidate.gradient).all(dim=1)
     return torch.rad2deg(torch.where(same, torch.zeros_like(angle), angle))
+
+
+def _check_same_shape(z: Tensor, z_q: Tensor) -> None:
+    if z.shape != z_q.shape:
+        raise ValueError(
+            f"logits have shapes {tuple(z.shape)} and {tuple(z_q.shape)}: allowed are equal ones"
+        )
 
 
 def _check_same_pair(reference: PairGap, candidate: PairGap) -> None:

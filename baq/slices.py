@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from baq.certified import certified_labels, has_one_hidden_layer, plane_network
-from baq.inference import Classifier, labels, logits
+from baq.inference import Classifier, batches, labels, logits
 
 __all__ = [
     "LabelMap",
@@ -189,7 +189,7 @@ def label_map(
         return LabelMap(found, plane, "certified", evaluated)
     found = [
         labels(logits(classifier, plane.inputs(batch), batch_size)).to("cpu", torch.int16)
-        for batch in centres.reshape(-1, 2).split(batch_size)
+        for batch in batches(centres.reshape(-1, 2), batch_size)
     ]
     return LabelMap(torch.cat(found).reshape(n, n).numpy(), plane, "dense", n * n)
 
