@@ -291,7 +291,7 @@ def test_other_parameters_go_to_a_folder_of_their_own(root):
 
 def test_a_chapter_without_its_data_is_shown_as_recorded(root, project, monkeypatch):
     missing = {"photos": "photos cannot be had"}
-    monkeypatch.setattr(Project, "missing_data", lambda self: missing)
+    monkeypatch.setattr(Project, "missing_data", lambda self, names: missing)
     with pytest.raises(UserError, match="photos cannot be had, and there is no recorded notebook"):
         outcome.settle(project, project.chapter("two"), "full")
     pretend(project)
@@ -434,3 +434,10 @@ def test_a_warning_keeps_the_last_site(root, project):
     assert done.returncode == 1
     assert "error: book/intro.md:3: WARNING: undefined label: 'nowhere'" in done.stderr
     assert contents(site) == {"index.html": b"old"}
+
+
+def test_a_given_list_of_data_sets_is_what_an_execution_requires(project):
+    chapter = project.chapter("two")
+    assert chapter.requires({}) == ["photos"]
+    assert chapter.requires({"rows": 1}) == ["photos"]
+    assert chapter.requires({"datasets": ["digits"]}) == ["digits"]

@@ -129,10 +129,8 @@ def _run(project: Project, options: argparse.Namespace) -> None:
     given = _parameter_file(options.y) if options.y else {}
     given |= {name: from_text(chapter, name, text) for name, text in options.p}
     given = check(chapter, given)
-    missing = project.missing_data()
-    for name in chapter.header["requires"]:
-        if name in missing:
-            raise UserError(f"{chapter.name} requires {name}: {missing[name]}")
+    for name, reason in project.missing_data(chapter.requires(given)).items():
+        raise UserError(f"{chapter.name} requires {name}: {reason}")
     _warm_up()
     digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8]
     folder = project.root / "runs" / f"{chapter.name}-{digest}"

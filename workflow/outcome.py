@@ -33,10 +33,9 @@ def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
     Raises:
         UserError: when the execution fails, or data are missing and there is no recorded notebook.
     """
-    missing = project.missing_data()
-    reasons = [missing[name] for name in chapter.header["requires"] if name in missing]
+    given = project.parameters(profile).get(chapter.name, {})
+    reasons = list(project.missing_data(chapter.requires(given)).values())
     if not reasons:
-        given = project.parameters(profile).get(chapter.name, {})
         notebook = execute(project, chapter, given, project.book(profile))
     else:
         notebook = project.root / "book" / f"{chapter.name}.ipynb"

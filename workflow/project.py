@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,10 @@ class Chapter:
         if header["threads"] < 1:
             raise UserError(f"{self.source.name}: threads is {header['threads']}, allowed: 1 up")
         return dict(header)
+
+    def requires(self, given: Mapping[str, object]) -> list[str]:
+        """The data sets of an execution: those in a given parameter ``datasets``, else the header's."""
+        return list(given.get("datasets", self.header["requires"]))
 
 
 class Project:
@@ -127,9 +132,9 @@ class Project:
         """The folder of a profile's rendered site."""
         return self.build / "html" if profile == "full" else self.build / profile / "html"
 
-    def missing_data(self) -> dict[str, str]:
-        """The data sets that chapters require and that cannot be had here, each with a reason."""
-        names = sorted({name for chapter in self.chapters for name in chapter.header["requires"]})
+    def missing_data(self, names: Iterable[str]) -> dict[str, str]:
+        """Those of the data sets named that cannot be had here, each with a reason."""
+        names = sorted(set(names))
         if not names:
             return {}
         from baq.data import missing  # slow to import, and seldom needed
