@@ -1,0 +1,117 @@
+"""Figures are readable without colour, equal for equal content, and need no server."""
+
+import io
+import json
+import re
+
+import matplotlib as mpl
+
+mpl.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from baq import plotting
+from baq.slices import LabelMap, Plane
+from baq.stats import summarize
+
+EYE = torch.eye(2).double()
+PLANE = Plane(torch.zeros(2).double(), EYE[0], EYE[1], (-1.0, 1.0, -2.0, 2.0))
+
+
+def a_map(seed=0, n=40):
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 4, (4, 4)).repeat(n // 4, axis=0).repeat(n // 4, axis=1)
+    return LabelMap(blocks.astype(np.int16), PLANE, "dense", n * n)
+
+
+def luminance(colour):
+    """Relative luminance of an sRGB colour (WCAG 2.2)."""
+    c = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def svg(figure):
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("classes", [2, 10, 30])
+def test_black_text_stands_out_on_every_class(classes):
+    for colour in plotting._class_colours(classes):
+        assert (luminance(colour) + 0.05) / 0.05 >= 4.5
+
+
+def test_equal_content_gives_equal_figures():
+    plotting.use_style()
+    first, second, other = (
+        svg(plotting.label_maps({"float": a_map(seed)}, classes=4)) for seed in (0, 0, 1)
+    )
+    assert first == second
+    assert first != other  # and the comparison can fail
+
+
+def test_every_kind_of_cell_of_an_overlay_is_another_grey():
+    plotting.use_style()
+    figure = plotting.boundary_overlay(a_map(0), {"a": a_map(1), "b": a_map(2)})
+    greys = sorted(luminance(c) for c in figure.axes[0].images[0].cmap.colors)
+    assert min(np.diff(greys)) > 0.1
+    plt.close(figure)
+
+
+def test_by_bits_runs_from_many_bits_to_few_and_names_units():
+    plotting.use_style()
+    frame = pd.DataFrame({"bits": [8, 4, 8, 4], "jaccard": [0.3, 0.9, 0.4, 0.8]})
+    summary = summarize(frame, ["bits"], ["jaccard"])
+    figure = plotting.by_bits(summary, {"J": {"jaccard": "ours"}}, paper={"J": [(8, "D2")]})
+    axis = figure.axes[0]
+    assert axis.get_ylabel() == "J"
+    ticks = dict(
+        zip((t.get_text() for t in axis.get_xticklabels()), axis.get_xticks(), strict=True)
+    )
+    assert ticks["8"] < ticks["4"]
+    np.testing.assert_allclose(
+        sorted(axis.lines[0].get_xydata().tolist()), [[-8, 0.35], [-4, 0.85]]
+    )
+    np.testing.assert_allclose(axis.lines[1].get_xydata(), [[-8, 0.428]])
+    plt.close(figure)
+
+
+def test_against_paper_draws_every_seed_the_interval_and_the_paper():
+    plotting.use_style()
+    values = pd.Series(np.linspace(0.3, 0.5, 21))
+    figure = plotting.against_paper({"D2": values})
+    axis = figure.axes[0]
+    dots, median, paper = axis.lines
+    np.testing.assert_allclose(np.sort(dots.get_xdata()), values)
+    assert median.get_xdata() == pytest.approx([0.4])
+    assert paper.get_xdata() == pytest.approx([0.428])
+    (bar,) = axis.collections
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.31, 0.49])
+    plt.close(figure)
+
+
+def test_stepper_holds_all_frames_and_needs_no_server():
+    captions = ["first <of> three", "second", "third"]
+    page = plotting.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
+    images, found = (
+        json.loads(v) for v in re.findall(r"(?:images|captions) = (\[.*?\])[,;]", page)
+    )
+    assert len(set(images)) == 3
+    assert all(image.startswith("data:image/png;base64,") for image in images)
+    assert found == captions
+    assert 'alt="first &lt;of&gt; three"' in page
+    assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]*", "", page)
+    again = plotting.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
+    assert page == again
+
+
+def test_stepper_names_unequal_numbers():
+    with pytest.raises(ValueError, match="1 frames, 2 captions, 1 marks: allowed are equal"):
+        plotting.stepper([a_map()], ["a", "b"], 4, "title")

@@ -1,0 +1,43 @@
+"""Tables go where the runner wants them, whole and with six digits, and nowhere else."""
+
+import pandas as pd
+import pytest
+
+from baq import tables
+from baq.stats import summarize
+
+FRAME = pd.DataFrame({"bits": [8, 4], "jaccard": [1 / 3, 2e-7]})
+
+
+def test_nothing_is_written_by_hand(tmp_path, monkeypatch):
+    monkeypatch.delenv("BAQ_RESULTS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    tables.save(FRAME, "name")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_table_reads_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
+    tables.save(FRAME, "by-bits")
+    assert (tmp_path / "by-bits.csv").read_text() == "bits,jaccard\n8,0.333333\n4,2e-07\n"
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a b", "a.csv"])
+def test_other_names_are_refused(name):
+    with pytest.raises(ValueError, match="allowed are letters, digits and hyphens"):
+        tables.save(FRAME, name)
+
+
+def test_a_shown_table_is_equal_for_equal_content(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
+    first, second = (tables.show(FRAME, "shown", precision=2).to_html() for _ in range(2))
+    assert first == second
+    assert "0.33" in first
+    assert "0.333" not in first
+    assert (tmp_path / "shown.csv").exists()
+
+
+def test_interval_cells_are_wide_and_from_large_to_small():
+    frame = pd.DataFrame({"bits": [4, 4, 8, 8], "j": [0.0, 1.0, 0.25, 0.25]})
+    wide = tables.interval_cells(summarize(frame, ["bits"], ["j"]), "bits", {"j": "J"}, 2)
+    assert wide.to_dict("list") == {"bits": [8, 4], "J": ["0.25 [0.25, 0.25]", "0.50 [0.05, 0.95]"]}
