@@ -1,0 +1,61 @@
+"""The boundary band: how flips overall and flips in the band hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scipy.stats import norm
+from torch import Tensor
+
+from baq.local import boundary_band
+
+__all__ = ["band_curve", "band_flip_law"]
+
+
+def band_flip_law(flip_rate: float, share: float = 0.2) -> float:
+    """Flip rate in the band that holds a share of the points, from the flip rate of all.
+
+    Takes the reference's margins as uniform from 0 to well beyond the error, and the error of the gap
+    between the top two logits as Gaussian with one standard deviation s for all points. A point of
+    margin m flips with probability Phi(-m / s). With p the density of margins,
+
+    * all points: F = p s phi(0), since Phi(-t) integrates to phi(0) over t > 0;
+    * band up to the margin share / p, in units of the error u = share / (p s) = share phi(0) / F:
+      B = (F / share) (1 + (u Phi(-u) - phi(u)) / phi(0)).
+
+    So a small flip rate lies in the band as a whole, B = F / share, and a large one spills over.
+
+    Arguments:
+        flip_rate: F, from 0 to 0.5.
+        share: share of the points in the band, above 0 and up to 1.
+
+    Raises:
+        ValueError: for values outside these ranges.
+    """
+    if not 0 <= flip_rate <= 0.5 or not 0 < share <= 1:
+        raise ValueError(
+            f"flip_rate, share are {flip_rate}, {share}: allowed are 0 to 0.5, above 0 and up to 1"
+        )
+    if flip_rate == 0:
+        return 0.0
+    u = share * norm.pdf(0) / flip_rate
+    return flip_rate / share * (1 + (u * norm.cdf(-u) - norm.pdf(u)) / norm.pdf(0))
+
+
+def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[float]:
+    """Flip rate in the boundary band for bands of several widths.
+
+    Arguments:
+        margin: margins of the reference, shape (N,).
+        flip: which points flip, bool, shape (N,).
+        shares: shares of the points in the band, each above 0 and up to 1.
+
+    Raises:
+        ValueError: for shapes that differ, or a share outside its range.
+    """
+    if margin.shape != flip.shape:
+        raise ValueError(
+            f"margins and flips have shapes {tuple(margin.shape)} and {tuple(flip.shape)}: "
+            "allowed are equal ones"
+        )
+    return [float(flip[boundary_band(margin, share)].double().mean()) for share in shares]

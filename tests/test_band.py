@@ -1,0 +1,48 @@
+"""The law of the band against a simulation and its ends; the curve of its width by hand."""
+
+import itertools
+
+import pytest
+import torch
+
+from baq import band
+from baq.local import boundary_band
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.4])
+def test_the_law_meets_a_simulation(scale, share):
+    generator = torch.Generator().manual_seed(0)
+    margin = torch.rand(400_000, generator=generator).double()
+    error = scale * torch.randn(len(margin), generator=generator).double()
+    flip = margin + error < 0
+    measured = float(flip[boundary_band(margin, share)].double().mean())
+    assert band.band_flip_law(float(flip.double().mean()), share) == pytest.approx(
+        measured, abs=3e-3
+    )
+
+
+def test_the_law_at_its_ends():
+    assert band.band_flip_law(0.0) == 0
+    # Few flips all lie in the band; all points are the band of share 1.
+    assert band.band_flip_law(0.001, 0.2) == pytest.approx(0.005)
+    assert band.band_flip_law(0.01, 1.0) == pytest.approx(0.01)
+    rates = [band.band_flip_law(k / 100, 0.2) for k in range(51)]
+    assert all(a < b for a, b in itertools.pairwise(rates))
+    assert rates[-1] < 0.5
+
+
+@pytest.mark.parametrize(("rate", "share"), [(-0.1, 0.2), (0.6, 0.2), (0.1, 0), (0.1, 1.5)])
+def test_the_law_names_bad_values(rate, share):
+    with pytest.raises(ValueError, match=r"allowed are 0 to 0\.5, above 0 and up to 1"):
+        band.band_flip_law(rate, share)
+
+
+def test_band_curve_by_hand():
+    margin = torch.tensor([0.4, 0.1, 0.3, 0.2])
+    flip = torch.tensor([False, True, False, True])
+    assert band.band_curve(margin, flip, [0.25, 0.5, 0.75, 1.0]) == pytest.approx(
+        [1, 1, 2 / 3, 0.5]
+    )
+    with pytest.raises(ValueError, match="allowed are equal ones"):
+        band.band_curve(margin, flip[:2], [0.5])
