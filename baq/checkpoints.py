@@ -1,0 +1,288 @@
+"""Trained CIFAR-10 networks: shipped as safetensors, checked when loaded, trained anew on request."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as write_tensors
+from torch import nn
+
+from baq import data, models
+from baq.image_training import Recipe, fit_images
+from baq.inference import default_device, labels, logits
+
+__all__ = [
+    "CALIBRATION",
+    "FAMILIES",
+    "Family",
+    "folder",
+    "load",
+    "load_or_train",
+    "main",
+    "manifest",
+    "save",
+    "train",
+]
+
+#: Training images that every network is trained without, drawn by its seed, for calibration.
+CALIBRATION = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """How the networks of a family are built, of what width, and how they are trained."""
+
+    build: Callable[..., nn.Module]
+    width: int
+    recipe: Recipe
+
+
+#: Widths and recipes were set for an accuracy usual for the kind, by cost and on training images alone.
+FAMILIES = {
+    "cnn": Family(models.cnn, 48, Recipe(epochs=16, learning_rate=0.1, crop=2)),
+    "resnet": Family(models.resnet, 40, Recipe(epochs=18, learning_rate=0.2, crop=4)),
+}
+
+
+def folder() -> Path:
+    """Where checkpoints lie: ``$BAQ_CHECKPOINTS``, else ``checkpoints`` beside the package."""
+    if named := os.environ.get("BAQ_CHECKPOINTS"):
+        return Path(named).expanduser()
+    return Path(__file__).parent.parent / "checkpoints"
+
+
+def manifest(where: Path | None = None) -> dict[str, dict[str, object]]:
+    """What is known of every checkpoint in a folder, by name; empty where there is no manifest.
+
+    An entry holds ``family``, ``width``, ``seed``, ``recipe``, ``sha256``, ``bytes``, ``accuracy`` on the
+    official test images and ``calibration_accuracy``, both in float32, and what it took: ``minutes`` on the
+    clock, ``processor_minutes``, ``threads``, ``processor``, ``torch``.
+
+    Raises:
+        ValueError: for a manifest that cannot be read.
+    """
+    path = (where or folder()) / "manifest.json"
+    try:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is no manifest: {error}") from None
+
+
+def _name(family: str, seed: int) -> str:
+    if family not in FAMILIES:
+        raise ValueError(f"family is {family!r}: allowed are {', '.join(FAMILIES)}")
+    return f"{family}-{seed}"
+
+
+def _build(family: str, width: int, seed: int) -> nn.Module:
+    return FAMILIES[family].build(3, 10, width, seed)
+
+
+def load(family: str, seed: int, where: Path | None = None) -> nn.Module:
+    """A trained network, in evaluation mode, after its file was checked against the manifest.
+
+    Arguments:
+        family: a key of :data:`FAMILIES`.
+        seed: seed of split, initialization and training.
+        where: the folder; :func:`folder` where not given.
+
+    Raises:
+        ValueError: for an unknown family, or a file that is truncated, is not the one that the
+            manifest names, or holds another architecture.
+        FileNotFoundError: for a checkpoint that is not there.
+    """
+    name, where = _name(family, seed), where or folder()
+    path, entry = where / f"{name}.safetensors", manifest(where).get(name)
+    if entry is None or not path.is_file():
+        known = ", ".join(manifest(where)) or "none"
+        raise FileNotFoundError(
+            f"no checkpoint {name} in {where}: there are {known}; "
+            f"train it with: python -m baq.checkpoints train {family} {seed}"
+        )
+    content = path.read_bytes()
+    if len(content) != entry["bytes"]:
+        raise ValueError(
+            f"{path} has {len(content)} bytes, the manifest says {entry['bytes']}: it is truncated "
+            "or another file"
+        )
+    if (found := hashlib.sha256(content).hexdigest()) != entry["sha256"]:
+        raise ValueError(f"{path} has sha256 {found}, the manifest says {entry['sha256']}")
+    model = _build(family, entry["width"], seed)
+    try:
+        model.load_state_dict(read_tensors(content))
+    except (RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} holds no {family} of width {entry['width']}, as the manifest says: {reason}"
+        ) from None
+    return model.eval()
+
+
+def save(
+    model: nn.Module, family: str, seed: int, entry: dict[str, object], where: Path | None = None
+) -> None:
+    """Write a network and its entry in the manifest, each whole or not at all.
+
+    Arguments:
+        model: the network.
+        family, seed: as for :func:`load`.
+        entry: what is known of it, see :func:`manifest`; hash and size are added.
+        where: the folder; :func:`folder` where not given.
+    """
+    name, where = _name(family, seed), where or folder()
+    state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
+    content = write_tensors(state)
+    digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    where.mkdir(parents=True, exist_ok=True)
+    _replace(where / f"{name}.safetensors", content)
+    entries = manifest(where) | {name: {"family": family, "seed": seed} | entry | digest}
+    text = json.dumps(dict(sorted(entries.items())), indent=2) + "\n"
+    _replace(where / "manifest.json", text.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def train(
+    family: str,
+    seed: int,
+    where: Path | None = None,
+    *,
+    recipe: Recipe | None = None,
+    fresh: bool = False,
+    progress: bool = False,
+    batch_size: int = 500,
+) -> nn.Module:
+    """Train a network on CIFAR-10 without its calibration images, and save it.
+
+    A run that was killed goes on from its last epoch. CUDA is used where it is present.
+
+    Arguments:
+        family, seed, where: as for :func:`load`.
+        recipe: the family's where not given.
+        fresh: do not go on with a run that was killed.
+        progress: show a bar.
+        batch_size: images per evaluation of the accuracy.
+
+    Raises:
+        ValueError: as :func:`baq.image_training.fit_images`, or for an unknown family.
+        FileNotFoundError: where CIFAR-10 cannot be had.
+    """
+    name, where, kind = _name(family, seed), where or folder(), FAMILIES.get(family)
+    recipe = recipe or kind.recipe
+    split = data.load("cifar10", seed, calibration=CALIBRATION)
+    device = default_device()
+    model = _build(family, kind.width, seed).to(device)
+    clock, processor = time.monotonic(), time.process_time()
+    fit_images(
+        model,
+        split.x_train.to(device),
+        split.y_train.to(device),
+        recipe,
+        seed=seed,
+        progress=progress,
+        resume=where / f"{name}.resume",
+        fresh=fresh,
+    )
+    took = (time.monotonic() - clock) / 60, (time.process_time() - processor) / 60
+    model = model.cpu()
+    accuracy = {
+        part: float((labels(logits(model, x, batch_size)) == y).double().mean())
+        for part, x, y in [
+            ("accuracy", split.x_test, split.y_test),
+            ("calibration_accuracy", split.x_calibration, split.y_calibration),
+        ]
+    }
+    entry = {
+        "width": kind.width,
+        "recipe": dataclasses.asdict(recipe),
+        **accuracy,
+        "minutes": round(took[0], 2),
+        "processor_minutes": round(took[1], 2),
+        "threads": torch.get_num_threads(),
+        "processor": _processor(),
+        "torch": str(torch.__version__),
+    }
+    save(model, family, seed, entry, where)
+    return model
+
+
+def _processor() -> str:
+    """Name of the device that trains."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def load_or_train(
+    family: str,
+    seed: int,
+    where: Path | None = None,
+    *,
+    fresh: bool = False,
+    progress: bool = False,
+) -> nn.Module:
+    """The checkpoint if there is one, else a network trained and saved now.
+
+    Arguments:
+        family, seed, where: as for :func:`load`.
+        fresh: train anew, whatever is there.
+        progress: show a bar over a training.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`load` and :func:`train`; a file that is damaged is an
+            error and not replaced unasked.
+    """
+    if not fresh and _name(family, seed) in manifest(where):
+        return load(family, seed, where)
+    return train(family, seed, where, fresh=fresh, progress=progress)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List the checkpoints, check them, or train one; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m baq.checkpoints", description=main.__doc__)
+    parser.add_argument("--folder", type=Path, default=None, help="instead of the shipped ones")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("list", help="each checkpoint, checked")
+    one = commands.add_parser("train", help="train a network, or go on with a training")
+    one.add_argument("family", choices=list(FAMILIES))
+    one.add_argument("seed", type=int)
+    one.add_argument("--fresh", action="store_true", help="start anew whatever is there")
+    options = parser.parse_args(arguments)
+    where = options.folder or folder()
+    try:
+        if options.command == "train":
+            load_or_train(options.family, options.seed, where, fresh=options.fresh, progress=True)
+        for name, entry in manifest(where).items():
+            load(entry["family"], entry["seed"], where)
+            print(
+                f"{name:12} accuracy {entry['accuracy']:.4f}  {entry['bytes'] / 1e6:.2f} MB  "
+                f"{entry['minutes']:.1f} minutes on {entry['threads']} threads of {entry['processor']}"
+            )
+    except (FileNotFoundError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
