@@ -123,7 +123,7 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
             "allowed are equal ones"
         )
     points, goal = boundary_segments(crossed)[:, 0], boundary_segments(other)
-    if len(goal) == 0:
+    if len(points) == 0 or len(goal) == 0:
         return np.full(len(points), np.inf)
     tree = cKDTree(goal.mean(axis=1))
     _, nearest = tree.query(points, k=min(neighbours, len(goal)))

@@ -46,17 +46,26 @@ def _not_finite(values: Tensor) -> int:
     return 0 if torch.isfinite(values.sum()) else int((~torch.isfinite(values)).sum())
 
 
-def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
-    """Return ``x`` at the dtype and device of the classifier's parameters.
+def check_points(x: Tensor) -> None:
+    """Raise where ``x`` is no batch of inputs.
 
     Raises:
-        ValueError: if ``x`` is empty or holds a value that is not finite, or if the classifier is
-            a module in training mode whose output would depend on that.
+        ValueError: if ``x`` has fewer than two axes, is empty or holds a value that is not finite.
     """
     if x.ndim < 2 or len(x) == 0:
         raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, ...) with N >= 1")
     if bad := _not_finite(x):
         raise ValueError(f"inputs hold {bad} values that are not finite: allowed are finite ones")
+
+
+def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
+    """Return ``x`` at the dtype and device of the classifier's parameters.
+
+    Raises:
+        ValueError: as :func:`check_points`, or if the classifier is a module in training mode whose
+            output would depend on that.
+    """
+    check_points(x)
     if not isinstance(classifier, nn.Module):
         return x
     for name, module in classifier.named_modules():

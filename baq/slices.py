@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from baq.certified import certified_labels, has_one_hidden_layer, plane_network
-from baq.inference import Classifier, batches, labels, logits
+from baq.inference import Classifier, batches, check_points, labels, logits
 
 __all__ = [
     "LabelMap",
@@ -39,6 +40,9 @@ class Plane:
     extent: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
+        shapes = [tuple(axis.shape) for axis in (self.origin, self.u, self.v)]
+        if len(set(shapes)) > 1:
+            raise ValueError(f"origin, u, v have shapes {shapes}: allowed are equal ones")
         axes = torch.stack([self.u.flatten(), self.v.flatten()]).double()
         error = float((axes @ axes.T - torch.eye(2, device=axes.device).double()).abs().max())
         if not error < 1e-4:
@@ -69,10 +73,10 @@ class Plane:
         Rows follow b and columns follow a, both upward.
 
         Raises:
-            ValueError: for n below 2: one cell has no neighbour, so no boundary.
+            ValueError: for n below 2, or not an integer: one cell has no neighbour, so no boundary.
         """
-        if n < 2:
-            raise ValueError(f"n is {n}: allowed is 2 or more cells a side")
+        if not isinstance(n, numbers.Integral) or n < 2:
+            raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
         steps = torch.arange(n, dtype=torch.float64) + 0.5
         (h_a, h_b), (a_min, _, b_min, _) = self.cell(n), self.extent
         b, a = torch.meshgrid(b_min + h_b * steps, a_min + h_a * steps, indexing="ij")
@@ -100,8 +104,9 @@ def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:
         pad: share added to the projected range.
 
     Raises:
-        ValueError: if the points span less than a plane.
+        ValueError: if the points span less than a plane, or are not finite.
     """
+    check_points(x)
     flat = x.flatten(1).double()
     mean = flat.mean(dim=0)
     # The eigenvectors of the d x d or the N x N product, whichever is smaller.
@@ -122,8 +127,9 @@ def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
     The first input is the origin, and u points to the second.
 
     Raises:
-        ValueError: if there are not three points, or if they lie on a line.
+        ValueError: if there are not three points, or if they lie on a line or are not finite.
     """
+    check_points(x)
     if len(x) != 3:
         raise ValueError(f"{len(x)} points: allowed are 3")
     side, other = (x[1:] - x[0]).flatten(1).double()
