@@ -87,6 +87,8 @@ def compare(
         "margin": float(local.margins(z).median()),
     }
     gap = None
+    if gradients:
+        common["radius"] = math.nan
     if gradients and isinstance(reference, nn.Module):
         gap = local.pair_gap(reference, x, batch_size=batch_size)
         common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
@@ -106,6 +108,8 @@ def compare(
             "pair_flip_rate": _mean(pair_flip),
             "band_pair_flip_rate": _mean(pair_flip[band]),
         }
+        if gradients:
+            row |= dict.fromkeys(("shift", "band_shift", "normal_angle"), math.nan)
         if gap is not None and isinstance(candidate, nn.Module):
             gap_q = local.pair_gap(candidate, x, (gap.first, gap.second), batch_size)
             shift = local.displacement(gap, gap_q).abs()

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from baq.inference import check_points
+
 __all__ = ["fit"]
 
 
@@ -38,14 +40,19 @@ def fit(
         progress: show a bar over epochs.
 
     Raises:
-        ValueError: for an empty set, inputs and labels that differ in number, or a loss that is
-            not finite at the end.
+        ValueError: for inputs that are empty or not finite, inputs and labels that differ in number,
+            epochs or a batch size below 1, or a loss that is not finite at the end.
     """
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal, positive counts")
+    check_points(x)
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
+    if min(epochs, batch_size) < 1:
+        raise ValueError(
+            f"epochs and batch_size are {epochs} and {batch_size}: allowed are 1 or more"
+        )
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-    steps = max(1, epochs * math.ceil(len(x) / batch_size))
+    steps = epochs * math.ceil(len(x) / batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 1 - step / steps if decay else 1.0
     )
@@ -61,6 +68,6 @@ def fit(
             schedule.step()
     if not torch.isfinite(loss):
         raise ValueError(
-            f"the loss is {float(loss)} after {epochs} epochs: lower the learning rate"
+            f"the loss is {loss.item()} after {epochs} epochs: lower the learning rate"
         )
     return model.eval()
