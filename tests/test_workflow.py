@@ -16,6 +16,7 @@ import nbformat
 import pytest
 
 from workflow import outcome
+from workflow.__main__ import _plan
 from workflow.gate import problems
 from workflow.parameters import check, declared, from_text
 from workflow.project import Project, UserError, write_json
@@ -78,6 +79,7 @@ def root(tmp_path):
     toc += "  - file: book/01-one\n  - file: book/02-two\n"
     (tmp_path / "_toc.yml").write_text(toc)
     shutil.copy(ROOT / "_config.yml", tmp_path)
+    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
     (tmp_path / "book" / "intro.md").write_text("# Intro\n")
     (tmp_path / "book" / "references.bib").write_text("")
     (tmp_path / "book" / "claims.yml").write_text("[]\n")
@@ -422,6 +424,11 @@ def test_a_book_is_made_once_and_then_what_has_changed(root):
     assert (root / "book" / "01-one.ipynb").read_bytes() == before["01-one.ipynb"]
     assert (root / "_build" / "html" / "book" / "01-one.html").read_text() == page
     assert jobs(root) == {"01-one", "render"}
+
+
+def test_a_graph_that_cannot_be_made_says_why():
+    with pytest.raises(UserError, match="^no plan for the book: no space left$"):
+        _plan([sys.executable, "-c", "raise SystemExit('many\\nwords\\nno space left')"])
 
 
 def test_a_warning_keeps_the_last_site(root, project):

@@ -90,29 +90,37 @@ def _book(project: Project, options: argparse.Namespace) -> int:
         command += ["--cores", "all", "--nolock", "--rerun-incomplete", "--keep-going"]
         command += ["--config", f"profile={profile}"]
         if options.dry_run:
-            return _dry_run(command)
+            print("\n".join(_plan(command)))
+            return 0
         _warm_up()
-        command += ["--quiet", "all"]
-        with subprocess.Popen(command, pass_fds=[lock.fileno()]) as child:
+        quiet = [*command, "--quiet", "all"]
+        with subprocess.Popen(quiet, pass_fds=[lock.fileno()]) as child:
             # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, lambda *_: child.terminate())
             status = child.wait()
     if status:
+        _plan(command)  # when Snakemake itself failed, this says why; jobs speak for themselves
         raise UserError(f"the book ({profile}) was not made, see above")
     print(table(project, profile))
     print(f"the book is at {project.html(profile) / 'index.html'}")
     return 0
 
 
-def _dry_run(command: list[str]) -> int:
-    """Print the chapters that would be executed, one a line, and ``render``."""
+def _plan(command: list[str]) -> list[str]:
+    """The chapters that would be executed, and ``render``.
+
+    Raises:
+        UserError: when there is no plan, with the reason.
+    """
     done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
     if done.returncode:
-        raise UserError(done.stderr.strip())
-    for output in re.findall(r"^    output: (\S+)$", done.stdout + done.stderr, re.MULTILINE):
-        print("render" if output.endswith("rendered.json") else Path(output).stem)
-    return 0
+        _, _, reason = said.strip().rpartition("\n")
+        raise UserError(f"no plan for the book: {reason}")
+    outputs = re.findall(r"^    output: (\S+)$", said, re.MULTILINE)
+    stems = [Path(output).stem for output in outputs]
+    return ["render" if stem == "rendered" else stem for stem in stems]
 
 
 def _run(project: Project, options: argparse.Namespace) -> None:
