@@ -147,6 +147,13 @@ def test_mean_displacement_of_a_shifted_line_is_its_shift_on_any_grid(degrees):
         assert curves.mean_displacement(a, a, length) == 0
 
 
+def test_mean_displacement_is_in_input_units_where_cells_are_not_square():
+    for degrees, shift, length in ((0, 0.4, 0.8), (90, 0.1, 3.2)):
+        maps = [traced(line(degrees, t), 10, (-2.0, 2.0, -0.5, 0.5))[0] for t in (0.0, shift)]
+        # One column or row of ten changes: 4 x 1 / 10.
+        assert curves.mean_displacement(*maps, length) == pytest.approx(0.4 / length)
+
+
 @pytest.mark.parametrize("degrees", [0, 20, 45, 120])
 def test_distance_between_parallel_lines_is_exact(degrees):
     _, first = traced(line(degrees, -0.1), 30, tolerance=1e-12)

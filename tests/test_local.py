@@ -120,6 +120,15 @@ def test_a_shifted_bias_displaces_by_minus_its_change_over_the_norm():
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
+def test_the_displacement_is_over_the_norm_of_the_references_normal():
+    w = torch.tensor([[3.0, 4], [0, 0]])
+    reference, candidate = linear(w, torch.zeros(2)), linear(2 * w, torch.ones(2))
+    x = torch.tensor([[1.0, 1], [0, 0.5]]).double()
+    # Gaps 7 and 2 double while the norm that counts stays 5.
+    found = local.displacement(*pair_gaps(reference, candidate, x))
+    torch.testing.assert_close(found, torch.tensor([-7 / 5, -2 / 5], dtype=torch.float64))
+
+
 @pytest.mark.parametrize("degrees", [0.0, 1e-6, 0.5, 30.0, 90.0, 150.0, 180.0])
 def test_turned_normals_differ_by_their_angle(degrees):
     a = math.radians(degrees)
