@@ -117,11 +117,7 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
     Raises:
         ValueError: if the two lie on planes of different extent.
     """
-    if crossed.plane.extent != other.plane.extent:
-        raise ValueError(
-            f"planes have extents {crossed.plane.extent} and {other.plane.extent}: "
-            "allowed are equal ones"
-        )
+    _check_same_extent(crossed.plane, other.plane)
     points, goal = boundary_segments(crossed)[:, 0], boundary_segments(other)
     if len(points) == 0 or len(goal) == 0:
         return np.full(len(points), np.inf)
@@ -139,6 +135,15 @@ def mean_displacement(a: LabelMap, b: LabelMap, length: float) -> float:
 
     For boundaries that shift a little this is their mean distance, whatever the grid. Where the first
     map has no boundary it is 0 if nothing changed and infinite otherwise.
+
+    Raises:
+        ValueError: if the maps differ in cells a side, or lie on planes of different extent.
     """
+    _check_same_extent(a.plane, b.plane)
     area = grid_change(a.labels, b.labels) * a.n**2 * math.prod(a.cell)
     return area / length if length > 0 else (math.inf if area > 0 else 0.0)
+
+
+def _check_same_extent(a: Plane, b: Plane) -> None:
+    if a.extent != b.extent:
+        raise ValueError(f"planes have extents {a.extent} and {b.extent}: allowed are equal ones")

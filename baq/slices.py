@@ -201,7 +201,7 @@ def label_map(
 
 
 def check_maps(*maps: np.ndarray) -> None:
-    """Raise where maps are not square label maps of one size, with at least 2 cells a side."""
+    """Raise where maps are not label maps or masks of one shape, with at least 2 cells a side."""
     for a in maps:
         if a.shape != maps[0].shape or a.ndim != 2 or min(a.shape) < 2:
             raise ValueError(

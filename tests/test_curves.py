@@ -147,6 +147,12 @@ def test_mean_displacement_of_a_shifted_line_is_its_shift_on_any_grid(degrees):
         assert curves.mean_displacement(a, a, length) == 0
 
 
+def test_mean_displacement_of_maps_on_other_planes_is_refused():
+    (grid, _), (other, _) = (traced(line(0), 8, extent) for extent in (BOX, (-9.0, 9.0, -9.0, 9.0)))
+    with pytest.raises(ValueError, match="planes have extents .*: allowed are equal ones"):
+        curves.mean_displacement(grid, other, 1.0)
+
+
 def test_mean_displacement_is_in_input_units_where_cells_are_not_square():
     for degrees, shift, length in ((0, 0.4, 0.8), (90, 0.1, 3.2)):
         maps = [traced(line(degrees, t), 10, (-2.0, 2.0, -0.5, 0.5))[0] for t in (0.0, shift)]
