@@ -68,7 +68,8 @@ def manifest(where: Path | None = None) -> dict[str, dict[str, object]]:
 
     An entry holds ``family``, ``width``, ``seed``, ``recipe``, ``sha256``, ``bytes``, ``accuracy`` on the
     official test images and ``calibration_accuracy``, both in float32, and what it took: ``minutes`` on the
-    clock, ``processor_minutes``, ``threads``, ``processor``, ``torch``.
+    clock and ``processor_minutes``, both since the last start where a training was resumed, ``threads``,
+    ``processor``, ``torch``.
 
     Raises:
         ValueError: for a manifest that cannot be read.

@@ -1,0 +1,142 @@
+"""Checkpoints come back bit for bit, or with an error; the shipped ones are what the manifest says."""
+
+import hashlib
+import json
+import math
+
+import pytest
+import torch
+
+from baq import checkpoints, data, models
+from baq.image_training import Recipe
+from baq.inference import logits
+
+TINY = Recipe(epochs=3, batch_size=16, learning_rate=0.05, crop=2)
+
+
+def images(count=48, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(count, 3, 12, 12, generator=generator)
+    return x, (x[:, 0].mean((1, 2)) > x[:, 1].mean((1, 2))).long()
+
+
+def same(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """A folder with one checkpoint of an untrained network."""
+    model = models.cnn(3, 10, 2, seed=4).eval()
+    checkpoints.save(model, "cnn", 4, {"width": 2, "accuracy": 0.1}, tmp_path)
+    return tmp_path, model
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(shipped):
+    where, model = shipped
+    loaded = checkpoints.load("cnn", 4, where)
+    assert same(loaded, model)
+    assert not loaded.training
+    assert same(checkpoints.load_or_train("cnn", 4, where), model)
+    assert sorted(path.name for path in where.iterdir()) == ["cnn-4.safetensors", "manifest.json"]
+
+
+def test_a_wrong_byte_is_an_error(shipped):
+    where, _ = shipped
+    path = where / "cnn-4.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for fetch in (checkpoints.load, checkpoints.load_or_train):
+        with pytest.raises(ValueError, match="sha256 .* the manifest says"):
+            fetch("cnn", 4, where)
+
+
+def test_a_truncated_file_is_an_error(shipped):
+    where, _ = shipped
+    path = where / "cnn-4.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="truncated or another file"):
+        checkpoints.load("cnn", 4, where)
+
+
+def test_another_architecture_is_an_error(shipped):
+    where, _ = shipped
+    entries = json.loads((where / "manifest.json").read_text())
+    entries["cnn-4"]["width"] = 3
+    (where / "manifest.json").write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match="holds no cnn of width 3"):
+        checkpoints.load("cnn", 4, where)
+
+
+def test_a_file_that_is_no_safetensors_is_an_error_even_with_its_own_hash(shipped):
+    where, _ = shipped
+    junk = b"x" * 64
+    (where / "cnn-4.safetensors").write_bytes(junk)
+    entries = json.loads((where / "manifest.json").read_text())
+    entries["cnn-4"] |= {"bytes": 64, "sha256": hashlib.sha256(junk).hexdigest()}
+    (where / "manifest.json").write_text(json.dumps(entries))
+    with pytest.raises(ValueError, match="holds no cnn"):
+        checkpoints.load("cnn", 4, where)
+
+
+def test_unknown_family_absent_checkpoint_and_broken_manifest_are_named(shipped):
+    where, _ = shipped
+    for fetch in (checkpoints.load, checkpoints.load_or_train, checkpoints.train):
+        with pytest.raises(ValueError, match="family is 'vgg': allowed are cnn, resnet"):
+            fetch("vgg", 0, where)
+    with pytest.raises(FileNotFoundError, match="no checkpoint cnn-5 .* there are cnn-4; train it"):
+        checkpoints.load("cnn", 5, where)
+    (where / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match="is no manifest"):
+        checkpoints.manifest(where)
+
+
+def test_the_command_lists_and_fails_with_one_line(shipped, capsys):
+    where, model = shipped
+    entry = {"width": 2, "accuracy": 0.1, "minutes": 1.0, "threads": 1, "processor": "some"}
+    checkpoints.save(model, "cnn", 4, entry, where)
+    assert checkpoints.main(["--folder", str(where), "list"]) == 0
+    assert "accuracy 0.1000" in capsys.readouterr().out
+    (where / "cnn-4.safetensors").write_bytes(b"")
+    assert checkpoints.main(["--folder", str(where), "list"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_network_is_trained_and_saved_where_there_is_none(tmp_path, monkeypatch):
+    x, y = images(40)
+    split = data.Splits(x, y, x[:10], y[:10], x[:20], y[:20])
+    monkeypatch.setattr(checkpoints.data, "load", lambda *_, **__: split)
+    family = checkpoints.Family(models.resnet, 2, TINY)
+    monkeypatch.setitem(checkpoints.FAMILIES, "resnet", family)
+    one = checkpoints.load_or_train("resnet", 1, tmp_path)
+    entry = checkpoints.manifest(tmp_path)["resnet-1"]
+    assert entry["recipe"]["epochs"] == 3
+    z = logits(one, x[:20])
+    assert entry["accuracy"] == float((z.argmax(1) == y[:20]).double().mean())
+    before = (tmp_path / "resnet-1.safetensors").stat().st_mtime_ns
+    assert same(checkpoints.load_or_train("resnet", 1, tmp_path), one)
+    assert (tmp_path / "resnet-1.safetensors").stat().st_mtime_ns == before
+    assert same(checkpoints.load_or_train("resnet", 1, tmp_path, fresh=True), one)
+    assert (tmp_path / "resnet-1.safetensors").stat().st_mtime_ns > before
+
+
+def test_shipped_checkpoints_are_whole_and_few_megabytes():
+    entries = checkpoints.manifest()
+    assert {entry["family"] for entry in entries.values()} == set(checkpoints.FAMILIES)
+    for entry in entries.values():
+        checkpoints.load(entry["family"], entry["seed"])
+    assert sum(entry["bytes"] for entry in entries.values()) < 10e6
+
+
+def test_shipped_checkpoints_have_the_accuracy_that_the_manifest_says():
+    if lacking := data.missing(["cifar10"], download=False):
+        pytest.skip(lacking["cifar10"])
+    split = data.load("cifar10", test=500)
+    for name, entry in checkpoints.manifest().items():
+        model = checkpoints.load(entry["family"], entry["seed"])
+        hits = (logits(model, split.x_test, 250).argmax(1) == split.y_test).double()
+        # Five standard deviations of a share of 500 images.
+        spread = 5 * math.sqrt(entry["accuracy"] * (1 - entry["accuracy"]) / 500)
+        assert float(hits.mean()) == pytest.approx(entry["accuracy"], abs=spread), name
