@@ -25,6 +25,7 @@ def compare(
     share: float = 0.2,
     n: int = 241,
     sides: str = "two",
+    way: str = "auto",
     gradients: bool = True,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
@@ -45,7 +46,7 @@ def compare(
     * With planes, the mean over them: ``jaccard``, ``grid_change``, ``boundary_length`` of the
       reference and ``mean_displacement`` in input units, ``triple`` and ``triple_reference``
       junction cells; and how they were taken: ``planes``, ``n``, ``cell`` (mean side in input
-      units), ``sides``.
+      units), ``sides``, and ``error_bound`` (the larger one of the two maps).
 
     Arguments:
         reference: module or any callable from inputs to logits.
@@ -56,6 +57,7 @@ def compare(
         share: share of the points that the boundary band holds.
         n: cells a side of the label maps.
         sides: see :func:`baq.slices.boundary_mask`.
+        way: see :func:`baq.slices.label_map`.
         gradients: take ``radius``, the shifts and ``normal_angle`` too; they are most of the cost
             for a network with more than one hidden layer.
         dtype, device: where modules are measured, on a copy; their own where not given.
@@ -92,7 +94,7 @@ def compare(
     if gradients and isinstance(reference, nn.Module):
         gap = local.pair_gap(reference, x, batch_size=batch_size)
         common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
-    maps = [slices.label_map(reference, plane, n, batch_size=batch_size) for plane in planes]
+    maps = [slices.label_map(reference, plane, n, way, batch_size) for plane in planes]
     lengths = [curves.boundary_length(curves.crossings(reference, grid)) for grid in maps]
 
     rows = []
@@ -119,7 +121,7 @@ def compare(
                 "normal_angle": float(local.normal_angle(gap, gap_q).nanmedian()),
             }
         if planes:
-            row |= _on_planes(candidate, maps, lengths, sides, batch_size)
+            row |= _on_planes(candidate, maps, lengths, sides, way, batch_size)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -133,12 +135,13 @@ def _on_planes(
     maps: list[slices.LabelMap],
     lengths: list[float],
     sides: str,
+    way: str,
     batch_size: int,
 ) -> dict[str, object]:
     """The slice measures of :func:`compare`, averaged over planes."""
     found = []
     for grid, length in zip(maps, lengths, strict=True):
-        grid_q = slices.label_map(candidate, grid.plane, grid.n, batch_size=batch_size)
+        grid_q = slices.label_map(candidate, grid.plane, grid.n, way, batch_size)
         masks = (slices.boundary_mask(m.labels, sides) for m in (grid, grid_q))
         found.append(
             {
@@ -149,6 +152,7 @@ def _on_planes(
                 "triple_reference": junctions.junctions(grid.labels).sum(),
                 "triple": junctions.junctions(grid_q.labels).sum(),
                 "cell": sum(grid.cell) / 2,
+                "error_bound": max(grid.error_bound, grid_q.error_bound),
             }
         )
     means = pd.DataFrame(found).mean().to_dict()

@@ -148,5 +148,7 @@ def test_other_models_and_bad_weights_are_named():
     model[3].bias.data[0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         slices.label_map(model, UNIT, 8)
-    with pytest.raises(ValueError, match="way is 'quick': allowed are"):
+    with pytest.raises(
+        ValueError, match="way is 'quick': allowed are auto, dense, certified, adaptive"
+    ):
         slices.label_map(model, UNIT, 8, way="quick")

@@ -21,6 +21,7 @@ DIFFERENCES = [
 COLUMNS = {
     *("candidate", "points", "share", "accuracy_reference", "accuracy", "margin", "radius"),
     *("boundary_length", "triple", "triple_reference", "planes", "n", "cell", "sides"),
+    "error_bound",
     *DIFFERENCES,
 }
 GRADIENTS = ["radius", "shift", "band_shift", "normal_angle"]
@@ -317,3 +318,16 @@ def test_bad_input_is_named(change, message):
     usual = {"candidates": ptq_w(model, 4), "x": points(), "y": truth(), "n": 5}
     with pytest.raises(ValueError, match=message):
         compare(model, planes=slices.pca_plane(points()), **(usual | change))
+
+
+def test_the_way_of_the_maps_is_passed_on_and_its_bound_reported():
+    reference, x = network(1), points(1)
+    candidate, plane = ptq_w(reference, 4), slices.pca_plane(x)
+    rows = {
+        way: compare(reference, candidate, x, planes=plane, n=100, way=way).iloc[0]
+        for way in ("dense", "certified", "adaptive")
+    }
+    assert rows["dense"]["error_bound"] == rows["certified"]["error_bound"] == 0
+    assert 0 < rows["adaptive"]["error_bound"] < 0.01
+    for way in ("certified", "adaptive"):
+        assert rows[way]["jaccard"] == rows["dense"]["jaccard"]

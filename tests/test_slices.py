@@ -326,7 +326,9 @@ def test_other_bad_options_of_a_label_map_are_named():
     classifier = half_plane(plane, 0, 0.5)
     with pytest.raises(ValueError, match="batch_size is 0: allowed is 1 or more"):
         slices.label_map(classifier, plane, 4, batch_size=0)
-    with pytest.raises(ValueError, match="way is 'fast': allowed are 'auto', 'dense' and"):
+    with pytest.raises(
+        ValueError, match="way is 'fast': allowed are auto, dense, certified, adaptive"
+    ):
         slices.label_map(classifier, plane, 4, way="fast")
     with pytest.raises(ValueError, match=r"logits have shape \(16, 5, 1\): allowed is"):
         slices.label_map(lambda x: x[..., None], plane, 4)
