@@ -152,6 +152,7 @@ def test_a_row_holds_what_the_single_functions_give():
         "triple": junctions.junctions(b.labels).sum(),
         "triple_reference": junctions.junctions(a.labels).sum(),
         "cell": sum(a.cell) / 2,
+        "error_bound": 0.0,
     }
     for name, value in expected.items():
         assert row[name] == pytest.approx(float(value), rel=1e-12), name
