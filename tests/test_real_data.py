@@ -1,13 +1,22 @@
 """The fetched data sets: whole ones load as they should, and what is not whole is never used."""
 
 import os
+import shutil
+from pathlib import Path
 
+import nbformat
+import pandas as pd
 import pytest
 import torch
 from torchvision import datasets
 
 from baq import data, sources
+from workflow.outcome import settle
+from workflow.project import Project
+from workflow.runner import execute
 
+ROOT = Path(__file__).parent.parent
+CHAPTER = "04-stopping"
 LABELS_FILE = "MNIST/raw/t10k-labels-idx1-ubyte"
 
 
@@ -213,3 +222,41 @@ def test_unknown_names_list_the_known_ones():
         data.missing(["emnist"])
     with pytest.raises(ValueError, match="'digits': allowed are mnist"):
         sources.fetch("digits")
+
+
+@pytest.fixture
+def checkout(tmp_path_factory):
+    """A checkout of one chapter that needs fetched data, with its recorded notebook and tables."""
+    root = tmp_path_factory.mktemp("checkout")
+    for path in (f"notebooks/{CHAPTER}.py", f"book/{CHAPTER}.ipynb"):
+        (root / path).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / path, root / path)
+    shutil.copytree(ROOT / "book" / "results" / CHAPTER, root / "book" / "results" / CHAPTER)
+    toc = f"format: jb-book\nroot: book/intro\nchapters:\n  - file: book/{CHAPTER}\n"
+    (root / "_toc.yml").write_text(toc)
+    return Project(root)
+
+
+def test_without_data_and_network_the_recorded_chapter_stays(checkout, folder):
+    before = {path: path.read_bytes() for path in checkout.book("full").rglob("*.*")}
+    found = settle(checkout, checkout.chapter(CHAPTER), "full")
+    assert not found.live
+    assert all(
+        f"{name} could not be fetched" in found.reason for name in ("mnist", "fashion-mnist")
+    )
+    assert {path: path.read_bytes() for path in checkout.book("full").rglob("*.*")} == before
+
+
+@pytest.mark.skipif("mnist" in data.missing(["mnist"], download=False), reason="mnist is not here")
+def test_with_data_the_chapter_is_executed(checkout, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    small = {"datasets": ["mnist"], "seeds": 2, "bits": [8, 4], "n": 33}
+    small |= {"epochs_mlp": 1, "epochs_cnn": 1, "eps_study": [], "tau_f_study": []}
+    assert checkout.missing_data(checkout.chapter(CHAPTER).requires(small)) == {}
+    made = execute(checkout, checkout.chapter(CHAPTER), small, checkout.root / "runs")
+    assert nbformat.read(made, as_version=4).metadata["baq"]["parameters"]["datasets"] == ["mnist"]
+    tables = made.parent / "results" / CHAPTER
+    claimed = pd.read_csv(tables / "claims-images.csv")
+    assert list(claimed["claim"]) == ["S5", "S5"]
+    accuracy = pd.read_csv(tables / "float-accuracy.csv")
+    assert (accuracy["least"] > 0.9).all()
