@@ -425,6 +425,9 @@ tables.show(
     precision=3,
 )
 # %% [markdown]
+# With more flips the rate in the band goes past one half, which the law cannot: it lets the first two
+# labels change places, while a strongly quantized network often prefers a third.
+#
 # The paper's two rates fit each other by the law for a fifth, and by no other round share, and so does
 # the pair reported second hand. That is why the band of this book holds a fifth of the images.
 #
