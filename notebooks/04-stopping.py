@@ -385,7 +385,7 @@ if numbers:
     )
     display(
         Markdown(
-            "S1 and S3 hang on $\\varepsilon$, which the abstract does not give. Of the values "
+            "S1 and S3 hang on ε, which the abstract does not give. Of the values "
             f"studied below, {nearest} has the mean flip rate nearest to the paper's, "
             f"{flips_by_eps[nearest]:.4f} beside {paper_value('S1')}."
         )
@@ -452,7 +452,14 @@ study = pd.concat(
 )
 tables.save(study, "thresholds")
 tables.show(
-    alone.sort_values(["setting", "eps"])[["setting", "eps", *STUDIED]],
+    alone.sort_values(
+        ["setting", "eps"],
+        key=lambda column: column.map(
+            {setting: k for k, setting in enumerate(settings)}.get
+            if column.name == "setting"
+            else float
+        ),
+    )[["setting", "eps", *STUDIED]],
     "accuracy-rule",
 )
 # %% [markdown]
@@ -509,7 +516,7 @@ display(
     Markdown(
         f"Of the {np.prod([len(values) for values in grid])} triples of thresholds, the "
         "share with fewer, equal and more held-out flips (means over seeds) than the accuracy rule "
-        "at the same $\\varepsilon$, and the share at which every seed's pick kept the thresholds:"
+        "at the same ε, and the share at which every seed's pick kept the thresholds:"
     )
 )
 tables.show(verdict.reset_index(), "thresholds-verdict", precision=2)
@@ -527,7 +534,7 @@ display(
     Markdown(
         "Which of the two added conditions decides? Without the one on the flip rate "
         f"the pick stays the same for {same['flip rate']} of {len(full)} networks, "
-        f"without the one on $J$ for {same['J']}."
+        f"without the one on *J* for {same['J']}."
     )
 )
 # %% [markdown]
