@@ -97,7 +97,8 @@ plotting.use_style()
 # drawn for calibration, and two networks are trained: one hidden layer of 256 ReLU units (MLP), and three
 # strided convolutions with batch norm {cite}`ioffe2015` (CNN). All are trained with Adam
 # {cite}`kingma2015`, on these two sets with a step size that falls to 0. Widths and epochs were set so that the
-# float networks reach an accuracy that is usual for their kind; nothing was set by a quantized one.
+# float networks reach a test accuracy that is usual for their kind, so their float accuracy is no unbiased
+# estimate; nothing was set by a quantized network.
 #
 # Label maps of the networks with one hidden layer are certified cell for cell. Those of the CNN are
 # refined around the boundary and audited by a random sample of the other cells.
