@@ -143,7 +143,11 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
             links += f" In Colab, begin with `%pip install git+{url}`."
     if not outcome.live:
         changed = "".join(f" Note that {text}." for text in stale(project, chapter, profile))
-        text = f"Recorded on {date}, not re-executed here: {outcome.reason}.{changed}{links}"
+        # The reason with its paths and addresses is for the terminal; a reader needs the gist.
+        names = ", ".join(chapter.header["requires"])
+        text = (
+            f"Recorded on {date}, not re-executed here for want of data ({names}).{changed}{links}"
+        )
         return f":::{{warning}}\n{text}\n:::"
     text = f"Executed on {date} in {minutes:.1f} minutes.{links}"
     if profile == "full":
