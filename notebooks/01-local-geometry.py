@@ -66,23 +66,13 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
-bits: list[int] = [
-    8,
-    7,
-    6,
-    5,
-    4,
-    3,
-    2,
-]  # bit widths of the weights; 8 and 4 answer the claims
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths; 8 and 4 answer the claims
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
 epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
 share: float = 0.2  # share of the test images that the boundary band holds
-per_channel: bool = (
-    False  # one scale for each output unit instead of one for each matrix
-)
+per_channel: bool = False  # one scale per output unit, not per matrix
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt

@@ -53,27 +53,10 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
-bits: list[int] = [
-    8,
-    7,
-    6,
-    5,
-    4,
-    3,
-    2,
-]  # bit widths of the weights; 8 and 4 answer the claims
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths; 8 and 4 answer the claims
 n: int = 241  # cells a side of the label maps that answer the claims
-grids: list[int] = [
-    33,
-    65,
-    129,
-    241,
-    513,
-    1025,
-]  # cells a side in the study of the grid
-pad: float = (
-    0.1  # share by which the slice is wider than the projected training images
-)
+grids: list[int] = [33, 65, 129, 241, 513, 1025]  # cells a side in the grid study
+pad: float = 0.1  # share by which the slice is wider than its images
 sides: str = "two"  # two: both sides of a boundary are in its mask; one: only one
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu

@@ -47,20 +47,11 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
-levels: list[int] = [
-    8,
-    6,
-    4,
-    3,
-]  # bit widths, from many to few; neighbours make a transition
+levels: list[int] = [8, 6, 4, 3]  # bits; neighbours make a transition
 steps: int = 20  # steps of t along each transition
 n: int = 241  # cells a side of the label maps
-pad: float = (
-    0.1  # share by which the slice is wider than the projected training images
-)
-near: float = (
-    0.05  # a cell is near a junction within this share of the slice's width
-)
+pad: float = 0.1  # share by which the slice is wider than its images
+near: float = 0.05  # near a junction: within this share of the width
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
 epochs: int = 200  # passes over the training images
