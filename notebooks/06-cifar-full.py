@@ -399,7 +399,7 @@ ax.set(
     xlabel="flip rate, all images",
     ylabel="flip rate in the band",
 )
-ax.legend(ncols=2)
+legend = ax.legend(ncols=2)
 
 # %% tags=["hide-input"]
 small = levels[(levels["flip_rate"] > 0) & (levels["flip_rate"] <= 0.1)]
@@ -452,7 +452,7 @@ ax.set(
 )
 ax.set_xticks(shares, [f"{s:g}" for s in shares])
 ax.minorticks_off()
-ax.legend()
+legend = ax.legend()
 
 # %% [markdown]
 # ## Better accuracy, other decisions
