@@ -348,7 +348,7 @@ ax.set(
     xlabel="step / largest weight",
     ylabel="shift, cells",
 )
-ax.legend()
+legend = ax.legend()
 # %% tags=["hide-input"]
 ratio = in_paper["shift"].iloc[1] / in_paper["shift"].iloc[0]
 text = f"From 8 to 6 bits the paper's shift grows by **{ratio:.2f}**; 127/31 is {127 / 31:.2f}"
