@@ -5,24 +5,10 @@ import json
 import math
 
 import pytest
-import torch
+from tiny_images import TINY, images, same
 
 from baq import checkpoints, data, models
-from baq.image_training import Recipe
 from baq.inference import logits
-
-TINY = Recipe(epochs=3, batch_size=16, learning_rate=0.05, crop=2)
-
-
-def images(count=48, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.rand(count, 3, 12, 12, generator=generator)
-    return x, (x[:, 0].mean((1, 2)) > x[:, 1].mean((1, 2))).long()
-
-
-def same(a, b):
-    a, b = a.state_dict(), b.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.fixture

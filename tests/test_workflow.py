@@ -303,7 +303,10 @@ def test_a_chapter_without_its_data_is_shown_as_recorded(root, project, monkeypa
     assert contents(root / "book") == before
     assert problems(project, "full") == []
     page = nbformat.read(stage(project, "full") / "book" / "02-two.ipynb", as_version=4)
-    assert "Recorded on 2026-01-02, not re-executed here for want of data (photos)" in page.cells[0].source
+    assert (
+        "Recorded on 2026-01-02, not re-executed here for want of data (photos)"
+        in page.cells[0].source
+    )
     assert "changed" not in page.cells[0].source
     write_chapter(root, "02-two", BODY + "1\n", requires="photos")
     page = nbformat.read(stage(Project(root), "full") / "book" / "02-two.ipynb", as_version=4)
