@@ -66,6 +66,7 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
+first_seed: int = 0  # the first of the seeds
 bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths; 8 and 4 answer the claims
 hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
@@ -96,7 +97,7 @@ plotting.use_style()
 
 # %% tags=["hide-input"]
 rows, points = [], []
-for seed in range(seeds):
+for seed in range(first_seed, first_seed + seeds):
     split = data.load("digits", seed, test=test)
     reference = training.fit(
         models.mlp(64, 10, hidden, activation, seed),

@@ -47,6 +47,7 @@
 
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization
+first_seed: int = 0  # the first of the seeds
 levels: list[int] = [8, 6, 4, 3]  # bits; neighbours make a transition
 steps: int = 20  # steps of t along each transition
 n: int = 241  # cells a side of the label maps
@@ -56,7 +57,7 @@ hidden: int = 64  # hidden units of the network
 activation: str = "tanh"  # activation of the hidden units: tanh or relu
 epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
-shown: int = 0  # the seed of the maps to step through; it illustrates, chosen for being the first
+shown: int = 0  # which seed's maps to step through; it illustrates, chosen for being the first
 
 # %% tags=["hide-input"]
 from itertools import pairwise
@@ -88,7 +89,7 @@ edges = np.linspace(
     0, 0.5, 101
 )  # distances as shares of the slice's width; the last bin is open
 rows, along, distances, film_of_shown = [], [], [], []
-for seed in range(seeds):
+for seed in range(first_seed, first_seed + seeds):
     split = data.load("digits", seed, test=test)
     reference = training.fit(
         models.mlp(64, 10, hidden, activation, seed),
@@ -132,7 +133,7 @@ for seed in range(seeds):
                 setting | {"kind": kind, "distance": edge, "count": k}
                 for edge, k in zip(edges[1:], counts, strict=True)
             ]
-        if seed == shown:
+        if seed == first_seed + shown:
             film_of_shown += zip(
                 [transition] * len(film), ts, film, triple, strict=True
             )
@@ -166,7 +167,7 @@ plotting.stepper(
     [grid for _, _, grid, _ in film_of_shown],
     captions,
     classes=10,
-    title=f"Label map of seed {shown} along the path of the weights",
+    title=f"Label map of seed {first_seed + shown} along the path of the weights",
     marked=marks,
 )
 

@@ -56,6 +56,7 @@
 
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "mnist", "fashion-mnist"]  # any of these three
+dataset: str = ""  # one of them alone; where it is empty, all of datasets
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization
 seeds: int = 5  # seeds on the other sets; each draws calibration images and more
 bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths that the rules walk down
@@ -88,6 +89,7 @@ from baq.selection import accuracy_rule, boundary_aware_rule
 from baq.stats import paired_difference
 
 plotting.use_style()
+datasets = [dataset] if dataset else datasets
 
 # %% [markdown]
 # ## The run
