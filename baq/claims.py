@@ -1,4 +1,4 @@
-"""The paper's figures, each by the id of its claim."""
+"""The paper's figures, each by the id of its claim, and the table that answers them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from baq.stats import summarize
 
-__all__ = ["answer", "claims", "paper_value"]
+__all__ = ["COLUMNS", "WORDS", "answer", "claims", "paper_number", "paper_text", "paper_value"]
+
+#: What the paper says of a claim where it gives no number.
+WORDS = ("falls", "rises", "holds", "occurs")
+#: The columns of every table of answers.
+COLUMNS = (
+    *("claim", "setting", "part", "work", "quantity"),
+    *("paper", "median", "lo", "hi", "n"),
+)
 
 
 @cache
 def claims() -> dict[str, dict[str, object]]:
-    """All claims by id: ``work``, ``quantity``, and ``paper``, its value or its direction in words.
+    """All claims by id, with the entries that ``book/claims.yml`` explains.
 
     Source: O. M. Kiselev 2026, arXiv:2607.01478, abstract.
     """
@@ -26,40 +35,108 @@ def claims() -> dict[str, dict[str, object]]:
     return {claim["id"]: claim for claim in yaml.safe_load(source.read_text("utf-8"))}
 
 
-def paper_value(claim: str) -> float:
-    """The number that the paper gives for a claim.
+def paper_text(claim: str, part: str = "") -> str:
+    """What the paper says of a claim, or of a part of it, as it prints it.
 
     Raises:
-        ValueError: for an unknown id, or a claim that the paper states in words.
+        ValueError: for an unknown id or part.
     """
-    if claim not in claims():
-        raise ValueError(f"claim is {claim!r}: allowed are {', '.join(claims())}")
-    value = claims()[claim]["paper"]
+    paper = _entry(claim)["paper"]
+    parts = paper if isinstance(paper, dict) else {"": paper}
+    if part not in parts:
+        allowed = ", ".join(repr(name) for name in parts)
+        raise ValueError(f"part of claim {claim} is {part!r}: allowed are {allowed}")
+    said = parts[part]
+    return " to ".join(said) if isinstance(said, list) else said
+
+
+def paper_value(claim: str, part: str = "") -> float:
+    """The number that the paper gives for a claim, or for a part of it.
+
+    Raises:
+        ValueError: for an unknown id or part, or a claim without a single number.
+    """
+    value = paper_number(claim, part)
     if isinstance(value, str):
-        raise ValueError(f"claim {claim} has no number: the paper says {value!r}")
-    return float(value)
+        raise ValueError(f"claim {claim} has no single number: the paper says {value!r}")
+    return value
 
 
-def answer(values: Mapping[str, pd.Series]) -> pd.DataFrame:
+def paper_number(claim: str, part: str = "") -> float | str:
+    """The paper's number where it gives a single one, else its words; errors as `paper_text`."""
+    text = paper_text(claim, part)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def answer(
+    values: Mapping[str, pd.Series | Mapping[str, pd.Series]], setting: str = ""
+) -> pd.DataFrame:
     """The table that answers claims: the paper's value beside our distribution over seeds.
 
     Arguments:
-        values: claim id to one value a seed.
+        values: claim id to one value a seed, always in the same order of seeds; for a claim with
+            parts, part to such values. A claim that ``falls`` or ``rises`` takes the paired
+            differences over seeds, one that ``holds`` or ``occurs`` takes truth values.
+        setting: which of several conventions gave the values; the one that ``book/claims.yml``
+            names stands for the claim.
 
     Returns:
-        One row a claim: ``claim``, ``work``, ``quantity``, ``paper``, ``median``, ``lo``, ``hi`` (the
-        central 90 % of the seeds) and ``n``.
+        The columns ``COLUMNS``, with ``paper`` as a number or in words, and ``median``, ``lo``,
+        ``hi`` (the central 90 % of the seeds) and ``n`` (seeds with a value). Where ``values`` hold
+        both claims of a comparison, or both parts of a claim, a further row has their paired
+        difference and the part ``less ...``.
 
     Raises:
-        ValueError: for an unknown id.
+        ValueError: for an unknown id or part, or a comparison of unequal numbers of seeds.
     """
     rows = []
-    for claim, series in values.items():
-        paper = {"paper": paper_value(claim)}
-        ours = summarize(pd.DataFrame({"claim": claim, "value": series}), ["claim"], ["value"])
-        ours = ours.rename(columns={"count": "n"})
-        entry = {name: claims()[claim][name] for name in ("work", "quantity")}
-        rows.append(
-            {"claim": claim} | entry | paper | ours.iloc[0].drop(["claim", "measure"]).to_dict()
+    for claim, given in values.items():
+        start = _entry(claim).get("after")
+        parts = given if isinstance(given, Mapping) else {"": given}
+        for part, series in parts.items():
+            rows.append(_row(claim, setting, part, paper_number(claim, part), series))
+        if len(parts) == 2:
+            (first, before), (second, after) = parts.items()
+            paper = paper_value(claim, second) - paper_value(claim, first)
+        elif start in values:
+            first, before, after = start, values[start], given
+            paper = paper_value(claim) - paper_value(start)
+        else:
+            continue
+        change = _difference(claim, before, after)
+        rows.append(_row(claim, setting, f"less {first}", round(paper, 6), change))
+    numbers = {"median": float, "lo": float, "hi": float, "n": int}
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers)
+
+
+def _entry(claim: str) -> dict[str, object]:
+    if claim not in claims():
+        raise ValueError(f"claim is {claim!r}: allowed are {', '.join(claims())}")
+    return claims()[claim]
+
+
+def _row(claim: str, setting: str, part: str, paper: float | str, series: pd.Series) -> dict:
+    frame = pd.DataFrame({"claim": claim, "value": np.asarray(series, dtype=float)})
+    ours = summarize(frame, ["claim"], ["value"]).iloc[0]
+    return {
+        "claim": claim,
+        "setting": setting,
+        "part": part,
+        "work": claims()[claim]["work"],
+        "quantity": claims()[claim]["quantity"],
+        "paper": paper,
+        **ours[["median", "lo", "hi"]],
+        "n": ours["count"],
+    }
+
+
+def _difference(claim: str, before: pd.Series, after: pd.Series) -> np.ndarray:
+    first, second = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"claim {claim} compares {first.size} with {second.size} seeds: allowed are equal numbers"
         )
-    return pd.DataFrame(rows)
+    return second - first

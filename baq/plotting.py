@@ -23,7 +23,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from baq.claims import claims
+from baq.claims import WORDS, claims, paper_text, paper_value
 from baq.slices import LabelMap, boundary_mask
 
 __all__ = [
@@ -127,7 +127,7 @@ def by_bits(
     for ax, (unit, labels) in zip(axes.flat, panels.items(), strict=False):
         interval_lines(ax, summary, "bits", labels, sign=-1)
         for bits, claim in (paper or {}).get(unit, ()):
-            ax.plot(-bits, claims()[claim]["paper"], label=f"paper, {claim}", **PAPER)
+            ax.plot(-bits, paper_value(claim), label=f"paper, {claim}", **PAPER)
         if unit in log:
             ax.set_yscale("log")
         bit_axis(ax, sorted(summary["bits"].unique()))
@@ -140,10 +140,11 @@ def by_bits(
 def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure:
     """Our distribution over seeds for each claim, with the paper's value marked.
 
-    A dot is a seed, the bar holds the central share ``level`` of them, the tick is the median.
+    A dot is a seed, the bar holds the central share ``level`` of them, the tick is the median. Where
+    the paper says that something falls or rises, a dotted line marks zero.
 
     Arguments:
-        values: claim id to one value a seed.
+        values: claim id to one value a seed, as :func:`baq.claims.answer` takes it, without parts.
         level: share of the seeds within the bar.
     """
     figure, axes = plt.subplots(
@@ -159,10 +160,14 @@ def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure
         ax.plot(series, 0.08 + 0.4 * rank / max(4, rank.max()), "o", ms=4, color=colour, mew=0)
         ax.hlines(-0.1, *series.quantile([tail, 1 - tail]), lw=5, color=colour, alpha=0.5)
         ax.plot(series.median(), -0.1, "|", ms=14, mew=2.5, color=colour)
-        ax.plot(claims()[claim]["paper"], -0.1, zorder=3, **PAPER)
-        ax.set_title(
-            f"{claim}  {claims()[claim]['work']}: {claims()[claim]['quantity']}", loc="left"
-        )
+        title = f"{claim}  {claims()[claim]['work']}: {claims()[claim]['quantity']}"
+        if (said := paper_text(claim)) in WORDS:
+            title += f" ({said})"
+            ax.axvline(0, color="black", ls=":", zorder=0)
+        else:
+            ends = [float(end) for end in said.split(" to ")]
+            ax.plot(ends, [-0.1] * len(ends), zorder=3, **PAPER)
+        ax.set_title(title, loc="left")
         ax.set(yticks=[], ylim=(-0.35, 0.5))
         ax.spines["left"].set_visible(False)
         ax.margins(x=0.08)

@@ -28,7 +28,7 @@ def save(frame: pd.DataFrame, name: str) -> None:
 
 
 def show(frame: pd.DataFrame, name: str, precision: int = 4) -> Styler:
-    """Save a table and return it for display, without its index.
+    """Save a table and return it for display, without its index and without columns of no text.
 
     Arguments:
         frame: the table.
@@ -37,7 +37,9 @@ def show(frame: pd.DataFrame, name: str, precision: int = 4) -> Styler:
         precision: decimals shown.
     """
     save(frame, name)
-    return frame.style.hide(axis="index").format(precision=precision).set_uuid(name)
+    empty = [name for name in frame if len(frame) and (frame[name] == "").all()]
+    shown = frame.style.hide(axis="index").hide(empty, axis="columns")
+    return shown.format(precision=precision).set_uuid(name)
 
 
 def interval_cells(

@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from baq.claims import answer, claims, paper_value
+from baq.claims import COLUMNS, WORDS, answer, claims, paper_number, paper_text, paper_value
 
-FILE = Path(__file__).parents[1] / "book" / "claims.yml"
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "book" / "claims.yml"
+ALLOWED = {
+    *("id", "statement", "work", "quantity", "paper", "after", "sign", "given"),
+    *("chapter", "setting", "why", "not_testable"),
+}
 
 
 def test_every_claim_is_whole_and_has_its_own_id():
@@ -17,42 +22,86 @@ def test_every_claim_is_whole_and_has_its_own_id():
     assert list(claims()) == [entry["id"] for entry in entries]
     assert len(claims()) == len(entries)
     for entry in entries:
-        assert list(entry) == ["id", "work", "quantity", "paper"]
-        assert isinstance(entry["paper"], (int, float, str)) and str(entry["paper"]).strip()
-        assert entry["work"].strip() and entry["quantity"].strip()
         assert claims()[entry["id"]] == entry
+        assert entry.keys() <= ALLOWED
+        for key in ("statement", "work", "quantity", "chapter"):
+            assert entry[key].strip()
+        assert ("setting" in entry) == ("why" in entry), "a setting needs its reason"
+        assert entry.get("after") in (None, *claims())
+        assert entry.get("sign") in (None, "falls", "rises")
+
+
+def test_what_the_paper_says_is_a_printed_number_or_one_of_few_words():
+    for claim, entry in claims().items():
+        parts = entry["paper"] if isinstance(entry["paper"], dict) else [""]
+        for part in parts:
+            text = paper_text(claim, part)
+            assert text in WORDS or all(float(end) >= 0 for end in text.split(" to "))
 
 
 def test_the_digits_claims_have_the_values_of_the_abstract():
     values = {"D1": 0, "D2": 0.428, "D3": 0.9733, "D4": 0.970, "D5": 0.0290, "T1": 12, "T2": 34}
     assert {claim: paper_value(claim) for claim in values} == values
     assert isinstance(paper_value("D1"), float)
+    assert paper_text("D4") == "0.970", "as the paper prints it"
+    assert paper_value("C1", "boundary-aware rule") == 8
+    assert paper_number("P1") == "0.947 to 0.994" and paper_number("S5") == "falls"
 
 
 def test_shares_are_of_one():
     for claim, entry in claims().items():
-        value = entry["paper"]
-        if isinstance(value, (int, float)) and "cells" not in entry["quantity"]:
+        value = paper_number(claim) if isinstance(entry["paper"], str) else 0.0
+        if isinstance(value, float) and "cells" not in entry["quantity"]:
             assert 0 <= value <= 1, claim
 
 
 def test_an_answer_stands_beside_the_papers_value():
     j = pd.Series(np.linspace(0, 1, 21))
-    table = answer({"D2": j, "D1": pd.Series([0.0, 0.0, 3.0])})
-    assert list(table) == [
-        *("claim", "work", "quantity", "paper"),
-        *("median", "lo", "hi", "n"),
-    ]
+    table = answer({"D2": j, "D1": pd.Series([0.0, 0.0, 3.0])}, "as above")
+    assert tuple(table) == COLUMNS
     assert table["claim"].tolist() == ["D2", "D1"]
     first, second = table.iloc[0], table.iloc[1]
     assert first["paper"] == 0.428 and first["work"] == claims()["D2"]["work"]
+    assert first["setting"] == "as above" and first["part"] == ""
     np.testing.assert_allclose(first[["median", "lo", "hi"]].astype(float), [0.5, 0.05, 0.95])
     assert (first["n"], second["n"], second["median"]) == (21, 3, 0)
 
 
+def test_a_comparison_gets_its_paired_difference():
+    before, after = pd.Series([3.0, 1.0, 2.0], index=[7, 8, 9]), pd.Series([1.0, 0.0, 0.0])
+    table = answer({"S1": before, "S2": after})
+    assert table["part"].tolist() == ["", "", "less S1"]
+    assert table["claim"].tolist() == ["S1", "S2", "S2"]
+    last = table.iloc[-1]
+    assert last["paper"] == -0.0072 and last["median"] == -2, "paired by place, not by index"
+    assert answer({"S2": after})["part"].tolist() == [""]
+    with pytest.raises(ValueError, match="claim S2 compares 2 with 3 seeds: allowed are equal"):
+        answer({"S1": before[:2], "S2": after})
+
+
+def test_the_parts_of_a_claim_are_rows_and_so_is_their_difference():
+    bits = {"accuracy rule": pd.Series([5, 6]), "boundary-aware rule": pd.Series([8, 8])}
+    table = answer({"C1": bits})
+    assert table["part"].tolist() == [*bits, "less accuracy rule"]
+    assert table["paper"].tolist() == [6, 8, 2]
+    assert table["median"].tolist() == [5.5, 8, 2.5]
+    with pytest.raises(ValueError, match="part of claim C1 is '': allowed are 'accuracy rule', "):
+        answer({"C1": pd.Series([1.0])})
+
+
+def test_words_take_differences_and_truth_values():
+    table = answer({"S5": pd.Series([-0.2, -0.1]), "O2": pd.Series([False, True, True])})
+    assert table["paper"].tolist() == ["falls", "occurs"]
+    assert table["median"].tolist() == [pytest.approx(-0.15), 1]
+
+
 @pytest.mark.parametrize("ask", [paper_value, lambda claim: answer({claim: pd.Series([1.0])})])
-def test_unknown_claims_and_claims_in_words_are_named(ask):
+def test_unknown_claims_are_named(ask):
     with pytest.raises(ValueError, match="claim is 'Z9': allowed are D1, D2, D3"):
         ask("Z9")
-    with pytest.raises(ValueError, match="claim T4 has no number: the paper says 'at multiclass"):
-        ask("T4")
+
+
+@pytest.mark.parametrize("claim", ["S5", "P1"])
+def test_claims_without_a_number_are_named(claim):
+    with pytest.raises(ValueError, match=f"claim {claim} has no single number: the paper says"):
+        paper_value(claim)

@@ -256,7 +256,7 @@ def test_with_data_the_chapter_is_executed(checkout, monkeypatch):
     made = execute(checkout, checkout.chapter(CHAPTER), small, checkout.root / "runs")
     assert nbformat.read(made, as_version=4).metadata["baq"]["parameters"]["datasets"] == ["mnist"]
     tables = made.parent / "results" / CHAPTER
-    claimed = pd.read_csv(tables / "claims-images.csv")
+    claimed = pd.read_csv(tables / "claims.csv")
     assert list(claimed["claim"]) == ["S5", "S5"]
     accuracy = pd.read_csv(tables / "float-accuracy.csv")
     assert (accuracy["least"] > 0.9).all()
