@@ -8,10 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-__all__ = ["PlaneNetwork", "certified_labels", "has_one_hidden_layer", "plane_network"]
+__all__ = ["Gaps", "PlaneNetwork", "certified_labels", "has_one_hidden_layer", "plane_network"]
 
 #: Where ``|tanh''|`` is largest: ``tanh^2 = 1/3``.
 _TANH_BEND = np.arctanh(np.sqrt(1 / 3))
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The gaps ``z_top - z_k`` on N boxes: ``gap + gap_a da + gap_b db``, and how far off that can be.
+
+    ``top``, int (N,), is the label at the centre; the others have shape (N, K). On its box a gap lies
+    between the linear one less ``below`` and the linear one plus ``above``.
+    """
+
+    top: np.ndarray
+    gap: np.ndarray
+    gap_a: np.ndarray
+    gap_b: np.ndarray
+    below: np.ndarray
+    above: np.ndarray
+
+    def rivals(self, half_a: float, half_b: float) -> np.ndarray:
+        """Classes that may lead somewhere on a box with these half-sides, bool (N, K)."""
+        least = self.gap - np.abs(self.gap_a) * half_a - np.abs(self.gap_b) * half_b - self.below
+        # Written so that a gap that is not a number is in doubt.
+        rivals = ~(least > 0)
+        np.put_along_axis(rivals, self.top[:, None], False, axis=1)
+        return rivals
 
 
 @dataclass(frozen=True)
@@ -34,50 +58,50 @@ class PlaneNetwork:
         return self.p + a[:, None] * self.p_a + b[:, None] * self.p_b
 
     def labels(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Top-1 labels at plane coordinates, shape (N,); ties go to the lowest index."""
-        return (_ACTIVATIONS[self.act][0](self.hidden(a, b)) @ self.V.T + self.c).argmax(axis=1)
+        """Top-1 labels at plane coordinates, shape (N,); ties go to the lowest index.
 
-    def certain(
-        self, a: np.ndarray, b: np.ndarray, half_a: np.ndarray, half_b: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Labels at the centres of boxes, and whether each holds on all of its box.
+        Raises:
+            ValueError: if a logit is not finite.
+        """
+        z = _ACTIVATIONS[self.act][0](self.hidden(a, b)) @ self.V.T + self.c
+        if not np.isfinite(z).all():
+            raise ValueError(
+                "logits on the plane are not finite: check the weights and the plane's extent"
+            )
+        return z.argmax(axis=1)
 
-        On a box every gap ``z_top - z_k`` is at least its value at the centre, less its gradient times
-        the half-sides, less what the linearization of each hidden unit can be off.
+    def gaps(self, a: np.ndarray, b: np.ndarray, half_a: float, half_b: float) -> Gaps:
+        """Linearize, at the centres of boxes, every gap of the label there, and bound what it leaves.
+
+        The remainder of a gap is that of each hidden unit times the difference of its two weights. A
+        convex unit lies above its tangent, so it can only add.
 
         Arguments:
             a, b: centres, each (N,).
-            half_a, half_b: half-sides, each (N,).
-
-        Returns:
-            Labels, int (N,), and a mask (N,).
+            half_a, half_b: half-sides of all boxes.
         """
         value, bend, one_sided = _ACTIVATIONS[self.act]
         p = self.hidden(a, b)
         t = value(p)
         z = t @ self.V.T + self.c
         slope = 1 - t**2 if self.act == "tanh" else (p > 0).astype(float)
-        z_a, z_b = (slope * self.p_a) @ self.V.T, (slope * self.p_b) @ self.V.T
-        rows, top = np.arange(len(z)), z.argmax(axis=1)
-        bound = (
-            (z[rows, top][:, None] - z)
-            - np.abs(z_a[rows, top][:, None] - z_a) * half_a[:, None]
-            - np.abs(z_b[rows, top][:, None] - z_b) * half_b[:, None]
-        )
-        bound[rows, top] = np.inf
+        z_a, z_b = slope @ (self.V * self.p_a).T, slope @ (self.V * self.p_b).T
+        reach = np.abs(self.p_a) * half_a + np.abs(self.p_b) * half_b
+        off = bend(p, reach)
+        top = z.argmax(axis=1)
+        below, above = np.empty_like(z), np.empty_like(z)
+        for label in np.unique(top):
+            mine, weights = top == label, self.V[label] - self.V
+            if one_sided:
+                below[mine] = off[mine] @ np.maximum(-weights, 0).T
+                above[mine] = off[mine] @ np.maximum(weights, 0).T
+            else:
+                below[mine] = above[mine] = off[mine] @ np.abs(weights).T
         # Room for the rounding of the sums above, many times over.
-        margin = 1e-12 * (np.abs(self.V).sum(axis=1).max() * np.abs(t).max(initial=1) + 1)
-        certain = (bound > margin).all(axis=1)
-        reach = np.abs(self.p_a) * half_a[:, None] + np.abs(self.p_b) * half_b[:, None]
-        off = bend(p[certain], reach[certain])
-        for label in np.unique(top[certain]):
-            mine = top[certain] == label
-            weights = self.V[label] - self.V
-            # A convex unit lies above its tangent, so it can only hurt where its weight is negative.
-            weights = np.maximum(-weights, 0) if one_sided else np.abs(weights)
-            which = np.flatnonzero(certain)[mine]
-            bound[which] -= off[mine] @ weights.T
-        return top, (bound > margin).all(axis=1)
+        size = np.abs(p).max() + reach.max()
+        room = 1e-12 * (size * np.abs(self.V).sum(axis=1).max() + np.abs(self.c).max())
+        gap, gap_a, gap_b = (np.take_along_axis(w, top[:, None], 1) - w for w in (z, z_a, z_b))
+        return Gaps(top, gap, gap_a, gap_b, below + room, above + room)
 
 
 def _relu_bend(p: np.ndarray, reach: np.ndarray) -> np.ndarray:
@@ -114,8 +138,8 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
     """Restrict a network with one hidden layer to the plane ``origin + a u + b v``.
 
     Raises:
-        ValueError: if the model is not of the kind of :func:`has_one_hidden_layer`, or if a weight is
-            not finite.
+        ValueError: if the model is not of the kind of :func:`has_one_hidden_layer`, if it takes inputs
+            of another size or gives fewer than 2 logits, or if a weight is not finite.
     """
     if not has_one_hidden_layer(model):
         shape = ", ".join(type(layer).__name__ for layer in _layers(model)) or type(model).__name__
@@ -123,6 +147,12 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
             f"model is {shape}: allowed is a Sequential of Linear, ReLU or Tanh, Linear"
         )
     first, activation, last = _layers(model)
+    if origin.numel() != first.in_features:
+        raise ValueError(
+            f"inputs have {origin.numel()} values: allowed are {first.in_features}, as the network takes"
+        )
+    if last.out_features < 2:
+        raise ValueError(f"the network gives {last.out_features} logit: allowed are 2 or more")
 
     def array(values: Tensor | None) -> np.ndarray:
         return np.float64(0) if values is None else values.detach().cpu().double().numpy()
@@ -135,55 +165,81 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
     return PlaneNetwork(p, W @ along_u, W @ along_v, V, np.broadcast_to(c, len(V)), act)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def certified_labels(
     network: PlaneNetwork,
     extent: tuple[float, float, float, float],
     n: int,
-    ratio: int = 2,
     largest: int = 32,
 ) -> tuple[np.ndarray, int]:
     """Label all cells of an n x n grid by a tree of boxes: equal to evaluating every centre.
 
-    A box of cells whose label is certain is painted; another is divided, down to single cells, which
-    are evaluated.
+    A box that one label leads everywhere is painted. Where one other class may lead too, and the gap
+    between the two is linear to within its change from cell to cell, its sign tells all cells but the
+    few that the remainder leaves in doubt. Other boxes are divided, down to single cells. Cells in
+    doubt and single cells are evaluated.
 
     Arguments:
         network: the network on the plane.
         extent: (a_min, a_max, b_min, b_max).
         n: cells a side.
-        ratio: cells a side of a box over those of its children.
         largest: bound on the cells a side of the first boxes.
 
     Returns:
         Labels, int16 (n, n), and the number of boxes and cells evaluated.
+
+    Raises:
+        ValueError: if the logits of a cell are not finite.
     """
     a_min, a_max, b_min, b_max = extent
     h_a, h_b = (a_max - a_min) / n, (b_max - b_min) / n
-    size = 1
-    while size * ratio <= min(largest, n):
-        size *= ratio
+    size = 2 ** int(np.log2(min(largest, n)))
+    # Boxes may stick out of the grid; what they paint there is cut off at the end.
     count = -(-n // size)
+    painted = np.empty((count * size, count * size), dtype=np.int16)
     row, column = (k.ravel() for k in np.indices((count, count)))
-    painted = np.full((count, count), -1, dtype=np.int16)
-    evaluated = 0
-    while True:
+    evaluated, doubtful = 0, []
+    while size > 1 and len(row):
         evaluated += len(row)
-        first = np.stack([column, row]) * size
-        last = np.minimum(first + size, n) - 1
-        (a, b), (half_a, half_b) = (
-            np.array([[a_min], [b_min]]) + np.array([[h_a], [h_b]]) * ((first + last) / 2 + 0.5),
-            np.array([[h_a], [h_b]]) * ((last - first) / 2),
+        blocks = painted.reshape(len(painted) // size, size, -1, size).swapaxes(1, 2)
+        half_a, half_b = h_a * (size - 1) / 2, h_b * (size - 1) / 2
+        gaps = network.gaps(
+            a_min + h_a * size * (column + 0.5), b_min + h_b * size * (row + 0.5), half_a, half_b
         )
-        if size == 1:
-            painted[row, column] = network.labels(a, b)
-            return painted, evaluated
-        label, certain = network.certain(a, b, half_a, half_b)
-        painted[row[certain], column[certain]] = label[certain]
-        size //= ratio
-        count = -(-n // size)
-        painted = painted.repeat(ratio, axis=0).repeat(ratio, axis=1)[:count, :count]
-        i, j = (k.ravel() for k in np.indices((ratio, ratio)))
-        row = (row[~certain, None] * ratio + i).ravel()
-        column = (column[~certain, None] * ratio + j).ravel()
-        inside = (row < count) & (column < count)
+        rivals = gaps.rivals(half_a, half_b)
+        number = rivals.sum(axis=1)
+        certain = number == 0
+        blocks[row[certain], column[certain]] = gaps.top[certain, None, None]
+
+        # Two classes left, as at most boxes on the boundary.
+        two = np.flatnonzero(number == 1)
+        at = two, rivals[two].argmax(axis=1)
+        off = np.maximum(gaps.below[at], gaps.above[at])
+        straight = off < np.abs(gaps.gap_a[at]) * h_a + np.abs(gaps.gap_b[at]) * h_b
+        two, rival = at = at[0][straight], at[1][straight]
+        steps = np.arange(size) - (size - 1) / 2
+        gap, along_a, along_b, below, above = (
+            values[at][:, None, None]
+            for values in (gaps.gap, gaps.gap_a, gaps.gap_b, gaps.below, gaps.above)
+        )
+        gap = gap + along_b * (h_b * steps)[:, None] + along_a * (h_a * steps)
+        blocks[row[two], column[two]] = np.where(
+            gap > 0, gaps.top[two, None, None], rival[:, None, None]
+        )
+        box, i, j = np.nonzero(~((gap > below) | (gap < -above)))
+        doubtful.append((row[two][box] * size + i, column[two][box] * size + j))
+
+        # Each other box becomes four.
+        divided = ~certain
+        divided[two] = False
+        row = (2 * row[divided, None] + [0, 0, 1, 1]).ravel()
+        column = (2 * column[divided, None] + [0, 1, 0, 1]).ravel()
+        size //= 2
+        inside = (row < -(-n // size)) & (column < -(-n // size))
         row, column = row[inside], column[inside]
+    doubtful.append((row, column))
+    row, column = (np.concatenate(k) for k in zip(*doubtful, strict=True))
+    inside = (row < n) & (column < n)
+    row, column = row[inside], column[inside]
+    painted[row, column] = network.labels(a_min + h_a * (column + 0.5), b_min + h_b * (row + 0.5))
+    return painted[:n, :n].copy(), evaluated + len(row)

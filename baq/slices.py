@@ -81,12 +81,16 @@ class Plane:
         Raises:
             ValueError: for n below 2, or not an integer: one cell has no neighbour, so no boundary.
         """
-        if not isinstance(n, numbers.Integral) or n < 2:
-            raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
+        _check_side(n)
         steps = torch.arange(n, dtype=torch.float64) + 0.5
         (h_a, h_b), (a_min, _, b_min, _) = self.cell(n), self.extent
         b, a = torch.meshgrid(b_min + h_b * steps, a_min + h_a * steps, indexing="ij")
         return torch.stack([a, b], dim=-1)
+
+
+def _check_side(n: int) -> None:
+    if not isinstance(n, numbers.Integral) or n < 2:
+        raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
 
 
 def _spanned(origin: Tensor, u: Tensor, v: Tensor, x: Tensor, pad: float) -> Plane:
@@ -198,11 +202,12 @@ def label_map(
     """
     if way not in WAYS:
         raise ValueError(f"way is {way!r}: allowed are {', '.join(WAYS)}")
-    centres = plane.centres(n)
+    _check_side(n)
     if way == "certified" or (way == "auto" and has_one_hidden_layer(classifier)):
         network = plane_network(classifier, plane.origin, plane.u, plane.v)
         found, evaluated = certified_labels(network, plane.extent, n)
         return LabelMap(found, plane, "certified", evaluated)
+    centres = plane.centres(n)
 
     def label_of(points: Tensor) -> np.ndarray:
         found = [
