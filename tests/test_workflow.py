@@ -16,8 +16,8 @@ import nbformat
 import pytest
 
 from workflow import outcome
-from workflow.__main__ import _plan
 from workflow.gate import problems
+from workflow.graph import plan
 from workflow.parameters import check, declared, from_text
 from workflow.project import Project, UserError, write_json
 from workflow.runner import execute
@@ -280,8 +280,10 @@ def test_other_parameters_go_to_a_folder_of_their_own(root):
     (root / "given.yml").write_text("rows: 3\nword: y\n")
     done = command(root, "run", "one", "-y", "given.yml", "-p", "rows", "4")
     assert done.returncode == 0, done.stderr
-    path = Path(done.stdout.strip())
+    path, page = map(Path, done.stdout.split())
     assert path.parent.parent == root / "runs"
+    assert "tag_injected-parameters" in page.read_text()
+    assert (path.parent.parent / "_static").is_dir()
     assert (path.parent / "results" / "01-one" / "a.csv").read_text() == "i\n1\n1\n1\n1\n"
     stamp = nbformat.read(path, as_version=4).metadata["baq"]
     assert (stamp["parameters"]["rows"], stamp["parameters"]["word"]) == (4, "y")
@@ -430,8 +432,8 @@ def test_a_book_is_made_once_and_then_what_has_changed(root):
 
 
 def test_a_graph_that_cannot_be_made_says_why():
-    with pytest.raises(UserError, match="^no plan for the book: no space left$"):
-        _plan([sys.executable, "-c", "raise SystemExit('many\\nwords\\nno space left')"])
+    with pytest.raises(UserError, match="^no plan: no space left$"):
+        plan([sys.executable, "-c", "raise SystemExit('many\\nwords\\nno space left')"])
 
 
 def test_a_warning_keeps_the_last_site(root, project):

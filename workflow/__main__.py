@@ -1,27 +1,27 @@
-"""The command line: ``python -m workflow book`` makes the book, ``run`` runs one chapter."""
+"""The command line: ``book`` makes the book, ``run`` runs one chapter, ``sweep`` many runs."""
 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import hashlib
-import json
 import os
-import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
-from workflow.outcome import forget_changed, settle, table
+from workflow.compare import compare_runs
+from workflow.graph import make
+from workflow.outcome import run_record, settle, table
+from workflow.page import page
 from workflow.parameters import check, declared, from_text
-from workflow.project import PROFILES, Project, UserError
-from workflow.runner import execute
+from workflow.project import PROFILES, Chapter, Project, UserError, write_json
+from workflow.runs import parameter_file, run
 from workflow.site import render
+from workflow.sweep import failures, gather, read
+from workflow.sweep_page import sweep_page
 
 __all__ = ["main"]
+
+_CLUSTER = "a Snakemake profile that runs the jobs elsewhere, such as profiles/slurm"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,15 +53,30 @@ def _parser() -> argparse.ArgumentParser:
     made = command("book", _book, "execute what has changed, and render the book")
     profile(made)
     made.add_argument("-n", "--dry-run", action="store_true", help="only list what would be done")
-    made = command("run", _run, "run one chapter with other parameters, into runs/")
-    made.add_argument("chapter", help="full name, number, or name without number")
+    made.add_argument("--cluster", type=Path, metavar="FOLDER", help=_CLUSTER)
+    text = "run one chapter with other parameters, into runs/"
+    made = commands.add_parser("run", help=text, description=text, add_help=False)
+    made.set_defaults(command=_run, parser=made)
+    made.add_argument("chapter", nargs="?", help="full name, number, or name without number")
+    made.add_argument(
+        "-h",
+        "--help",
+        action="store_true",
+        help="show this, or the parameters of the chapter named",
+    )
     made.add_argument(
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
     )
     made.add_argument("-y", type=Path, metavar="FILE", help="a YAML file of parameters")
-    made.add_argument(
-        "--help-parameters", action="store_true", help="list the chapter's parameters instead"
-    )
+    made.add_argument("--no-page", action="store_true", help="make no HTML page")
+    made = command("sweep", _sweep, "run a chapter over a grid of parameters, and sum it up")
+    made.add_argument("file", type=Path, help="YAML with chapter, given, grid, table")
+    made.add_argument("-n", "--dry-run", action="store_true", help="only list what would be done")
+    made.add_argument("-c", "--cores", default="all", help="cores to use here (default: all)")
+    made.add_argument("--cluster", type=Path, metavar="FOLDER", help=_CLUSTER)
+    made = command("compare", _compare, "show what differs between runs, side by side")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="its folder or notebook")
+    made.add_argument("--table", metavar="NAME", help="the table to show (default: claims)")
     made = command("execute", _execute, "execute one chapter for a profile (called by rules)")
     made.add_argument("chapter")
     profile(made)
@@ -69,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     profile(made)
     made = command("table", _table, "list how each chapter came out")
     profile(made)
+    made = command("gather", _gather, "sum up a sweep's complete runs (called by rules)")
+    made.add_argument("file", type=Path)
     return parser
 
 
@@ -77,82 +94,85 @@ def _book(project: Project, options: argparse.Namespace) -> int:
     for chapter in project.chapters:  # tell of bad input before anything runs
         check(chapter, project.parameters(profile).get(chapter.name, {}))
         chapter.header  # noqa: B018
-    project.build.mkdir(exist_ok=True)
-    with open(project.build / "book.lock", "w", encoding="utf-8") as lock:
-        # Unlike a lock file of Snakemake, this one cannot outlive a killed process.
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError("another `make book` is at work in this checkout") from error
-        forget_changed(project, profile)
-        command = [sys.executable, "-m", "snakemake", "--snakefile"]
-        command += [str(Path(__file__).parent / "Snakefile"), "--directory", str(project.root)]
-        command += ["--cores", "all", "--nolock", "--rerun-incomplete", "--keep-going"]
-        command += ["--config", f"profile={profile}"]
-        if options.dry_run:
-            print("\n".join(_plan(command)))
-            return 0
+    if not options.dry_run:
         _warm_up()
-        quiet = [*command, "--quiet", "all"]
-        with subprocess.Popen(quiet, pass_fds=[lock.fileno()]) as child:
-            # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-            status = child.wait()
-    if status:
-        _plan(command)  # when Snakemake itself failed, this says why; jobs speak for themselves
+    settings = {"profile": profile}
+    if not make(project, settings, cluster=options.cluster, dry_run=options.dry_run):
         raise UserError(f"the book ({profile}) was not made, see above")
-    print(table(project, profile))
-    print(f"the book is at {project.html(profile) / 'index.html'}")
+    if not options.dry_run:
+        print(table(project, profile))
+        print(f"the book is at {project.html(profile) / 'index.html'}")
     return 0
 
 
-def _plan(command: list[str]) -> list[str]:
-    """The chapters that would be executed, and ``render``.
-
-    Raises:
-        UserError: when there is no plan, with the reason.
-    """
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    if done.returncode:
-        _, _, reason = said.strip().rpartition("\n")
-        raise UserError(f"no plan for the book: {reason}")
-    outputs = re.findall(r"^    output: (\S+)$", said, re.MULTILINE)
-    stems = [Path(output).stem for output in outputs]
-    return ["render" if stem == "rendered" else stem for stem in stems]
-
-
-def _run(project: Project, options: argparse.Namespace) -> None:
+def _run(project: Project, options: argparse.Namespace) -> int:
+    if options.chapter is None:
+        options.parser.print_help(sys.stdout if options.help else sys.stderr)
+        return 0 if options.help else 2
     chapter = project.chapter(options.chapter)
-    known = declared(chapter)
-    if options.help_parameters:
-        header = chapter.header
-        needs = ", ".join(header["requires"]) or "nothing"
-        print(f"{chapter.name}: about {header['minutes']} minutes, requires {needs}")
-        for parameter in known.values():
-            print(f"  {parameter.name}: {parameter.kind} = {parameter.default!r}")
-            print(f"      {parameter.comment}")
-        return
-    given = _parameter_file(options.y) if options.y else {}
+    if options.help:
+        _describe(project, chapter)
+        return 0
+    given = parameter_file(options.y) if options.y else {}
     given |= {name: from_text(chapter, name, text) for name, text in options.p}
-    given = check(chapter, given)
-    for name, reason in project.missing_data(chapter.requires(given)).items():
-        raise UserError(f"{chapter.name} requires {name}: {reason}")
+    check(chapter, given)
     _warm_up()
-    digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8]
-    folder = project.root / "runs" / f"{chapter.name}-{digest}"
-    print(execute(project, chapter, given, folder))
+    notebook = run(project, chapter, given)
+    print(notebook)
+    if not options.no_page:
+        print(page(project, notebook))
+    return 0
 
 
-def _parameter_file(path: Path) -> dict:
-    try:
-        given = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"parameter file {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(given, dict):
-        raise UserError(f"parameter file {path}: allowed are lines of the form name: value")
-    return given
+def _describe(project: Project, chapter: Chapter) -> None:
+    needs = ", ".join(chapter.header["requires"]) or "nothing"
+    cost = f"about {chapter.header['minutes']} minutes on {chapter.header['threads']} threads"
+    record = run_record(project.root / "book" / f"{chapter.name}.ipynb")
+    if record:
+        cost = (
+            f"{record['minutes']:.1f} minutes and {record['peak_memory_mib']} MiB "
+            f"on {record['threads']} threads of {record['processor']}"
+        )
+    print(f"{chapter.name} requires {needs}; with its defaults it took {cost}")
+    for parameter in declared(chapter).values():
+        print(f"  {parameter.name}: {parameter.kind} = {parameter.default!r}")
+        print(f"      {parameter.comment}")
+
+
+def _sweep(project: Project, options: argparse.Namespace) -> int:
+    sweep = read(project, options.file)
+    required = sweep.chapter.requires(sweep.given)
+    for name, reason in project.missing_data(required).items():
+        raise UserError(f"{sweep.chapter.name} requires {name}: {reason}")
+    if options.cores != "all" and not (options.cores.isdigit() and int(options.cores) > 0):
+        raise UserError(f"cores is {options.cores!r}, allowed are all, and 1 up")
+    if not options.dry_run:
+        _warm_up()
+    made = make(
+        project,
+        {"sweep": str(options.file)},
+        cores=options.cores,
+        cluster=options.cluster,
+        dry_run=options.dry_run,
+        sweep=sweep,
+    )
+    if not options.dry_run:
+        print(sweep.folder(project) / "table.csv")
+        print(sweep.folder(project) / "index.html")
+    return 0 if made else 1
+
+
+def _gather(project: Project, options: argparse.Namespace) -> None:
+    sweep = read(project, options.file)
+    sweep_page(project, sweep, gather(project, sweep))
+    if failed := failures(project, sweep):
+        number, of = len(failed), len(sweep.runs)
+        raise UserError("\n".join([*failed, f"sweep {sweep.name}: {number} of {of} runs to do"]))
+    write_json(project.build / "sweeps" / f"{sweep.name}.json", {"runs": list(sweep.runs)})
+
+
+def _compare(project: Project, options: argparse.Namespace) -> None:
+    print(compare_runs(project, options.runs, options.table))
 
 
 def _execute(project: Project, options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from workflow.project import Chapter, Project, UserError, write_json
 from workflow.runner import execute
 from workflow.stamp import fingerprint
 
-__all__ = ["Outcome", "forget_changed", "load", "run_record", "settle", "table"]
+__all__ = ["Outcome", "files_of", "forget_changed", "load", "run_record", "settle", "table"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
         notebook=notebook.relative_to(project.root).as_posix(),
         live=not reasons,
         reason="; ".join(reasons),
-        files=_files(project, notebook),
+        files=files_of(project, notebook),
     )
     write_json(project.record(profile, chapter.name), asdict(outcome))
     return outcome
@@ -69,7 +69,7 @@ def forget_changed(project: Project, profile: str) -> None:
     """
     for chapter in project.chapters:
         outcome = load(project, chapter, profile)
-        if outcome and outcome.files != _files(project, project.root / outcome.notebook):
+        if outcome and outcome.files != files_of(project, project.root / outcome.notebook):
             project.record(profile, chapter.name).unlink()
     if not (project.html(profile) / "index.html").is_file():
         project.rendered(profile).unlink(missing_ok=True)
@@ -101,7 +101,8 @@ def table(project: Project, profile: str) -> str:
     return "\n".join([*lines, *reasons])
 
 
-def _files(project: Project, notebook: Path) -> str:
+def files_of(project: Project, notebook: Path) -> str:
+    """The fingerprint of a notebook and its tables."""
     results = notebook.parent / "results" / notebook.stem
     files = [path for path in (notebook, *results.glob("*")) if path.is_file()]
     return fingerprint(files, project.root)

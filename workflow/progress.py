@@ -22,8 +22,9 @@ class Progress:
     seconds. Chapters that run side by side take turns: every line names its chapter.
     """
 
-    def __init__(self, name: str, cells: int) -> None:
+    def __init__(self, name: str, cells: int, unit: str = "cell") -> None:
         self.name = name
+        self.unit = unit
         self.cells = cells
         self.cell = 0
         self._terminal = sys.stderr.isatty()
@@ -39,7 +40,8 @@ class Progress:
         self._stopped.set()
         self._thread.join()
         self._say(
-            "done" if kind is None else f"stopped in cell {self.cell}/{self.cells}", last=True
+            "done" if kind is None else f"stopped in {self.unit} {self.cell}/{self.cells}",
+            last=True,
         )
 
     @property
@@ -49,7 +51,7 @@ class Progress:
 
     def _tick(self) -> None:
         while not self._stopped.wait(1 if self._terminal else 10):
-            self._say(f"cell {self.cell}/{self.cells}")
+            self._say(f"{self.unit} {self.cell}/{self.cells}")
 
     def _say(self, state: str, last: bool = False) -> None:
         line = f"{self.name}  {state}  {clock(self.seconds)}"

@@ -62,7 +62,9 @@ class Chapter:
         return dict(header)
 
     def requires(self, given: Mapping[str, object]) -> list[str]:
-        """The data sets of an execution: those in a given parameter ``datasets``, else the header's."""
+        """The data sets of an execution: a given ``dataset`` or ``datasets``, else the header's."""
+        if given.get("dataset"):
+            return [given["dataset"]]
         return list(given.get("datasets", self.header["requires"]))
 
 
@@ -78,6 +80,11 @@ class Project:
     def build(self) -> Path:
         """The folder of everything that is not in git."""
         return self.root / "_build"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of all runs with other parameters; it may lie on another file system."""
+        return self.root / "runs"
 
     @cached_property
     def chapters(self) -> list[Chapter]:
@@ -123,6 +130,10 @@ class Project:
     def record(self, profile: str, chapter: str) -> Path:
         """The file that says how a chapter last came out here; fresh clones have none."""
         return self.build / profile / "runs" / f"{chapter}.json"
+
+    def run_record(self, run: str) -> Path:
+        """The file that says that a run below ``runs`` is complete; it goes by the run's folder."""
+        return self.build / "runs" / f"{run}.json"
 
     def rendered(self, profile: str) -> Path:
         """The file that says that a profile's site is up to date."""

@@ -38,19 +38,29 @@ def execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path
 
     On success ``book`` holds NAME.ipynb, and results/NAME with exactly the tables of this run
     and run.json. A failure leaves there what was, and keeps the failed notebook in
-    ``_build/failed``. Equal inputs give equal bytes on one machine, but for run.json.
+    ``_build/failed``, by the name of the chapter or of the run's folder below ``runs``. Equal
+    inputs give equal bytes on one machine, but for run.json.
 
     Returns:
         The path of the executed notebook.
 
     Raises:
-        UserError: for a parameter that does not fit, a cell that fails, or when another process
-            is executing the same chapter into the same place.
+        UserError: for a parameter that does not fit, a cell that fails, a disk that is full, or
+            when another process is executing the same chapter into the same place.
     """
-    given = check(chapter, given)
+    try:
+        return _execute(project, chapter, check(chapter, given), book)
+    except OSError as error:
+        where = error.filename or book.relative_to(project.root)
+        raise UserError(f"{chapter.name}: {error.strerror or error} ({where})") from error
+
+
+def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path:
     made_from = sources(project, chapter, given)
     place = (book / chapter.name).relative_to(project.root).as_posix().replace("/", "--")
-    with _workshop(project.build / "work" / place) as work:
+    # Finished work is renamed into place, so it is made on the same file system.
+    ours = project.runs in book.parents
+    with _workshop((project.runs / ".work" if ours else project.build / "work") / place) as work:
         target, tables = book / f"{chapter.name}.ipynb", book / "results" / chapter.name
         if (work / "previous").exists() and not tables.exists():
             os.replace(work / "previous", tables)  # a run was killed between two renames
@@ -62,7 +72,8 @@ def execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path
         cells = sum(cell.cell_type == "code" for cell in chapter.notebook.cells)
         cells += bool(given)  # papermill gives them a cell
         with Progress(chapter.name, cells) as progress:
-            _run(project, chapter, given, work, progress)
+            failed = project.build / "failed" / f"{book.name if ours else chapter.name}.ipynb"
+            _run(project, chapter, given, work, progress, failed)
         done = nbformat.read(work / "executed.ipynb", as_version=4)
         if sources(project, chapter, given) != made_from:
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
@@ -118,7 +129,9 @@ class _Engine(NBClientEngine):
 papermill_engines.register("baq", _Engine)
 
 
-def _run(project: Project, chapter: Chapter, given: dict, work: Path, progress: Progress) -> None:
+def _run(
+    project: Project, chapter: Chapter, given: dict, work: Path, progress: Progress, failed: Path
+) -> None:
     scratch = work / "scratch"
     scratch.mkdir()
     executed = work / "executed.ipynb"
@@ -135,9 +148,8 @@ def _run(project: Project, chapter: Chapter, given: dict, work: Path, progress: 
             environment=_environment(project, chapter, work),
         )
     except (PapermillExecutionError, DeadKernelError) as error:
-        failed = project.build / "failed" / f"{chapter.name}.ipynb"
         failed.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(executed, failed)
+        shutil.move(executed, failed)
         if isinstance(error, DeadKernelError):
             last = "the kernel died, perhaps for want of memory"
         else:

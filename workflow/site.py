@@ -16,7 +16,7 @@ from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load, run_record
 from workflow.project import Chapter, Project, UserError, write_json
 
-__all__ = ["pages", "render", "repository_url", "stage"]
+__all__ = ["jupyter_book", "pages", "render", "repository_url", "stage"]
 
 _BRANCH = "main"
 
@@ -37,14 +37,7 @@ def render(project: Project, profile: str) -> Path:
     output = project.build / profile / "sphinx"
     shutil.rmtree(output, ignore_errors=True)
     log = project.build / profile / "sphinx.log"
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    command += ["build", str(site), "--path-output", str(output), "-W", "--keep-going"]
-    with open(log, "w", encoding="utf-8") as file:
-        environment = {**os.environ, "NO_COLOR": "1"}
-        done = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
-        )
-    if done.returncode:
+    if not jupyter_book(site, output, log, "-W", "--keep-going"):
         raise UserError(f"{_complaints(log, site)}\nthe book was not rendered, see {log}")
     html = project.html(profile)
     previous = output / "previous"
@@ -55,6 +48,18 @@ def render(project: Project, profile: str) -> Path:
     shutil.rmtree(output)
     write_json(project.rendered(profile), {"html": html.relative_to(project.root).as_posix()})
     return html / "index.html"
+
+
+def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
+    """Render a staged site into ``output/_build/html``; returns whether that succeeded."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", str(site), "--path-output", str(output), *options]
+    with open(log, "w", encoding="utf-8") as file:
+        environment = {**os.environ, "NO_COLOR": "1"}
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
+        )
+    return not done.returncode
 
 
 def pages(project: Project) -> list[Path]:

@@ -1,0 +1,123 @@
+"""Show two runs or more side by side: what they were given, and what came out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from workflow.project import Project, UserError
+
+__all__ = ["compare_runs"]
+
+
+def compare_runs(project: Project, paths: list[Path], table: str | None = None) -> str:
+    """The parameters in which runs of a chapter differ, and their tables side by side.
+
+    Each path is a run's folder or notebook, below ``runs`` or in ``book``. Without a table's name
+    the claims are shown where the chapter has any, and every other table is only said to be equal
+    or different.
+
+    Raises:
+        UserError: for a path that is no run, runs of different chapters, or an unknown table.
+    """
+    if len(paths) < 2:
+        raise UserError(f"runs are {len(paths)}, allowed are 2 or more")
+    found = {str(path): _tables(project, path) for path in paths}
+    if len(found) < len(paths):
+        raise UserError("a run is named twice")
+    chapters = sorted({tables.name for tables in found.values()})
+    if len(chapters) > 1:
+        raise UserError(f"the runs are of {' and '.join(chapters)}, allowed is one chapter")
+    names = [f"[{index}]" for index in range(1, len(paths) + 1)]
+    folders = dict(zip(names, found.values(), strict=True))
+    records = {
+        name: json.loads((folder / "run.json").read_text("utf-8"))
+        for name, folder in folders.items()
+    }
+    lines = [f"{name} {path}" for name, path in zip(names, found, strict=True)]
+    lines += ["", "parameters that differ", *_text(_settings(records))]
+    common = sorted(
+        set.intersection(*({path.stem for path in f.glob("*.csv")} for f in folders.values()))
+    )
+    if table is not None and table not in common:
+        raise UserError(f"table is {table!r}, allowed are {', '.join(common)}")
+    shown = table or ("claims" if "claims" in common else None)
+    if shown:
+        lines += ["", f"table {shown}", *_text(_side_by_side(folders, shown))]
+    if table is None:
+        lines += ["", "tables against [1]"]
+        lines += _text(pd.DataFrame({name: _verdict(folders, name) for name in common}).T)
+    return "\n".join(lines)
+
+
+def _tables(project: Project, path: Path) -> Path:
+    """The folder of a run's tables."""
+    if path.suffix == ".ipynb":
+        candidates = [path.parent / "results" / path.stem]
+    else:
+        candidates = [run.parent for run in sorted((path / "results").glob("*/run.json"))]
+        candidates += [path] if (path / "run.json").is_file() else []
+    if len(candidates) == 1 and (candidates[0] / "run.json").is_file():
+        return candidates[0]
+    known = sorted(run.parents[2].name for run in project.runs.glob("*/results/*/run.json"))
+    listed = f": there are {', '.join(f'runs/{name}' for name in known)}" if known else ""
+    raise UserError(f"{path} is no run, allowed is a folder below runs/ or a notebook{listed}")
+
+
+def _settings(records: dict[str, dict]) -> pd.DataFrame:
+    """What was given and used, a row for each name on which the runs do not agree."""
+    known = {name for record in records.values() for name in record["parameters"]}
+    columns = {}
+    for run, record in records.items():
+        values = {name: record["parameters"].get(name) for name in sorted(known)}
+        values |= {f"version of {name}": value for name, value in record["versions"].items()}
+        values |= {key: record[key][:8] for key in ("source", "package")}
+        values["processor"] = record["processor"]
+        columns[run] = {name: json.dumps(value) for name, value in values.items()}
+    frame = pd.DataFrame(columns)
+    frame = frame[frame.nunique(axis=1, dropna=False) > 1]
+    minutes = pd.DataFrame({run: {"minutes": f"{r['minutes']:.2f}"} for run, r in records.items()})
+    return pd.concat([frame, minutes])
+
+
+def _read(folder: Path, table: str) -> pd.DataFrame:
+    """A table, indexed by the columns of words and whole numbers, and a count where they repeat."""
+    frame = pd.read_csv(folder / f"{table}.csv")
+    keys = [name for name in frame if not pd.api.types.is_float_dtype(frame[name])]
+    keys = [name for name in keys if name not in ("n", "count")]
+    frame["row"] = frame.groupby(keys, dropna=False).cumcount() if keys else range(len(frame))
+    keys += ["row"] if frame["row"].any() or not keys else []
+    return frame.drop(columns=[] if "row" in keys else ["row"]).set_index(keys)
+
+
+def _side_by_side(folders: dict[str, Path], table: str) -> pd.DataFrame:
+    """Values of all runs, columns that have one value in all runs and rows left out."""
+    frames = {run: _read(folder, table) for run, folder in folders.items()}
+    wide = pd.concat(frames, axis=1).swaplevel(axis=1)
+    names = list(next(iter(frames.values())).columns)
+    ordered = wide[[(name, run) for name in names for run in frames if (name, run) in wide]]
+    constant = [name for name in names if _flat(ordered[name]).nunique(dropna=False) == 1]
+    ordered = ordered.drop(columns=constant, level=0) if len(constant) < len(names) else ordered
+    ordered.columns = [" ".join(pair) for pair in ordered.columns]
+    return ordered.reset_index()
+
+
+def _flat(frame: pd.DataFrame) -> pd.Series:
+    return pd.Series(frame.to_numpy().ravel())
+
+
+def _verdict(folders: dict[str, Path], table: str) -> dict[str, str]:
+    """By run, whether its table is the first run's, byte for byte."""
+    contents = {run: (folder / f"{table}.csv").read_bytes() for run, folder in folders.items()}
+    first, *others = contents
+    return {run: "equal" if contents[run] == contents[first] else "differs" for run in others}
+
+
+def _text(frame: pd.DataFrame) -> list[str]:
+    if frame.empty:
+        return ["none"]
+    index = not isinstance(frame.index, pd.RangeIndex)
+    text = frame.to_string(index=index, float_format=lambda value: f"{value:.6g}", na_rep="")
+    return [line.rstrip() for line in text.splitlines()]

@@ -1,0 +1,129 @@
+"""Have Snakemake make the book or a sweep, one at a time in a checkout."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from workflow.progress import Progress
+from workflow.project import Project, UserError
+from workflow.sweep import Sweep
+
+__all__ = ["make", "plan"]
+
+
+def make(
+    project: Project,
+    settings: dict[str, str],
+    *,
+    cores: str = "all",
+    cluster: Path | None = None,
+    dry_run: bool = False,
+    sweep: Sweep | None = None,
+) -> bool:
+    """Make what the settings name; returns whether everything succeeded.
+
+    Arguments:
+        project: the checkout.
+        settings: the configuration for the Snakefile.
+        cores: how many to use here.
+        cluster: a Snakemake profile, such as profiles/slurm, to run the jobs elsewhere.
+        dry_run: only print what would be executed.
+        sweep: the sweep that is made, to count its runs.
+
+    Raises:
+        UserError: when another process is making the same, or there is no plan.
+    """
+    command = [sys.executable, "-m", "snakemake", "--snakefile"]
+    command += [str(Path(__file__).parent / "Snakefile"), "--directory", str(project.root)]
+    command += ["--nolock"]
+    command += _cluster(cluster) if cluster else ["--cores", cores]
+    command += ["--config", *(f"{name}={value}" for name, value in settings.items())]
+    target = f"sweep-{sweep.name}" if sweep else "book"
+    project.build.mkdir(exist_ok=True)
+    with open(project.build / f"{target}.lock", "w", encoding="utf-8") as lock:
+        # Unlike a lock file of Snakemake, this one cannot outlive a killed process.
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            known = "`make book`" if sweep is None else f"sweep {sweep.name}"
+            raise UserError(f"another {known} is at work in this checkout") from error
+        if dry_run:
+            print("\n".join(plan(command)))
+            return True
+        with subprocess.Popen([*command, "--quiet", "all"], pass_fds=[lock.fileno()]) as child:
+            # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+            if sweep is not None:
+                _count(project, sweep, child)
+            status = child.wait()
+    if status:
+        plan(command)  # when Snakemake itself failed, this says why; jobs speak for themselves
+    return not status
+
+
+def plan(command: list[str]) -> list[str]:
+    """The chapters or runs that would be executed, and ``render`` or ``summary``.
+
+    Raises:
+        UserError: when there is no plan, with the reason.
+    """
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    if done.returncode:
+        _, _, reason = said.strip().rpartition("\n")
+        raise UserError(f"no plan: {reason}")
+    names = {"rendered": "render"}
+    found = []
+    for output in map(Path, re.findall(r"^    output: (\S+)$", said, re.MULTILINE)):
+        summary = output.parent.name == "sweeps"
+        found.append("summary" if summary else names.get(output.stem, output.stem))
+    return found
+
+
+def _cluster(folder: Path) -> list[str]:
+    """The option for a Snakemake profile, after a look at what it needs.
+
+    Raises:
+        UserError: for a folder without a profile, and where Slurm is asked for and not there.
+    """
+    try:
+        profile = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cluster is {str(folder)!r}, allowed is a folder with a Snakemake profile "
+            "in config.yaml, such as profiles/slurm"
+        ) from error
+    if profile.get("executor") == "slurm":
+        if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+            raise UserError(f"{folder} needs the Python package snakemake-executor-plugin-slurm")
+        if absent := [name for name in ("sbatch", "squeue") if not shutil.which(name)]:
+            raise UserError(f"{folder} needs Slurm: {' and '.join(absent)} cannot be found here")
+        asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            reason = " ".join(asked.stderr.split()) or "sinfo failed"
+            raise UserError(f"{folder} needs a Slurm that answers: {reason}")
+    return ["--profile", str(folder.resolve())]
+
+
+def _count(project: Project, sweep: Sweep, child: subprocess.Popen) -> None:
+    """Tell how many runs are complete until the child ends."""
+
+    def complete() -> int:
+        return sum(project.run_record(run).is_file() for run in sweep.runs)
+
+    with Progress(f"sweep {sweep.name}", len(sweep.runs), "run") as progress:
+        progress.cell = complete()
+        while child.poll() is None:
+            time.sleep(0.5)
+            progress.cell = complete()

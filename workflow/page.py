@@ -1,0 +1,73 @@
+"""The HTML page of one run, beside its notebook."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from workflow.project import Project, UserError
+from workflow.site import jupyter_book
+
+__all__ = ["page"]
+
+
+def page(project: Project, notebook: Path) -> Path:
+    """Render the notebook of a run below ``runs`` as a page in the book's style.
+
+    Style, formulas' fonts and figures are shared by all pages of ``runs``, so that a page costs
+    little more than its notebook. ``runs/index.html`` is the latest one.
+
+    Returns:
+        The page, in the notebook's folder.
+
+    Raises:
+        UserError: when it cannot be rendered or written; the notebook is not touched.
+    """
+    place = notebook.relative_to(project.runs)
+    work = project.build / "pages" / place.parent
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        site, log = work / "site", work / "sphinx.log"
+        _stage(project, notebook, site)
+        if not jupyter_book(site, work, log):
+            raise UserError(f"{place}: the page was not rendered, see {log}")
+        _merge(work / "_build" / "html", project.runs)
+        shutil.rmtree(work)
+    except OSError as error:
+        where = error.filename or project.runs.name
+        raise UserError(f"the page of {place} was not made: {error.strerror} ({where})") from error
+    return notebook.with_suffix(".html")
+
+
+def _stage(project: Project, notebook: Path, site: Path) -> None:
+    place = notebook.relative_to(project.runs)
+    (site / place.parent).mkdir(parents=True)
+    shutil.copy(project.root / "_config.yml", site)
+    toc = {"format": "jb-book", "root": place.with_suffix("").as_posix()}
+    (site / "_toc.yml").write_text(yaml.safe_dump(toc), "utf-8")
+    (site / "book").mkdir()
+    shutil.copy(project.root / "book" / "references.bib", site / "book")
+    shutil.copytree(project.root / "book" / "_static", site / "book" / "_static")
+    made = nbformat.read(notebook, as_version=4)
+    references = "## References\n\n```{bibliography}\n:style: unsrtalpha\n```"
+    made.cells.append(nbformat.v4.new_markdown_cell(references, id="references"))
+    nbformat.write(made, site / place)
+
+
+def _merge(html: Path, runs: Path) -> None:
+    """Move a site's files in among those that are there, each as a whole."""
+    for path in sorted(html.rglob("*")):
+        target = runs / path.relative_to(html)
+        if path.is_dir():
+            target.mkdir(exist_ok=True)
+        elif not target.is_file() or target.read_bytes() != path.read_bytes():
+            part = target.with_name(f".{target.name}.{os.getpid()}.part")
+            try:
+                shutil.copy(path, part)
+                os.replace(part, target)
+            finally:
+                part.unlink(missing_ok=True)

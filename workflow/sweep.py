@@ -1,0 +1,153 @@
+"""Read a sweep from its file, and gather its runs into one table and one page."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from workflow.parameters import check
+from workflow.project import Chapter, Project, UserError
+from workflow.runs import parameter_file, run_name
+
+__all__ = ["Sweep", "failures", "gather", "read", "run_log"]
+
+_KEYS = ("chapter", "given", "grid", "table")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A chapter, and one run for each combination of the grid's values.
+
+    ``given`` holds what all runs share, ``runs`` the name of each run and its place in the grid,
+    ``table`` the name of the table that is gathered.
+    """
+
+    name: str
+    chapter: Chapter
+    given: dict[str, object]
+    runs: dict[str, dict[str, object]]
+    table: str
+
+    def parameters(self, run: str) -> dict[str, object]:
+        """Everything that a run is given."""
+        return {**self.given, **self.runs[run]}
+
+    def folder(self, project: Project) -> Path:
+        """Where the gathered table and the page go."""
+        return project.runs / "sweeps" / self.name
+
+
+def read(project: Project, path: Path) -> Sweep:
+    """The sweep that a YAML file describes, by the keys ``chapter``, ``given``, ``grid``, ``table``.
+
+    Raises:
+        UserError: for a file that cannot be read, another key, a value that does not fit its
+            parameter, or two equal runs.
+    """
+    found = parameter_file(path)
+    where = f"sweep {path}"
+    if unknown := sorted(map(str, found.keys() - set(_KEYS))):
+        raise UserError(f"{where}: has {', '.join(unknown)}, allowed are {', '.join(_KEYS)}")
+    if not isinstance(found.get("chapter"), str):
+        raise UserError(f"{where}: chapter is {found.get('chapter')!r}, allowed is a name")
+    chapter = project.chapter(found["chapter"])
+    given, grid, table = (found.get(key, {}) for key in ("given", "grid", "table"))
+    table = table or "claims"
+    if not isinstance(table, str):
+        raise UserError(f"{where}: table is {table!r}, allowed is the name of a table")
+    if not isinstance(given, dict):
+        raise UserError(f"{where}: given is {given!r}, allowed are lines of the form name: value")
+    if not (isinstance(grid, dict) and grid and all(isinstance(v, list) for v in grid.values())):
+        raise UserError(f"{where}: grid is {grid!r}, allowed are lines of the form name: [values]")
+    if both := sorted(given.keys() & grid.keys()):
+        raise UserError(f"{where}: {', '.join(both)} stands in given and in grid")
+    runs: dict[str, dict[str, object]] = {}
+    for values in product(*grid.values()):
+        point = check(chapter, dict(zip(grid, values, strict=True)))
+        name = run_name(chapter, {**given, **point})
+        if name in runs:
+            raise UserError(f"{where}: the grid has {_told(point)} twice")
+        runs[name] = point
+    if not runs:
+        raise UserError(f"{where}: the grid is empty, allowed is one value or more for each name")
+    return Sweep(path.stem, chapter, check(chapter, given), runs, table)
+
+
+def run_log(project: Project, run: str) -> Path:
+    """What a run of a sweep said."""
+    return project.runs / "logs" / f"{run}.log"
+
+
+def failures(project: Project, sweep: Sweep) -> list[str]:
+    """A line for each run that is not complete: its place in the grid, what it said, its log."""
+    found = []
+    for run, point in sweep.runs.items():
+        if project.run_record(run).is_file():
+            continue
+        log = run_log(project, run)
+        if not log.is_file():
+            found.append(f"{run} ({_told(point)}): has not run")
+            continue
+        lines = log.read_text("utf-8", errors="replace").splitlines()
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        said = (
+            errors[-1] if errors else "stopped without a message, so it was killed or interrupted"
+        )
+        found.append(f"{run} ({_told(point)}): {said}, see {log.relative_to(project.root)}")
+    return found
+
+
+def gather(project: Project, sweep: Sweep) -> pd.DataFrame:
+    """One tidy table of the complete runs: run and grid as columns before those of their tables.
+
+    A column of the table that has a parameter's name is renamed, such as ``claims.n``. It is written
+    to ``table.csv`` in the sweep's folder, beside ``runs.csv``, which lists all runs.
+
+    Raises:
+        UserError: for a run without the table, or a disk that is full.
+    """
+    parts, rows = [], []
+    names = list(next(iter(sweep.runs.values())))
+    for run, point in sweep.runs.items():
+        place = {"run": run, **{name: _cell(value) for name, value in point.items()}}
+        done = project.run_record(run).is_file()
+        rows.append({**place, "complete": done})
+        if not done:
+            continue
+        tables = project.runs / run / "results" / sweep.chapter.name
+        path = tables / f"{sweep.table}.csv"
+        if not path.is_file():
+            known = ", ".join(sorted(other.stem for other in tables.glob("*.csv"))) or "none"
+            raise UserError(f"{run}: table is {sweep.table!r}, allowed are {known}")
+        part = pd.read_csv(path, dtype=str, keep_default_na=False)
+        part = part.rename(columns={name: f"{sweep.table}.{name}" for name in ("run", *names)})
+        for index, (name, value) in enumerate(place.items()):
+            part.insert(index, name, value)
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *names])
+    folder = sweep.folder(project)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for made, name in ((frame, "table"), (pd.DataFrame(rows), "runs")):
+            part = folder / f".{name}.{os.getpid()}.part"
+            try:
+                made.to_csv(part, index=False)
+                os.replace(part, folder / f"{name}.csv")
+            finally:
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
+    return frame
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _told(point: dict[str, object]) -> str:
+    return ", ".join(f"{name} = {_cell(value)}" for name, value in point.items())
