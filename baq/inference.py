@@ -102,6 +102,27 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     return x.split(batch_size)
 
 
+def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
+    """What the classifier makes of one batch.
+
+    Raises:
+        ValueError: if the classifier cannot take inputs of this shape.
+        MemoryError: if the batch does not fit in memory.
+    """
+    try:
+        return torch.as_tensor(classifier(batch))
+    except RuntimeError as error:
+        # The processor's allocator has no exception of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise MemoryError(
+                f"a batch of {len(batch)} inputs does not fit in memory: lower batch_size"
+            ) from error
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"the classifier fails on inputs of shape {tuple(batch.shape)}: {reason}"
+        ) from error
+
+
 @torch.no_grad()
 def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
     """Logits of all points, evaluated in batches without gradients.
@@ -115,11 +136,13 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
         Logits, shape (N, K).
 
     Raises:
-        ValueError: for empty or non-finite inputs, logits of a wrong shape or not finite.
+        ValueError: for empty or non-finite inputs, inputs that the classifier cannot take, logits of
+            a wrong shape or not finite.
+        MemoryError: if a batch does not fit in memory.
     """
     x = check_inputs(classifier, x)
     return torch.cat(
-        [check_logits(torch.as_tensor(classifier(b)), len(b)) for b in batches(x, batch_size)]
+        [check_logits(evaluate(classifier, b), len(b)) for b in batches(x, batch_size)]
     )
 
 

@@ -170,3 +170,13 @@ def test_logits_on_cuda_equal_those_on_the_cpu():
     z = logits(place(model, torch.float64, "cuda"), points())
     assert z.device.type == "cuda" and model[1].weight.device.type == "cpu"
     torch.testing.assert_close(z.cpu(), logits(place(model, torch.float64), points()))
+
+
+def test_inputs_that_a_classifier_cannot_take_are_named():
+    with pytest.raises(ValueError, match=r"fails on inputs of shape \(9, 4\): .*multiplied"):
+        logits(models.mlp(5, 3).double(), points())
+
+
+def test_a_batch_that_does_not_fit_in_memory_says_what_to_lower():
+    with pytest.raises(MemoryError, match="a batch of 4 inputs does not fit .* lower batch_size"):
+        logits(lambda x: torch.ones(len(x), 2**50), points(), batch_size=4)

@@ -163,6 +163,23 @@ def test_radii_equal_those_of_a_jacobian_for_each_point(activation):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("hidden", [1, 6, 40])
+@pytest.mark.parametrize("count", [3, 200])
+def test_radii_in_closed_form_equal_those_by_gradients(activation, hidden, count):
+    """With fewer and more hidden units than inputs, and than points."""
+    torch.manual_seed(hidden)
+    model = models.mlp(12, K, hidden, activation, seed=hidden).double()
+    # The identity in front hides what kind of network it is.
+    by_gradients = nn.Sequential(nn.Identity(), model)
+    x = 3 * torch.randn(count, 3, 2, 2).double()
+    radius, behind = local.radii(model, x, batch_size=64)
+    expected, expected_behind = local.radii(by_gradients, x, batch_size=64)
+    torch.testing.assert_close(radius, expected, rtol=1e-10, atol=0)
+    assert torch.equal(behind, expected_behind)
+    assert not radius.requires_grad
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_gradient_of_the_gap_is_that_of_finite_differences(activation):
     model, x, h = random_mlp(2, activation), points(), 1e-6
     gap = local.pair_gap(model, x)
