@@ -29,28 +29,29 @@ RULES = {
 }
 
 
-def standing(claim: str, answers: pd.DataFrame) -> pd.DataFrame:
+def standing(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:
     """The rows that stand for a claim, without those of differences; none before it is answered.
 
     Arguments:
         claim: its id.
         answers: tables of :func:`baq.claims.answer`, one below the other, with texts where cells
             are empty.
+        setting: another setting than the one that ``book/claims.yml`` names.
     """
-    rows = _rows(claim, answers)
+    rows = _rows(claim, answers, setting)
     return rows[~rows["part"].str.startswith("less ") & rows["median"].notna()]
 
 
-def verdict(claim: str, answers: pd.DataFrame) -> str:
+def verdict(claim: str, answers: pd.DataFrame, setting: str | None = None) -> str:
     """The verdict on a claim, one of ``RULES``; arguments as :func:`standing`."""
     if "not_testable" in claims()[claim]:
         return "not testable"
-    rows = standing(claim, answers)
+    rows = standing(claim, answers, setting)
     if rows.empty:
         return "not answered"
     if all(_inside(paper_text(claim, row.part), row) for row in rows.itertuples()):
         return "inside"
-    return "direction" if any(_signs(claim, rows, answers)) else "not reproduced"
+    return "direction" if any(_signs(claim, rows, answers, setting)) else "not reproduced"
 
 
 def distance(claim: str, answers: pd.DataFrame) -> float:
@@ -68,8 +69,9 @@ def distance(claim: str, answers: pd.DataFrame) -> float:
     return max(found, default=math.nan)
 
 
-def _rows(claim: str, answers: pd.DataFrame) -> pd.DataFrame:
-    setting = claims()[claim].get("setting", "")
+def _rows(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:
+    if setting is None:
+        setting = claims()[claim].get("setting", "")
     return answers[(answers["claim"] == claim) & (answers["setting"] == setting)]
 
 
@@ -100,7 +102,9 @@ def _gap(text: str, row: object) -> float:
     return max(max(row.lo - high, low - row.hi, 0.0) for low, high in _printed(text))
 
 
-def _signs(claim: str, rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[bool]:
+def _signs(
+    claim: str, rows: pd.DataFrame, answers: pd.DataFrame, setting: str | None
+) -> Iterator[bool]:
     """Whether each sign, order or statement that the paper gives of a claim is found."""
     for row in rows.itertuples():
         said = claims()[claim].get("sign", paper_text(claim, row.part))
@@ -110,8 +114,8 @@ def _signs(claim: str, rows: pd.DataFrame, answers: pd.DataFrame) -> Iterator[bo
             yield row.median > 0.5 and row.lo >= 0.5
         elif said == "occurs":
             yield row.hi > 0
-    pairs = [_rows(claim, answers)]
-    pairs += [_rows(other, answers) for other in claims() if claims()[other].get("after") == claim]
+    partners = [other for other in claims() if claims()[other].get("after") == claim]
+    pairs = [_rows(one, answers, setting) for one in (claim, *partners)]
     for row in pd.concat(pairs).itertuples():
         if row.part.startswith("less "):
             yield _beyond_zero(row, 1 if float(row.paper) > 0 else -1)

@@ -100,6 +100,7 @@ def test_only_the_standing_setting_speaks_for_a_claim():
     both = pd.concat([answer({"F2": bad}, setting), answer({"F2": good}, "another")])
     assert verdict("F2", both) == "not reproduced"
     assert standing("F2", both)["setting"].tolist() == [setting]
+    assert verdict("F2", both, "another") == "inside"
     assert distance("F2", both) == pytest.approx((0.491 - 0.0535) / 0.018)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workflow.compare import compare_runs
 from workflow.graph import make
+from workflow.answers import gathered, judged, summary
 from workflow.outcome import run_record, settle, table
 from workflow.page import page
 from workflow.parameters import check, declared, from_text
@@ -101,6 +102,7 @@ def _book(project: Project, options: argparse.Namespace) -> int:
         raise UserError(f"the book ({profile}) was not made, see above")
     if not options.dry_run:
         print(table(project, profile))
+        print(summary(judged(*gathered(project, profile))))
         print(f"the book is at {project.html(profile) / 'index.html'}")
     return 0
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from workflow import generated
+from workflow.answers import gathered, judged, write_table
 from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load, run_record
 from workflow.project import Chapter, Project, UserError, write_json
@@ -46,6 +48,9 @@ def render(project: Project, profile: str) -> Path:
     html.parent.mkdir(parents=True, exist_ok=True)
     os.replace(output / "_build" / "html", html)
     shutil.rmtree(output)
+    write_table(
+        judged(*gathered(project, profile)), project.book(profile) / "results" / "claims.csv"
+    )
     write_json(project.rendered(profile), {"html": html.relative_to(project.root).as_posix()})
     return html / "index.html"
 
@@ -63,8 +68,8 @@ def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
 
 
 def pages(project: Project) -> list[Path]:
-    """The sources of the site that no chapter makes."""
-    made = re.compile(r"\d\d-.*|\..*")
+    """The sources of the site that neither a chapter nor a build makes."""
+    made = re.compile(r"\d\d-.*|results|\..*")
     found = [project.root / "_config.yml", project.root / "_toc.yml"]
     for path in (project.root / "book").rglob("*"):
         parts = path.relative_to(project.root / "book").parts
@@ -74,7 +79,7 @@ def pages(project: Project) -> list[Path]:
 
 
 def stage(project: Project, profile: str) -> Path:
-    """Copy everything that is rendered into one folder, with a status below each title."""
+    """Copy everything that is rendered into one folder, with what the results add to it."""
     site = project.build / profile / "site"
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
@@ -94,6 +99,7 @@ def stage(project: Project, profile: str) -> Path:
         results = source.parent / "results" / source.stem
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
+    generated.write(project, profile, site / "book" / "generated")
     return site
 
 
