@@ -23,9 +23,16 @@ def junctions(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
         raise ValueError(f"order is {order}: allowed is 2 or more labels")
     if not 2 <= block <= min(labels.shape):
         raise ValueError(f"block is {block}: allowed is 2 to the map's side, {min(labels.shape)}")
-    windows = np.lib.stride_tricks.sliding_window_view(labels, (block, block))
-    ordered = np.sort(windows.reshape(*windows.shape[:2], -1), axis=2)
-    return 1 + (np.diff(ordered, axis=2) != 0).sum(axis=2) >= order
+    rows, columns = (side - block + 1 for side in labels.shape)
+    cells = [labels[i : i + rows, j : j + columns] for i in range(block) for j in range(block)]
+    # A cell adds a label to its window if it differs from all cells before it.
+    count = np.ones((rows, columns), dtype=np.int16)
+    for k, cell in enumerate(cells[1:], start=1):
+        new = cell != cells[0]
+        for other in cells[1:k]:
+            new &= cell != other
+        count += new
+    return count >= order
 
 
 def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndarray:
