@@ -10,7 +10,6 @@ from pathlib import Path
 
 from workflow.compare import compare_runs
 from workflow.graph import make
-from workflow.answers import gathered, judged, summary
 from workflow.outcome import run_record, settle, table
 from workflow.page import page
 from workflow.parameters import check, declared, from_text
@@ -101,6 +100,8 @@ def _book(project: Project, options: argparse.Namespace) -> int:
     if not make(project, settings, cluster=options.cluster, dry_run=options.dry_run):
         raise UserError(f"the book ({profile}) was not made, see above")
     if not options.dry_run:
+        from workflow.answers import gathered, judged, summary  # slow to import
+
         print(table(project, profile))
         print(summary(judged(*gathered(project, profile))))
         print(f"the book is at {project.html(profile) / 'index.html'}")

@@ -12,8 +12,6 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from workflow import generated
-from workflow.answers import gathered, judged, write_table
 from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load, run_record
 from workflow.project import Chapter, Project, UserError, write_json
@@ -32,6 +30,8 @@ def render(project: Project, profile: str) -> Path:
     Raises:
         UserError: when the gate refuses, or for a warning; one line each.
     """
+    from workflow.answers import gathered, judged, write_table  # slow to import, so where needed
+
     refused = problems(project, profile)
     if refused:
         raise UserError("\n".join(refused))
@@ -80,6 +80,8 @@ def pages(project: Project) -> list[Path]:
 
 def stage(project: Project, profile: str) -> Path:
     """Copy everything that is rendered into one folder, with what the results add to it."""
+    from workflow import generated  # slow to import, so where needed
+
     site = project.build / profile / "site"
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
