@@ -404,6 +404,107 @@ display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
 tables.show(cells.set_index("choice").loc[list(choices)].reset_index(), "choices")
 
 # %% [markdown]
+# ## Controls
+#
+# How large is a large $J$? Three controls give it a scale.
+#
+# A network against itself
+# : must be all zero.
+#
+# Another training
+# : a second float network, trained on the same images from another initialization with another order of
+#   batches. What separates the two is chance, and nobody calls it damage: it is the noise floor of training.
+#
+# Shuffled labels
+# : a network trained on the same images with their labels permuted, and its own quantized copies. Its
+#   accuracy must be that of guessing, else test images leak into training. The measures compare a network
+#   with its copy and never see a label, so they remain defined; what they say is about a network that
+#   has had to learn by heart.
+
+# %% tags=["hide-input"]
+rows = []
+for seed, (reference, candidates, plane) in networks.items():
+    _, x_train, x_test, y_test = trained(seed)
+    split = data.load("digits", seed, test=test)
+    order = torch.randperm(
+        len(split.y_train), generator=torch.Generator().manual_seed(seed)
+    )
+
+    def again(y, start, split=split):
+        """A network on the training images of this seed, with other labels or another start."""
+        return training.fit(
+            models.mlp(64, 10, hidden, activation, start),
+            split.x_train,
+            y,
+            epochs=epochs,
+            seed=start,
+        )
+
+    shuffled = again(split.y_train[order], seed)
+    pairs = [
+        ("float against itself", reference, reference),
+        *((f"{b} bits", reference, candidates[b]) for b in (8, 4) if b in bits),
+        ("another training", reference, again(split.y_train, seed + 1000)),
+        *(
+            (f"shuffled labels, {b} bits", shuffled, ptq_w(shuffled, b))
+            for b in (8, 4)
+            if b in bits
+        ),
+    ]
+    rows += [
+        compare(
+            one, {name: other}, x_test, y_test, planes=plane, n=n, sides=sides
+        ).assign(seed=seed)
+        for name, one, other in pairs
+    ]
+controls = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "pair"})
+tables.save(controls, "controls")
+
+# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} tags=["hide-input"]
+CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
+control_summary = summarize(controls, ["pair"], CONTROLLED)
+fig = plotting.interval_rows(
+    control_summary,
+    "pair",
+    {"jaccard": "Jaccard distance J", "flip_rate": "share of test images flipped"},
+)
+
+# %% tags=["hide-input"]
+cells = tables.interval_cells(
+    control_summary,
+    "pair",
+    {
+        "jaccard": "J",
+        "grid_change": "grid prediction change",
+        "shift": "median local shift, input units",
+        "flip_rate": "flip rate",
+        "accuracy": "test accuracy",
+    },
+    precision=3,
+)
+middle = control_summary.set_index(["pair", "measure"])["median"]
+display(
+    Markdown(
+        f"In the median another training flips **{middle['another training', 'flip_rate']:.1%}** of "
+        f"the test images and has J = **{middle['another training', 'jaccard']:.2f}**; "
+        + ", ".join(
+            f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
+            f"{middle[f'{b} bits', 'jaccard']:.2f}"
+            for b in (8, 4)
+            if b in bits
+        )
+        + f". The largest value of any measure of a network against itself is "
+        f"{controls.loc[controls['pair'] == 'float against itself', CONTROLLED[:-1]].max(axis=None):g}."
+    )
+)
+tables.show(
+    cells.set_index("pair")
+    .loc[list(dict.fromkeys(controls["pair"]))]
+    .reset_index(),
+    "controls-summary",
+)
+
+# %% [markdown]
 # ## Beside the paper
 
 # %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]

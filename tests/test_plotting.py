@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from baq import plotting
+from baq import map_figures, plotting
 from baq.slices import LabelMap, Plane
 from baq.stats import summarize
 
@@ -44,7 +44,7 @@ def svg(figure):
 
 @pytest.mark.parametrize("classes", [2, 10, 30])
 def test_black_text_stands_out_on_every_class(classes):
-    for colour in plotting._class_colours(classes):
+    for colour in map_figures._class_colours(classes):
         assert (luminance(colour) + 0.05) / 0.05 >= 4.5
 
 
@@ -94,6 +94,28 @@ def test_against_paper_draws_every_seed_the_interval_and_the_paper():
     assert paper.get_xdata() == pytest.approx([0.428])
     (bar,) = axis.collections
     np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.31, 0.49])
+    plt.close(figure)
+
+
+def test_against_paper_marks_zero_for_a_sign_and_both_ends_of_a_range():
+    plotting.use_style()
+    values = pd.Series([-0.2, -0.1, 0.1])
+    figure = plotting.against_paper({"S5": values, "P1": values})
+    sign, span = figure.axes
+    assert sign.lines[-1].get_xdata() == [0, 0] and "(falls)" in sign.get_title(loc="left")
+    assert list(span.lines[-1].get_xdata()) == [0.947, 0.994]
+    plt.close(figure)
+
+
+def test_interval_rows_run_from_top_to_bottom():
+    plotting.use_style()
+    frame = pd.DataFrame({"pair": ["b", "a"] * 2, "j": [0.0, 0.5, 1.0, 0.5]})
+    figure = plotting.interval_rows(summarize(frame, ["pair"], ["j"]), "pair", {"j": "J"})
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]
+    np.testing.assert_allclose(axis.lines[0].get_xdata(), [0.5, 0.5])
+    np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0.05, 0.95])
     plt.close(figure)
 
 

@@ -1,0 +1,171 @@
+"""Figures of label maps: side by side, one boundary over another, and a film to step through."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from baq.slices import LabelMap, boundary_mask
+from baq.style import WIDTH
+
+__all__ = ["boundary_overlay", "label_maps", "stepper"]
+
+
+def _class_colours(classes: int) -> np.ndarray:
+    """Light colours of classes, (classes, 3), so that black text and lines stand out on them."""
+    base = sns.color_palette("colorblind", 10) if classes <= 10 else sns.husl_palette(classes)
+    return 0.35 + 0.65 * np.array(base[:classes])
+
+
+def _anchors(grid: LabelMap) -> dict[int, tuple[int, int]]:
+    """For each label with a region wide enough to write in, the cell farthest from other labels."""
+    found = {}
+    for label in np.unique(grid.labels):
+        depth = ndimage.distance_transform_edt(np.pad(grid.labels == label, 1))[1:-1, 1:-1]
+        if depth.max() > grid.n / 40:
+            found[int(label)] = np.unravel_index(depth.argmax(), depth.shape)
+    return found
+
+
+def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> Figure:
+    """Label maps side by side, each region with its class written in it, and a legend.
+
+    Arguments:
+        maps: panel title to label map, all on one plane.
+        classes: number of classes K.
+        columns: panels in a row.
+    """
+    rows = -(-len(maps) // columns)
+    side = WIDTH / columns
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(WIDTH, rows * side + 0.5), squeeze=False, sharex=True, sharey=True
+    )
+    colours = _class_colours(classes)
+    for ax in axes.flat[len(maps) :]:
+        ax.set_axis_off()
+    for ax, (title, grid) in zip(axes.flat, maps.items(), strict=False):
+        paint = {"origin": "lower", "extent": grid.plane.extent, "interpolation": "nearest"}
+        ax.imshow(grid.labels, cmap=ListedColormap(colours), vmin=-0.5, vmax=classes - 0.5, **paint)
+        line = np.where(boundary_mask(grid.labels, "one"), 1.0, np.nan)
+        ax.imshow(line, cmap=ListedColormap(["0.25"]), **paint)
+        centres = grid.plane.centres(grid.n)
+        for label, cell in _anchors(grid).items():
+            ax.text(*centres[cell], str(label), ha="center", va="center", fontsize=10)
+        ax.set_title(title)
+        ax.grid(False)
+    for ax in axes[-1]:
+        ax.set_xlabel("a, input units")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("b, input units")
+    patches = [Patch(fc=c, ec="0.25", label=str(k)) for k, c in enumerate(colours)]
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=min(classes, 10), title="class",
+        handlelength=1, columnspacing=0.8, handletextpad=0.4,
+    )  # fmt: skip
+    return figure
+
+
+def boundary_overlay(reference: LabelMap, candidates: Mapping[str, LabelMap]) -> Figure:
+    """Boundary masks of candidates over the reference's: both, reference alone, candidate alone.
+
+    Arguments:
+        reference: the reference's label map.
+        candidates: panel title to a candidate's label map on the same grid.
+    """
+    colours = ["white", "black", "#0072B2", "#F0B860"]
+    side = WIDTH / len(candidates)
+    figure, axes = plt.subplots(
+        1, len(candidates), figsize=(WIDTH, side + 0.7), squeeze=False, sharey=True
+    )
+    mask = boundary_mask(reference.labels)
+    for ax, (title, candidate) in zip(axes.flat, candidates.items(), strict=True):
+        mask_q = boundary_mask(candidate.labels)
+        kind = np.select([mask & mask_q, mask, mask_q], [1, 2, 3], 0)
+        ax.imshow(
+            kind, cmap=ListedColormap(colours), vmin=0, vmax=3, origin="lower",
+            extent=reference.plane.extent, interpolation="nearest",
+        )  # fmt: skip
+        ax.set_title(title)
+        ax.set_xlabel("a, input units")
+        ax.grid(False)
+    axes.flat[0].set_ylabel("b, input units")
+    names = ("both", "float only", "quantized only")
+    patches = [Patch(fc=c, label=name) for c, name in zip(colours[1:], names, strict=True)]
+    figure.legend(handles=patches, loc="outside lower center", ncols=3, title="boundary cells")
+    return figure
+
+
+def stepper(
+    frames: Sequence[LabelMap],
+    captions: Sequence[str],
+    classes: int,
+    title: str,
+    marked: Sequence[np.ndarray] | None = None,
+) -> HTML:
+    """Label maps that a reader steps through with a slider, in a page that needs no server.
+
+    Arguments:
+        frames: the label maps, in order.
+        captions: what each frame shows; also its alternative text.
+        classes: number of classes K.
+        title: name of the figure.
+        marked: cells of each frame drawn in black.
+
+    Raises:
+        ValueError: if frames, captions and marks differ in number, or are none.
+    """
+    marked = marked if marked is not None else [np.zeros_like(f.labels, bool) for f in frames]
+    if not len(frames) == len(captions) == len(marked) > 0:
+        raise ValueError(
+            f"{len(frames)} frames, {len(captions)} captions, {len(marked)} marks: "
+            "allowed are equal, positive numbers"
+        )
+    palette = [*_class_colours(classes), (0.25, 0.25, 0.25), (0, 0, 0)]
+    images = []
+    for frame, mark in zip(frames, marked, strict=True):
+        kind = np.where(boundary_mask(frame.labels, "one"), classes, frame.labels)
+        kind = np.where(mark, classes + 1, kind)
+        image = Image.fromarray(kind[::-1].astype(np.uint8), mode="P")
+        image.putpalette([round(255 * value) for colour in palette for value in colour])
+        image = image.resize((2 * frame.n, 2 * frame.n), Image.Resampling.NEAREST)
+        pen = ImageDraw.Draw(image)
+        for label, (row, column) in _anchors(frame).items():
+            at = (2 * column + 1, 2 * (frame.n - row) - 1)
+            pen.text(at, str(label), classes + 1, ImageFont.load_default(24), anchor="mm")
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", optimize=True)
+        images.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+    key = "".join(
+        f'<span style="background:rgb({",".join(str(round(255 * v)) for v in colour)});color:black;'
+        f'padding:0 .5em;border:1px solid #404040">{k}</span>'
+        for k, colour in enumerate(palette[:classes])
+    )
+    # Scripts in a cell's output see only their own element, so several steppers fit on a page.
+    return HTML(f"""<figure style="max-width:32em;margin:1em auto" aria-label="{html.escape(title)}">
+<img src="{images[0]}" alt="{html.escape(captions[0])}" style="width:100%;image-rendering:pixelated">
+<p style="margin:.3em 0">class {key}</p>
+<input type="range" min="0" max="{len(images) - 1}" value="0" style="width:100%"
+ aria-label="{html.escape(title)}: step">
+<figcaption>{html.escape(captions[0])}</figcaption>
+<script>(function (figure) {{
+const images = {json.dumps(images)}, captions = {json.dumps(captions)};
+figure.querySelector("input").addEventListener("input", function () {{
+const image = figure.querySelector("img");
+image.src = images[this.value];
+image.alt = figure.querySelector("figcaption").textContent = captions[this.value];
+}});
+}})(document.currentScript.closest("figure"))</script>
+</figure>""")
