@@ -32,6 +32,7 @@ __all__ = [
     "load_or_train",
     "main",
     "manifest",
+    "processor",
     "save",
     "train",
 ]
@@ -216,14 +217,14 @@ def train(
         "minutes": round(took[0], 2),
         "processor_minutes": round(took[1], 2),
         "threads": torch.get_num_threads(),
-        "processor": _processor(),
+        "processor": processor(),
         "torch": str(torch.__version__),
     }
     save(model, family, seed, entry, where)
     return model
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name of the device that trains."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
