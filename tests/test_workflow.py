@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from tiny_project import BODY, MISSING, ROOT, command, contents, write_chapter
 
 from workflow import outcome
 from workflow.gate import problems
@@ -23,88 +23,6 @@ from workflow.project import Project, UserError, write_json
 from workflow.runner import execute
 from workflow.site import repository_url, stage
 from workflow.stamp import sources
-
-ROOT = Path(__file__).parent.parent
-HEADER = """\
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-#   baq: {{requires: [{requires}], minutes: 0.1, threads: 1}}
-# ---
-
-# %% [markdown]
-# # Tiny
-
-# %% tags=["parameters"]
-rows: int = 2  # rows of the table
-rate: float = 0.5  # a rate
-names: list[str] = ["a", "b"]  # names of tables
-deep: bool = False  # a switch
-weights: list[float] = [1.0, 2.0]  # numbers
-word: str = "x"  # a word
-
-# %%
-"""
-BODY = """\
-import os
-from pathlib import Path
-folder = Path(os.environ.get("BAQ_RESULTS", "."))
-for name in names:
-    (folder / f"{name}.csv").write_text("i\\n" + "1\\n" * rows)
-object()
-"""
-MISSING = """\
-from pathlib import Path
-
-
-def missing(names):
-    gone = Path("gone").read_text().split() if Path("gone").exists() else []
-    return {name: f"{name} cannot be had" for name in names if name in gone}
-"""
-
-
-def write_chapter(root: Path, name: str, body: str = BODY, requires: str = "") -> None:
-    text = HEADER.format(requires=requires) + body
-    (root / "notebooks" / f"{name}.py").write_text(text)
-
-
-@pytest.fixture
-def root(tmp_path):
-    for folder in ("notebooks", "book", "baq", "workflow"):
-        (tmp_path / folder).mkdir()
-    toc = "format: jb-book\nroot: book/intro\nchapters:\n"
-    toc += "  - file: book/01-one\n  - file: book/02-two\n"
-    (tmp_path / "_toc.yml").write_text(toc)
-    shutil.copy(ROOT / "_config.yml", tmp_path)
-    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
-    (tmp_path / "book" / "intro.md").write_text("# Intro\n")
-    (tmp_path / "book" / "references.bib").write_text("")
-    (tmp_path / "book" / "claims.yml").write_text("[]\n")
-    (tmp_path / "baq" / "__init__.py").write_text("")
-    (tmp_path / "baq" / "data.py").write_text(MISSING)
-    (tmp_path / "workflow" / "quick.yml").write_text("01-one: {rows: 1}\n")
-    write_chapter(tmp_path, "01-one")
-    write_chapter(tmp_path, "02-two", requires="photos")
-    return tmp_path
-
-
-@pytest.fixture
-def project(root):
-    return Project(root)
-
-
-def command(root: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "workflow", *arguments],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def pretend(project: Project, profile: str = "full") -> None:
@@ -124,11 +42,6 @@ def pretend(project: Project, profile: str = "full") -> None:
         shown = path.relative_to(project.root).as_posix()
         made = outcome.Outcome(chapter.name, shown, live=True, reason="", files="")
         write_json(project.record(profile, chapter.name), asdict(made))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 # Parameters

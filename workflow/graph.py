@@ -45,7 +45,8 @@ def make(
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile"]
     command += [str(Path(__file__).parent / "Snakefile"), "--directory", str(project.root)]
-    command += ["--nolock"]
+    # As in profiles/default, which Snakemake would announce; a lock of ours stands for its own.
+    command += ["--workflow-profile", "none", "--keep-going", "--rerun-incomplete", "--nolock"]
     command += _cluster(cluster) if cluster else ["--cores", cores]
     command += ["--config", *(f"{name}={value}" for name, value in settings.items())]
     target = f"sweep-{sweep.name}" if sweep else "book"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -59,15 +60,19 @@ def _stage(project: Project, notebook: Path, site: Path) -> None:
 
 
 def _merge(html: Path, runs: Path) -> None:
-    """Move a site's files in among those that are there, each as a whole."""
-    for path in sorted(html.rglob("*")):
+    """Move a site's files in among those that are there, each as a whole, if all have room."""
+    new = []
+    for path in (path for path in sorted(html.rglob("*")) if path.is_file()):
         target = runs / path.relative_to(html)
-        if path.is_dir():
-            target.mkdir(exist_ok=True)
-        elif not target.is_file() or target.read_bytes() != path.read_bytes():
-            part = target.with_name(f".{target.name}.{os.getpid()}.part")
-            try:
-                shutil.copy(path, part)
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
+        if not target.is_file() or target.read_bytes() != path.read_bytes():
+            new.append((path, target))
+    if sum(path.stat().st_size for path, _ in new) > shutil.disk_usage(runs).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for path, target in new:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            shutil.copy(path, part)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)

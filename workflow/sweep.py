@@ -95,10 +95,11 @@ def failures(project: Project, sweep: Sweep) -> list[str]:
             continue
         lines = log.read_text("utf-8", errors="replace").splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        said = (
-            errors[-1] if errors else "stopped without a message, so it was killed or interrupted"
-        )
-        found.append(f"{run} ({_told(point)}): {said}, see {log.relative_to(project.root)}")
+        said = errors[-1] if errors else "stopped without a message, as if killed"
+        # What kept a cluster's job from its start is in the cluster's own log.
+        logs = [log, *sorted((project.root / ".snakemake/slurm_logs/rule_run" / run).glob("*.log"))]
+        shown = [str(path.relative_to(project.root)) for path in (logs[:1] if errors else logs)]
+        found.append(f"{run} ({_told(point)}): {said}, see {' and '.join(shown)}")
     return found
 
 

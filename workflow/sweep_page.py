@@ -94,6 +94,7 @@ def _figure(sweep: Sweep, gathered: pd.DataFrame) -> str | None:
 
     mpl.use("agg")
     plotting.use_style()
+    mpl.rcParams["figure.constrained_layout.use"] = False  # facets are laid out by seaborn
     frame = frame.assign(median=pd.to_numeric(frame["median"]))
     if "setting" in frame:
         frame["claim"] = (frame["claim"] + " " + frame["setting"]).str.strip()

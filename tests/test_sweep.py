@@ -1,0 +1,259 @@
+"""Runs with parameters of their own, many of them, and what tells them apart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tiny_project import BODY, ROOT, command, contents, write_chapter
+
+from workflow.compare import compare_runs
+from workflow.page import page
+from workflow.project import UserError
+from workflow.runs import arguments, run, run_name
+from workflow.sweep import gather, read
+
+SWEEP = """\
+chapter: one
+given: {names: [a]}
+grid:
+  rows: [1, 2]
+  word: [x, y]
+table: a
+"""
+BROKEN = BODY + "if rows == 2 and word == 'y':\n    raise ValueError('no such pair')\n"
+
+
+@pytest.fixture
+def file(root):
+    path = root / "pairs.yml"
+    path.write_text(SWEEP)
+    return path
+
+
+def runs(root: Path) -> set[str]:
+    """What a sweep would execute now."""
+    done = command(root, "sweep", "pairs.yml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("chapter: one", "chapter: three", "chapter is 'three', allowed are 01-one, 02-two"),
+        ("chapter: one", "chapter: [1]", "chapter is [1], allowed is a name"),
+        ("given: {names: [a]}", "giving: 1", "has giving, allowed are chapter, given, grid, table"),
+        ("given: {names: [a]}", "given: 1", "given is 1, allowed are lines of the form"),
+        ("{names: [a]}", "{name: [a]}", "no parameter name: known are rows"),
+        ("{names: [a]}", "{rows: 3}", "rows stands in given and in grid"),
+        ("rows: [1, 2]", "rows: [1, 2.5]", "rows is 2.5, allowed is an int"),
+        ("rows: [1, 2]", "rows: 1", "allowed are lines of the form name: [values]"),
+        ("rows: [1, 2]", "rows: []", "the grid is empty"),
+        ("rows: [1, 2]", "rows: [1, 1]", "the grid has rows = 1, word = x twice"),
+        ("table: a", "table: 1", "table is 1, allowed is the name of a table"),
+        ("chapter: one", "chapter: [", "parameter file"),
+    ],
+)
+def test_what_is_wrong_with_a_sweep_is_named(file, project, old, new, told):
+    file.write_text(SWEEP.replace(old, new))
+    with pytest.raises(UserError) as caught:
+        read(project, file)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_equal_parameters_share_a_folder_however_they_are_given(project):
+    chapter = project.chapter("one")
+    assert run_name(chapter, {}) == run_name(chapter, {"rows": 2, "rate": 0.5})
+    assert run_name(chapter, {}) != run_name(chapter, {"rows": 3})
+
+
+def test_arguments_say_again_what_was_given(project):
+    given = {"rows": 3, "rate": 1e-5, "weights": [1e-5, 2.0], "names": ["a"], "word": "1"}
+    words = arguments(project.chapter("one"), given | {"deep": True})
+    assert words[:2] == ["run", "01-one"]
+    typed = dict(zip(words[3::3], words[4::3], strict=True))
+    assert typed["weights"] == "[1.0e-05, 2.0]"
+    assert (typed["rate"], typed["word"], typed["deep"]) == ("1.0e-05", "1", "true")
+
+
+# Sweeps
+
+
+def test_a_sweep_does_what_is_missing_and_lists_what_failed(root, file):
+    write_chapter(root, "01-one", BROKEN)
+    done = command(root, "sweep", "pairs.yml")
+    assert done.returncode == 1
+    (line,) = [x for x in done.stderr.splitlines() if "no such pair" in x]
+    name = line.removeprefix("error: ").partition(" ")[0]
+    log = f"runs/logs/{name}.log"
+    assert "(rows = 2, word = y): 01-one cell 3/3: ValueError: no such pair" in line
+    assert line.endswith(f"see {log}")
+    assert "ValueError: no such pair" in (root / log).read_text()
+    assert "error: sweep pairs: 1 of 4 runs to do" in done.stderr
+    table = pd.read_csv(root / "runs" / "sweeps" / "pairs" / "table.csv")
+    assert list(table) == ["run", "rows", "word", "i"]
+    assert table.groupby(["rows", "word"]).size().to_dict() == {
+        (1, "x"): 1,
+        (1, "y"): 1,
+        (2, "x"): 2,
+    }
+    page = (root / "runs" / "sweeps" / "pairs" / "index.html").read_text()
+    assert "3 of 4 runs complete" in page
+    assert "no such pair" in page
+    assert not list((root / "book").glob("*.ipynb"))
+
+    assert runs(root) == {name, "summary"}
+    file.write_text(SWEEP.replace("[x, y]", "[x]").replace("[1, 2]", "[1, 2, 3]"))
+    (new,) = runs(root) - {"summary"}
+    before = contents(root / "runs")
+    done = command(root, "sweep", "pairs.yml")
+    assert done.returncode == 0, done.stderr
+    assert runs(root) == set()
+    after = contents(root / "runs")
+    changed = {path for path in after if after[path] != before.get(path)}
+    assert {path.split("/")[0] for path in changed} - {".work"} == {new, "logs", "sweeps"}
+    assert set(pd.read_csv(root / "runs" / "sweeps" / "pairs" / "table.csv")["rows"]) == {1, 2, 3}
+
+    (root / "runs" / new / "results" / "01-one" / "a.csv").write_text("i\n")
+    assert runs(root) == {new, "summary"}
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(root, file):
+    file.write_text(SWEEP.replace("[1, 2]", "[1]"))
+    slow = "import time\ntime.sleep(60 * (word == 'y' and not Path('go').exists()))\n"
+    write_chapter(root, "01-one", BODY + slow.replace("'go'", repr(str(root / "go"))))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "workflow", "sweep", "pairs.yml", "--cores", "1"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    records = root / "_build" / "runs"
+    deadline = time.monotonic() + 90
+    while not list(records.glob("*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    busy = command(root, "sweep", "pairs.yml")
+    assert busy.stderr == "error: another sweep pairs is at work in this checkout\n"
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    kept = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
+    assert kept
+    (root / "go").touch()
+    done = command(root, "sweep", "pairs.yml")
+    assert done.returncode == 0, done.stderr
+    assert len(list(records.glob("*.json"))) == 2
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_table_that_runs_do_not_have_is_named(root, project, file):
+    file.write_text(SWEEP.replace("table: a", "table: claims").replace("[1, 2]", "[1]"))
+    sweep = read(project, file)
+    for name in sweep.runs:
+        run(project, sweep.chapter, sweep.parameters(name))
+    with pytest.raises(UserError, match="table is 'claims', allowed are a$"):
+        gather(project, sweep)
+
+
+# Runs side by side
+
+
+def test_runs_are_compared_by_parameters_and_tables(root, project):
+    chapter = project.chapter("one")
+    made = [run(project, chapter, {"rows": rows, "word": "y"}) for rows in (1, 3)]
+    shown = compare_runs(project, [made[0], made[1].parent], "a").splitlines()
+    assert shown[0] == f"[1] {made[0]}"
+    assert shown[1] == f"[2] {made[1].parent}"
+    (rows,) = [line.split() for line in shown if line.startswith("rows")]
+    assert rows == ["rows", "1", "3"]
+    assert not any(line.startswith("word") for line in shown)
+    every = compare_runs(project, made)
+    assert [line.split() for line in every.splitlines()][-2:] == [
+        ["a", "differs"],
+        ["b", "differs"],
+    ]
+    (root / "runs" / made[1].parent.name / "results" / "01-one" / "a.csv").write_text("i\n1\n")
+    assert compare_runs(project, made).splitlines()[-2].split() == ["a", "equal"]
+    with pytest.raises(UserError, match="table is 'c', allowed are a, b"):
+        compare_runs(project, made, "c")
+    with pytest.raises(
+        UserError, match=f"runs/none is no run, .*there are .*{made[0].parent.name}"
+    ):
+        compare_runs(project, [made[0], Path("runs/none")])
+    with pytest.raises(UserError, match="a run is named twice"):
+        compare_runs(project, [made[0], made[0]])
+    with pytest.raises(UserError, match="runs are 1, allowed are 2 or more"):
+        compare_runs(project, made[:1])
+
+
+# What a disk or a cluster does
+
+
+@pytest.fixture
+def small_disk(root):
+    """A file system of a quarter of a MiB for the runs; the tables of two runs fit."""
+    (root / "runs").mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(root / "runs")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
+    yield root / "runs"
+    subprocess.run(["umount", str(root / "runs")], check=True)
+
+
+def test_a_full_disk_is_named_and_loses_no_run(root, project, small_disk):
+    chapter = project.chapter("one")
+    first = run(project, chapter, {"rows": 1})
+    before = contents(small_disk)
+    with pytest.raises(UserError, match="01-one.*No space left on device") as caught:
+        run(project, chapter, {"rows": 200_000})
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="the page of .* was not made: No space left on device"):
+        page(project, first)
+    assert {path: contents(small_disk)[path] for path in before} == before
+    assert not project.run_record(run_name(chapter, {"rows": 200_000})).exists()
+    assert run(project, chapter, {"rows": 2}).is_file()
+
+
+def test_a_cluster_that_is_not_there_is_an_error_of_one_line(root, file, tmp_path):
+    done = command(root, "sweep", "pairs.yml", "--cluster", "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: cluster is 'nowhere', allowed is a folder with a Snakemake"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "workflow",
+            "sweep",
+            "pairs.yml",
+            "--cluster",
+            ROOT / "profiles/slurm",
+        ],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "needs Slurm: sbatch and squeue cannot be found here" in done.stderr
+    assert done.stderr.count("\n") == 1
