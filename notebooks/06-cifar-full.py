@@ -68,6 +68,8 @@ shown: int = 0  # the seed whose maps are drawn; it illustrates and is chosen fo
 jobs: int = 2  # networks measured at the same time; results do not depend on it
 
 # %% tags=["hide-input"]
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -559,6 +561,64 @@ tables.show(
     ),
     "planes",
 )
+
+# %% [markdown]
+# ## The noise floor
+#
+# How large is that against training anew? Two float networks of a family differ in initialization, in the
+# order of batches and in the 2,000 images that each seed keeps for calibration. The same measures between
+# two such networks, beside those between a network and its quantized copies (one scale for each tensor):
+
+
+# %% tags=["hide-input"]
+def floor(family, one, other):
+    """The measures between the float networks of two seeds."""
+    torch.set_num_threads(1)
+    x, y, spanned = tested()
+    first, second = (checkpoints.load(family, seed) for seed in (one, other))
+    pair = {"another training": second}
+    row = compare(first, pair, x, y, share=share, gradients=False, batch_size=BATCH)
+    cut = per_plane(first, pair, spanned, n, batch_size=BATCH)
+    return row.assign(family=family, seed=one, jaccard=cut["jaccard"].mean())
+
+
+twos = [
+    (f, a, b) for f in families for a, b in itertools.combinations(range(seeds), 2)
+]
+anew = Parallel(n_jobs=jobs)(delayed(floor)(*two) for two in twos)
+copies = levels[levels["scheme"] == "per tensor"].merge(
+    by_plane.groupby(["family", "seed", "candidate"])["jaccard"]
+    .mean()
+    .reset_index(),
+    left_on=["family", "seed", "bits"],
+    right_on=["family", "seed", "candidate"],
+)
+copies["candidate"] = copies["bits"].astype(str) + " bits"
+floors = pd.concat([copies, *anew], ignore_index=True)
+floors["pair"] = floors["family"] + ", " + floors["candidate"]
+FLOOR = {
+    "flip_rate": "flip rate",
+    "band_flip_rate": "flip rate in the band",
+    "jaccard": "Jaccard distance J",
+}
+tables.save(
+    floors[["family", "seed", "candidate", "accuracy", *FLOOR]], "noise-floor"
+)
+
+# %% mystnb={"image": {"alt": "Median and 90 percent interval of the flip rate, the flip rate in the boundary band and J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} tags=["hide-input"]
+floor_summary = summarize(
+    floors.sort_values("family", kind="stable"), ["pair"], list(FLOOR)
+)
+fig = plotting.interval_rows(
+    floor_summary,
+    "pair",
+    {k: FLOOR[k] for k in ("flip_rate", "jaccard")},
+)
+
+# %% tags=["hide-input"]
+cells = tables.interval_cells(floor_summary, "pair", FLOOR, 3)
+order = list(dict.fromkeys(floor_summary["pair"]))
+tables.show(cells.set_index("pair").loc[order].reset_index(), "noise-floor-summary")
 
 # %% [markdown]
 # ## Beside the paper
