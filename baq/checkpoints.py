@@ -32,7 +32,7 @@ __all__ = [
     "load_or_train",
     "main",
     "manifest",
-    "processor",
+    "processor_name",
     "save",
     "train",
 ]
@@ -217,14 +217,14 @@ def train(
         "minutes": round(took[0], 2),
         "processor_minutes": round(took[1], 2),
         "threads": torch.get_num_threads(),
-        "processor": processor(),
+        "processor": processor_name(),
         "torch": str(torch.__version__),
     }
     save(model, family, seed, entry, where)
     return model
 
 
-def processor() -> str:
+def processor_name() -> str:
     """Name of the device that trains."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()

@@ -145,13 +145,13 @@ def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Ten
     ``r(x) = min over k != c of (f_c - f_k) / ||grad(f_c - f_k)||``, c the top-1 label: one DeepFool
     step (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599, equation 8). The top pair's own distance,
     :attr:`PairGap.radius`, is never smaller, since the nearest boundary may be another class's.
-    Costs one forward and K backward passes, and a fraction of that for a network with one hidden
+    Costs one forward and K - 1 backward passes, and a fraction of that for a network with one hidden
     layer, whose gradients are known in closed form.
 
     Arguments:
         classifier: differentiable; each row of logits may depend on its own input only.
         x: inputs, shape (N, *).
-        batch_size: points per pass; K gradients of that many inputs are held at once.
+        batch_size: points per pass; the intermediate values of that many are held at once.
 
     Returns:
         Radii, shape (N,), in input units, and classes, shape (N,).
@@ -175,21 +175,19 @@ _Norms = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def _gradient_norms(classifier: nn.Module) -> _Norms:
-    """By one forward and K backward passes."""
+    """By one forward pass and a backward pass for each class behind the first, of one gap each."""
 
     def measure(batch: Tensor) -> tuple[Tensor, Tensor]:
         batch = batch.detach().requires_grad_()
         z = check_logits(evaluate(classifier, batch), len(batch))
-        gradients = [
-            torch.autograd.grad(z[:, k].sum(), batch, retain_graph=True)[0].flatten(1)
-            for k in range(z.shape[1])
-        ]
-        z = z.detach()
-        top = labels(z)
-        own = torch.empty_like(gradients[0])
-        for k, gradient in enumerate(gradients):
-            own[top == k] = gradient[top == k]
-        return z, torch.stack([(own - gradient).norm(dim=1) for gradient in gradients], dim=1)
+        order = z.detach().argsort(dim=1, descending=True, stable=True)
+        ordered = z.gather(1, order)
+        norms = torch.zeros_like(z)
+        for k in range(1, z.shape[1]):
+            gap = (ordered[:, 0] - ordered[:, k]).sum()
+            (gradient,) = torch.autograd.grad(gap, batch, retain_graph=True)
+            norms.scatter_(1, order[:, k : k + 1], gradient.flatten(1).norm(dim=1, keepdim=True))
+        return z.detach(), norms
 
     return measure
 
