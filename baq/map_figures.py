@@ -1,4 +1,4 @@
-"""Figures of label maps: side by side, one boundary over another, and a film to step through."""
+"""Label maps as figures, side by side, overlaid or to step through, and as tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.colors import ListedColormap
@@ -21,7 +22,7 @@ from scipy import ndimage
 from baq.slices import LabelMap, boundary_mask
 from baq.style import WIDTH
 
-__all__ = ["boundary_overlay", "label_maps", "stepper"]
+__all__ = ["boundary_overlay", "label_maps", "map_runs", "stepper"]
 
 
 def _class_colours(classes: int) -> np.ndarray:
@@ -76,6 +77,29 @@ def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> 
         handlelength=1, columnspacing=0.8, handletextpad=0.4,
     )  # fmt: skip
     return figure
+
+
+def map_runs(maps: Mapping[str, LabelMap]) -> pd.DataFrame:
+    """Label maps as a tidy table: each row of cells as its runs of one label.
+
+    Returns:
+        The columns ``map``, ``row`` (0 at the bottom), ``first`` and ``last`` (columns of a run,
+        both within it) and ``label``.
+    """
+    parts = []
+    for name, grid in maps.items():
+        starts = np.ones_like(grid.labels, dtype=bool)
+        starts[:, 1:] = grid.labels[:, 1:] != grid.labels[:, :-1]
+        row, first = np.nonzero(starts)
+        last = np.append(first[1:], 0) - 1
+        last[last < first] = grid.n - 1
+        parts.append(
+            pd.DataFrame(
+                {"map": name, "row": row, "first": first, "last": last}
+                | {"label": grid.labels[row, first]}
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def boundary_overlay(reference: LabelMap, candidates: Mapping[str, LabelMap]) -> Figure:

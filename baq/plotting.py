@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from baq.claims import WORDS, claims, paper_text, paper_value
-from baq.map_figures import boundary_overlay, label_maps, stepper
+from baq.map_figures import boundary_overlay, label_maps, map_runs, stepper
 from baq.style import DASHES, MARKERS, PAPER, WIDTH, use_style
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "interval_lines",
     "interval_rows",
     "label_maps",
+    "map_runs",
     "stepper",
     "use_style",
 ]

@@ -144,19 +144,20 @@ tables.save(by_seed, "by-seed")
 # radius is never the smaller one; where the two curves part, the nearest boundary belongs to a class
 # that is not the runner-up in logits.
 
-# %% mystnb={"image": {"alt": "Two rising curves: the share of test images whose all-class radius, and whose pair radius, lies below a given distance. The pair radius runs slightly to the right. Misclassified images lie far closer to the boundary."}} tags=["hide-input"]
-fig, ax = plt.subplots()
+# %% mystnb={"image": {"alt": "Two rising curves: the share of test images whose all-class radius, and whose pair radius, lies below a given distance. The pair radius runs slightly to the right. Misclassified images lie far closer to the boundary."}} data=["radius-quantiles"] tags=["hide-input"]
 level = np.linspace(0, 1, 201)
-for label, values, dash in [
-    ("all-class radius", points["radius"], "-"),
-    ("pair radius", points["pair_radius"], "--"),
-    (
-        "all-class radius, misclassified",
-        points.loc[~points["correct"], "radius"],
-        ":",
-    ),
-]:
-    ax.plot(values.quantile(level), level, dash, label=label)
+wrong = points.loc[~points["correct"], "radius"]
+quantiles = {
+    "all-class radius": points["radius"].quantile(level),
+    "pair radius": points["pair_radius"].quantile(level),
+    "all-class radius, misclassified": wrong.quantile(level),
+}
+tables.save(
+    pd.DataFrame(quantiles).rename_axis("share").reset_index(), "radius-quantiles"
+)
+fig, ax = plt.subplots()
+for (label, radius), dash in zip(quantiles.items(), ("-", "--", ":"), strict=True):
+    ax.plot(radius, level, dash, label=label)
 ax.set(
     xlabel="distance to the boundary, input units (pixels are 0 to 1)",
     ylabel="share of test images, all seeds",
@@ -188,7 +189,7 @@ display(
 # Each bit fewer doubles the rounding step, so shift and angle should double as long as the first order
 # holds. The grey line doubles with each bit, from our median at the most bits.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} data=["by-bits"] tags=["hide-input"]
 measures = [
     "shift",
     "band_shift",
@@ -225,7 +226,7 @@ for ax, measure in zip(fig.axes, ["shift", "normal_angle"], strict=True):
 # Accuracy hardly sees what flips see: a flip from one wrong label to another, or a lost image paid for
 # by a won one, leaves accuracy where it was. The band shows where the flips are.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} data=["by-bits"] tags=["hide-input"]
 ACCURACY, FLIPS = "test accuracy", "share of images flipped"
 fig = plotting.by_bits(
     summary,
@@ -264,7 +265,7 @@ tables.show(
 # boundary to move past the point, so flips live at the low end: that is what makes the boundary band
 # the place to look.
 
-# %% mystnb={"image": {"alt": "Share of test images flipped in each tenth of the margin, from lowest to highest, for several bit widths. Nearly all flips fall in the lowest tenths; at 2 bits they spread upward."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Share of test images flipped in each tenth of the margin, from lowest to highest, for several bit widths. Nearly all flips fall in the lowest tenths; at 2 bits they spread upward."}} data=["flips-by-margin"] tags=["hide-input"]
 low_bits = [b for b in sorted(bits) if points[b].any()][:4]
 points["tenth"] = 1 + (
     points.groupby("seed")["margin"].rank(pct=True, method="first") * 10
@@ -301,7 +302,7 @@ legend = ax.legend()
 # The paper's three figures come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, column]
     for claim, b, column in [

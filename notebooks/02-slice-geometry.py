@@ -135,17 +135,18 @@ tables.save(by_seed, "by-seed")
 # The slice of the first seed, which stands here as an illustration and for no other reason. At 8 bits
 # the eye sees no difference; at 4 bits regions have moved; at 3 bits some have gone.
 
-# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} data=["maps"] tags=["hide-input"]
 reference, candidates, plane = networks[first_seed + shown]
 drawn = [b for b in (8, 4, 3) if b in bits]
 float_map = slices.label_map(reference, plane, n)
 maps = {f"{b} bits": slices.label_map(candidates[b], plane, n) for b in drawn}
+tables.save(plotting.map_runs({"float": float_map} | maps), "maps")
 fig = plotting.label_maps({"float": float_map} | maps, classes=10)
 
 # %% [markdown]
 # The masks say more than the maps. Where float and quantized boundary share a cell it is black.
 
-# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} data=["maps"] tags=["hide-input"]
 fig = plotting.boundary_overlay(
     float_map, {title: maps[title] for title in list(maps)[:2]}
 )
@@ -153,7 +154,7 @@ fig = plotting.boundary_overlay(
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} data=["by-bits"] tags=["hide-input"]
 measures = [
     "jaccard",
     "grid_change",
@@ -248,7 +249,7 @@ for seed, (reference, candidates, plane) in networks.items():
 by_grid = pd.DataFrame(rows)
 tables.save(by_grid, "by-grid")
 
-# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} data=["grid-summary"] tags=["hide-input"]
 grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
@@ -460,7 +461,7 @@ for seed, (reference, candidates, plane) in networks.items():
 controls = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "pair"})
 tables.save(controls, "controls")
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
 fig = plotting.interval_rows(
@@ -507,7 +508,7 @@ tables.show(
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, "jaccard"]
     for claim, b in [("D2", 8), ("D4", 4)]

@@ -148,7 +148,7 @@ tables.save(by_seed, "by-seed")
 # black.
 
 
-# %% tags=["hide-input"]
+# %% data=["junctions-along-t"] tags=["hide-input"]
 def frames(film):
     """Captions and marked cells of the film of the shown seed."""
     captions, marks = [], []
@@ -174,7 +174,7 @@ plotting.stepper(
 # %% [markdown]
 # ## How many junctions
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} data=["junctions-along-t"] tags=["hide-input"]
 tables.save(along, "junctions-along-t")
 path = summarize(along, ["transition", "t"], ["triple"])
 fig, axes = plt.subplots(
@@ -231,7 +231,7 @@ tables.show(wide.reset_index(), "readings")
 # others has a junction at each end of its borders; only where it was or will be, in the map that lacks it,
 # is left to the network.
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} data=["distances"] tags=["hide-input"]
 tables.save(distances, "distances")
 pooled = distances.groupby(["transition", "kind", "distance"], sort=False)[
     "count"
@@ -326,7 +326,7 @@ tables.show(excesses, "excess")
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}} data=["by-seed"] tags=["hide-input"]
 counts = {
     reading: {
         claim: by_seed.loc[by_seed["transition"] == transition, reading]

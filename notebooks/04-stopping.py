@@ -216,7 +216,7 @@ tables.show(floats.reset_index(), "float-accuracy")
 # Calibration figures of every level, which is all that the rules are given; here as means over seeds.
 # Dashed lines are the thresholds.
 
-# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} data=["levels"] tags=["hide-input"]
 calibration = calibration.assign(
     loss=(calibration["accuracy_reference"] - calibration["accuracy"]).clip(lower=0)
 )
@@ -306,7 +306,7 @@ display(
 # From the accuracy rule's pick (hollow) to the boundary-aware rule's (filled), for the same network on
 # the same test images. The last panel has the accuracy less that of the float network.
 
-# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} data=["picks"] tags=["hide-input"]
 MEASURES = {
     "flip_rate": "flip rate",
     "band_flip_rate": "flip rate in the band",
@@ -359,7 +359,7 @@ tables.show(shown.rename(columns={"seeds": "fall, rise"}), "differences-shown")
 # The paper's figures on digits must be means over splits, since its flip rates are no whole number of
 # images in any one test split. Here every dot is a seed; the means over seeds stand below.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
 numbers = {
     claim: wide.loc["digits, MLP", (measure, rule)]
     for claim, measure, rule in [
@@ -466,7 +466,7 @@ tables.show(
 # Now the boundary-aware rule at the chapter's $\varepsilon$. A cell is a pair $(\tau_f, \tau_J)$; it shows the mean
 # bits picked, and its shade the mean held-out flip rate. The frame marks the thresholds of this chapter.
 
-# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} data=["thresholds"] tags=["hide-input"]
 fig, axes = plt.subplots(
     -(-len(settings) // 2),
     2,
@@ -544,7 +544,7 @@ display(
 # $\varepsilon$: how many bits it keeps beyond the accuracy rule, and the share of the accuracy rule's held-out
 # flips that this avoids. Lines join the best triples of each setting; large marks are the chapter's own.
 
-# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} data=["frontier"] tags=["hide-input"]
 base = (
     picks[picks["rule"] == "accuracy"]
     .groupby("setting", sort=False)[["bits", "flip_rate"]]

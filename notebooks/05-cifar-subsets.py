@@ -151,7 +151,7 @@ display(
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} data=["by-bits"] tags=["hide-input"]
 on_test = on_test.assign(loss=on_test["accuracy_reference"] - on_test["accuracy"])
 summary = summarize(
     on_test,
@@ -272,7 +272,7 @@ tables.show(
 #
 # First at the levels that our rules picked, whichever they are:
 
-# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
 CLAIMED = [
     ("C2", 6, "accuracy", "flip_rate"),
     ("C3", 6, "accuracy", "jaccard"),
@@ -288,7 +288,7 @@ fig = plotting.against_paper(at_picks)
 # The flips and the $J$ of a rule hang on the level that it picks. The same four at the levels that the
 # paper's rules picked, 6 and 8 bits, whatever ours did:
 
-# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at 6 and 8 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at 6 and 8 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
 fixed = {
     c: on_test.loc[on_test["bits"] == b, measure]
     for c, b, _, measure in CLAIMED
@@ -325,7 +325,7 @@ tables.show(
 # much, on any grid. (Where boundaries move by two cells and more, $J$ is 1 and the shift cannot be told
 # any more.)
 
-# %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} data=["shift-in-cells"] tags=["hide-input"]
 law = pd.DataFrame({"bits": sorted(on_test["bits"].unique(), reverse=True)})
 j = on_test.groupby("bits")["jaccard"].mean()
 law["step"] = 1 / (2.0 ** (law["bits"] - 1) - 1)

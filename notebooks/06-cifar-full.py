@@ -202,7 +202,7 @@ tables.save(by_plane, "by-plane")
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Loss of accuracy, flip rate and flip rate in the boundary band over bit widths from 8 to 3, a column for each family, a line for each convention, with the paper's values F1 to F3 at 6 bits. Per channel flips fewest labels."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Loss of accuracy, flip rate and flip rate in the boundary band over bit widths from 8 to 3, a column for each family, a line for each convention, with the paper's values F1 to F3 at 6 bits. Per channel flips fewest labels."}} data=["by-bits"] tags=["hide-input"]
 measures = [*CLAIMED.values(), "pair_flip_rate", "band_pair_flip_rate"]
 summary = summarize(levels, ["family", "scheme", "bits"], measures)
 tables.save(summary, "by-bits")
@@ -372,7 +372,7 @@ display(
 # the network, its bits or its convention. So the flips in the band are no separate finding as long as the
 # law holds, and what does not lie on it is.
 
-# %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} data=["levels"] tags=["hide-input"]
 reported = [float(claims()["O1"]["given"]["overall"]), paper_value("O1")]
 levels["law"] = [band_flip_law(min(f, 0.5), share) for f in levels["flip_rate"]]
 fig, ax = plt.subplots(figsize=(plotting.WIDTH, 4.5))
@@ -446,7 +446,7 @@ tables.show(
 # The same flips, at 6 bits with one scale for each tensor, in bands of any width. The narrower the band,
 # the larger the rate, towards one half, which is what an image on the boundary has.
 
-# %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} data=["by-share"] tags=["hide-input"]
 fig, ax = plt.subplots()
 for k, family in enumerate(families):
     lines = summarize(
@@ -519,24 +519,26 @@ for family in families:
 # One plane {cite}`somepalli2022`, the first of those measured, cut through the first seed's networks. It
 # illustrates and is not chosen for what it shows.
 
-# %% mystnb={"image": {"alt": "Four label maps of a plane through three test images for a convolutional network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four label maps of a plane through three test images for a convolutional network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} data=["maps-cnn"] tags=["hide-input"]
 plane = tested()[2][0]
 
 
 def maps(family):
-    """Label maps of a family's network in float and at three levels."""
+    """Label maps of a family's network in float and at three levels, saved as a table too."""
     reference = checkpoints.load(family, shown)
     drawn = {"float": reference} | {
         f"{b} bits": ptq_w(reference, b) for b in (8, 6, 4)
     }
-    return {
+    made = {
         k: slices.label_map(m, plane, n, batch_size=BATCH) for k, m in drawn.items()
     }
+    tables.save(plotting.map_runs(made), f"maps-{family}")
+    return made
 
 
 fig = plotting.label_maps(maps(families[0]), classes=10)
 _ = fig.suptitle(families[0])
-# %% mystnb={"image": {"alt": "The same four label maps for the residual network."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The same four label maps for the residual network."}} data=["maps-resnet"] tags=["hide-input"]
 fig = plotting.label_maps(maps(families[-1]), classes=10)
 _ = fig.suptitle(families[-1])
 
@@ -605,7 +607,7 @@ tables.save(
     floors[["family", "seed", "candidate", "accuracy", *FLOOR]], "noise-floor"
 )
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval of the flip rate, the flip rate in the boundary band and J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval of the flip rate, the flip rate in the boundary band and J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} data=["noise-floor"] tags=["hide-input"]
 floor_summary = summarize(
     floors.sort_values("family", kind="stable"), ["pair"], list(FLOOR)
 )
@@ -626,10 +628,10 @@ tables.show(cells.set_index("pair").loc[order].reset_index(), "noise-floor-summa
 # With one scale for each tensor, this book's default, first the CNN and then the ResNet; the table has all
 # six settings.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims F1 to F3, for the convolutional network per tensor at 6 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims F1 to F3, for the convolutional network per tensor at 6 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
 if len(six):
     plotting.against_paper(claimed[f"{families[0]}, per tensor"])
-# %% mystnb={"image": {"alt": "The same three rows for the residual network."}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The same three rows for the residual network."}} data=["levels"] tags=["hide-input"]
 if len(six):
     plotting.against_paper(claimed[f"{families[-1]}, per tensor"])
 # %% [markdown]

@@ -137,3 +137,21 @@ def test_stepper_holds_all_frames_and_needs_no_server():
 def test_stepper_names_unequal_numbers():
     with pytest.raises(ValueError, match="1 frames, 2 captions, 1 marks: allowed are equal"):
         plotting.stepper([a_map()], ["a", "b"], 4, "title")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_runs_of_a_map_paint_it_again(seed):
+    labels = np.random.default_rng(seed).integers(0, 3, (7, 7)).astype(np.int16)
+    labels[3] = 1  # one run from side to side
+    maps = {
+        name: LabelMap(part, PLANE, "dense", 49)
+        for name, part in (("a", labels), ("b", labels.T.copy()))
+    }
+    runs = plotting.map_runs(maps)
+    for name, grid in maps.items():
+        painted = np.full((7, 7), -1)
+        for run in runs[runs["map"] == name].itertuples():
+            assert (painted[run.row, run.first : run.last + 1] == -1).all()
+            painted[run.row, run.first : run.last + 1] = run.label
+        np.testing.assert_array_equal(painted, grid.labels)
+    assert len(runs[(runs["map"] == "a") & (runs["row"] == 3)]) == 1

@@ -41,3 +41,10 @@ def test_interval_cells_are_wide_and_from_large_to_small():
     frame = pd.DataFrame({"bits": [4, 4, 8, 8], "j": [0.0, 1.0, 0.25, 0.25]})
     wide = tables.interval_cells(summarize(frame, ["bits"], ["j"]), "bits", {"j": "J"}, 2)
     assert wide.to_dict("list") == {"bits": [8, 4], "J": ["0.25 [0.25, 0.25]", "0.50 [0.05, 0.95]"]}
+
+
+def test_columns_of_no_text_are_saved_and_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
+    shown = tables.show(FRAME.assign(setting=""), "shown").to_html()
+    assert "setting" not in shown and "jaccard" in shown
+    assert "setting" in (tmp_path / "shown.csv").read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from workflow.figure_links import link_figures
 from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load, run_record
 from workflow.project import Chapter, Project, UserError, write_json
@@ -97,8 +98,12 @@ def stage(project: Project, profile: str) -> Path:
         source = project.root / outcome.notebook
         notebook = nbformat.read(source, as_version=4)
         _add_status(notebook, _status(project, chapter, profile, outcome, url))
-        nbformat.write(notebook, site / "book" / source.name)
         results = source.parent / "results" / source.stem
+        link_figures(notebook, chapter.name, (path.stem for path in results.glob("*.csv")))
+        nbformat.write(notebook, site / "book" / source.name)
+        for path, folder in ((source, "book/executed"), (chapter.source, "notebooks")):
+            (site / folder).mkdir(exist_ok=True)
+            shutil.copy(path, site / folder)
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
     generated.write(project, profile, site / "book" / "generated")
@@ -147,11 +152,14 @@ def _with_links(config: dict, url: str) -> dict:
 def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, url: str) -> str:
     run = run_record(project.root / outcome.notebook)
     date, minutes = run.get("date", "an unknown date"), run.get("minutes", 0)
-    links = ""
+    links = (
+        f" Download the {{download}}`executed notebook <executed/{chapter.name}.ipynb>` or its "
+        f"{{download}}`source <../notebooks/{chapter.name}.py>`."
+    )
     if url:
         source = f"{url}/blob/{_BRANCH}/notebooks/{chapter.name}.py"
         tables = f"{url}/tree/{_BRANCH}/book/results/{chapter.name}"
-        links = f" [Source]({source}), [tables]({tables})."
+        links += f" In the repository: [source]({source}), [tables]({tables})."
         if "launch_buttons" in _with_links({}, url):
             links += f" In Colab, begin with `%pip install git+{url}`."
     if not outcome.live:
@@ -164,7 +172,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         return f":::{{warning}}\n{text}\n:::"
     text = f"Executed on {date} in {minutes:.1f} minutes.{links}"
     if profile == "full":
-        return f"*{text}*" if not links else text
+        return text
     text = f"{text} The {profile} profile shrinks every parameter: these are no results."
     return f":::{{warning}}\n{text}\n:::"
 

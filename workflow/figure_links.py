@@ -1,0 +1,53 @@
+"""Below each figure of a staged chapter, links to its source and to its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import nbformat
+from nbformat import NotebookNode
+
+__all__ = ["figures", "link_figures"]
+
+
+def link_figures(notebook: NotebookNode, chapter: str, tables: Iterable[str]) -> None:
+    """Insert a line of links after each cell with a figure.
+
+    A cell names the tables that its figure draws in its metadata, as ``data=["NAME"]``.
+
+    Arguments:
+        notebook: the executed chapter, which is changed.
+        chapter: its name.
+        tables: names of the tables that the chapter saved; others are not linked.
+    """
+    there = set(tables)
+    source = f"{{download}}`notebook source <../notebooks/{chapter}.py>`"
+    marked = {id(cell) for cell in figures(notebook)}
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if id(cell) in marked:
+            links = [
+                f"{{download}}`{name}.csv <results/{chapter}/{name}.csv>`"
+                for name in cell.metadata.get("data", [])
+                if name in there
+            ]
+            data = f" Data: {', '.join(links)}." if links else ""
+            text = f":::{{container}} figure-links\nFigure from the {source}.{data}\n:::"
+            made = nbformat.v4.new_markdown_cell(text, id=f"links-{len(cells):03d}")
+            cells.append(made)
+    notebook.cells = cells
+
+
+def figures(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells with a figure among their outputs: an image, or a ``figure`` element of HTML."""
+    return [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and any(map(_is_figure, cell.outputs))
+    ]
+
+
+def _is_figure(output: NotebookNode) -> bool:
+    data = output.get("data", {})
+    return any(kind.startswith("image/") for kind in data) or "<figure" in data.get("text/html", "")
