@@ -30,10 +30,10 @@ def adaptive_labels(
 ) -> tuple[np.ndarray, int, float]:
     """Label an n x n grid from a coarse lattice, refined around its boundary.
 
-    Squares of the lattice whose corners differ, and the ring of squares around them, are halved until
-    they are single cells; the rest is painted. Painted cells that then touch another label are
-    evaluated too, until none is left. So a boundary that the lattice sees is followed to its end; an
-    island between the lattice's points is missed, and only the audit can tell.
+    Squares of the lattice whose corners differ, at first with the ring of squares around them, are
+    halved until they are single cells; the rest is painted. Painted cells that then touch another
+    label are evaluated too, until none is left. So a boundary that the lattice sees is followed to
+    its end; an island between the lattice's points is missed, and only the audit can tell.
 
     Arguments:
         label_of: labels at rows and columns, each (M,), to (M,).
@@ -69,12 +69,15 @@ def adaptive_labels(
     cells = np.zeros((n, n), dtype=bool)
     cells[np.ix_(at, at)] = True
     evaluate(cells)
+    coarse = len(at)
     while len(at) < n:
         corners = labels[np.ix_(at, at)]
         low, high = corners[:-1], corners[1:]
         differ = (low[:, :-1] != low[:, 1:]) | (high[:, :-1] != high[:, 1:])
         differ |= low[:, :-1] != high[:, :-1]
-        differ = ndimage.binary_dilation(differ, _RING)
+        if len(at) == coarse:
+            # A boundary that the lattice cuts may bend between its points; later it is near enough.
+            differ = ndimage.binary_dilation(differ, _RING)
         # The square and the lattice point that each cell belongs to.
         square = np.minimum(np.searchsorted(at, np.arange(n), side="right") - 1, len(at) - 2)
         refine = ndimage.binary_dilation(differ[np.ix_(square, square)], _RING)
