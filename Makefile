@@ -6,11 +6,12 @@ INSTALLED := $(VENV)/installed
 LOCK := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help book quick test lock clean
+.PHONY: help book quick test test-slurm lock clean
 
 help:
 	@echo "make book   execute every chapter that has changed, and render the book"
 	@echo "make test   run the tests"
+	@echo "make test-slurm  a sweep on a real Slurm of this machine alone, some minutes"
 	@echo "make quick  the book with small parameters, in a minute, below _build/quick"
 	@echo "make lock   resolve $(LOCK) anew from pyproject.toml"
 	@echo "make clean  remove everything that is built, but keep $(VENV) and book/"
@@ -24,6 +25,9 @@ quick: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(RUN) -m pytest
+
+test-slurm: $(INSTALLED)
+	@BAQ_TEST_SLURM=1 $(RUN) -m pytest tests/test_slurm.py
 
 # An environment without its stamp was left half installed: it is made anew.
 $(INSTALLED): $(LOCK) pyproject.toml
