@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -148,10 +149,12 @@ def save(
     content = write_tensors(state)
     digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     where.mkdir(parents=True, exist_ok=True)
-    _replace(where / f"{name}.safetensors", content)
-    entries = manifest(where) | {name: {"family": family, "seed": seed} | entry | digest}
-    text = json.dumps(dict(sorted(entries.items())), indent=2) + "\n"
-    _replace(where / "manifest.json", text.encode())
+    with open(where / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # networks are trained side by side
+        entries = manifest(where) | {name: {"family": family, "seed": seed} | entry | digest}
+        text = json.dumps(dict(sorted(entries.items())), indent=2) + "\n"
+        _replace(where / f"{name}.safetensors", content)
+        _replace(where / "manifest.json", text.encode())
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -243,7 +246,7 @@ def load_or_train(
     fresh: bool = False,
     progress: bool = False,
 ) -> nn.Module:
-    """The checkpoint if there is one, else a network trained and saved now.
+    """The checkpoint if its file is there, else a network trained and saved now.
 
     Arguments:
         family, seed, where: as for :func:`load`.
@@ -254,7 +257,8 @@ def load_or_train(
         ValueError, FileNotFoundError: as :func:`load` and :func:`train`; a file that is damaged is an
             error and not replaced unasked.
     """
-    if not fresh and _name(family, seed) in manifest(where):
+    name, where = _name(family, seed), where or folder()
+    if not fresh and name in manifest(where) and (where / f"{name}.safetensors").is_file():
         return load(family, seed, where)
     return train(family, seed, where, fresh=fresh, progress=progress)
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tiny_images import TINY, images, same
@@ -90,6 +91,17 @@ def test_the_command_lists_and_fails_with_one_line(shipped, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_networks_saved_side_by_side_are_all_in_the_manifest(tmp_path):
+    model = models.cnn(3, 10, 2, 0)
+    with ThreadPoolExecutor(8) as pool:
+        saved = [
+            pool.submit(checkpoints.save, model, "cnn", seed, {"width": 2}, tmp_path)
+            for seed in range(24)
+        ]
+    assert [one.result() for one in saved] == [None] * 24
+    assert len(checkpoints.manifest(tmp_path)) == 24
+
+
 def test_a_network_is_trained_and_saved_where_there_is_none(tmp_path, monkeypatch):
     x, y = images(40)
     split = data.Splits(x, y, x[:10], y[:10], x[:20], y[:20])
@@ -106,6 +118,9 @@ def test_a_network_is_trained_and_saved_where_there_is_none(tmp_path, monkeypatc
     assert (tmp_path / "resnet-1.safetensors").stat().st_mtime_ns == before
     assert same(checkpoints.load_or_train("resnet", 1, tmp_path, fresh=True), one)
     assert (tmp_path / "resnet-1.safetensors").stat().st_mtime_ns > before
+    (tmp_path / "resnet-1.safetensors").unlink()
+    assert same(checkpoints.load_or_train("resnet", 1, tmp_path), one)
+    assert same(checkpoints.load("resnet", 1, tmp_path), one)
 
 
 def test_shipped_checkpoints_are_whole_and_few_megabytes():
