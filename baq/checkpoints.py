@@ -149,12 +149,15 @@ def save(
     content = write_tensors(state)
     digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     where.mkdir(parents=True, exist_ok=True)
-    with open(where / ".lock", "w") as lock:
+    lock = os.open(where, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # networks are trained side by side
         entries = manifest(where) | {name: {"family": family, "seed": seed} | entry | digest}
         text = json.dumps(dict(sorted(entries.items())), indent=2) + "\n"
         _replace(where / f"{name}.safetensors", content)
         _replace(where / "manifest.json", text.encode())
+    finally:
+        os.close(lock)
 
 
 def _replace(path: Path, content: bytes) -> None:
