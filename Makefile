@@ -4,15 +4,18 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 LOCK := requirements.lock
+PEERS := _build/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book quick test test-slurm lock clean
+.PHONY: help book quick test test-slurm verify race lock clean
 
 help:
 	@echo "make book   execute every chapter that has changed, and render the book"
 	@echo "make test   run the tests"
 	@echo "make test-slurm  a sweep on a real Slurm of this machine alone, some minutes"
+	@echo "make verify execute every chapter anew, and compare its tables with those in book/"
 	@echo "make quick  the book with small parameters, in a minute, below _build/quick"
+	@echo "make race   the costly parts against what a user would pick instead, some ten minutes"
 	@echo "make lock   resolve $(LOCK) anew from pyproject.toml"
 	@echo "make clean  remove everything that is built, but keep $(VENV) and book/"
 	@echo "Each takes PYTHON=... for another Python than python3 (3.11 to 3.13)."
@@ -28,6 +31,19 @@ test: $(INSTALLED)
 
 test-slurm: $(INSTALLED)
 	@BAQ_TEST_SLURM=1 $(RUN) -m pytest tests/test_slurm.py
+
+verify: $(INSTALLED)
+	@$(RUN) -m workflow verify
+
+race: $(INSTALLED) $(PEERS)/installed
+	@PYTHONPATH=$(PEERS) $(RUN) -m benchmarks
+
+# Each peer by itself: one that cannot be installed is named in the results, and the others race.
+$(PEERS)/installed: benchmarks/requirements.txt | $(INSTALLED)
+	@rm -rf $(PEERS)
+	@grep -v '^#' $< | while read peer; do $(RUN) -m pip install --quiet \
+	--disable-pip-version-check --no-deps --target $(PEERS) "$$peer" || true; done
+	@mkdir -p $(PEERS) && touch $@
 
 # An environment without its stamp was left half installed: it is made anew.
 $(INSTALLED): $(LOCK) pyproject.toml

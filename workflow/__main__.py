@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     profile(made)
     made = command("table", _table, "list how each chapter came out")
     profile(made)
+    command("verify", _verify, "execute every chapter anew, and compare its tables with book/")
     made = command("gather", _gather, "sum up a sweep's complete runs (called by rules)")
     made.add_argument("file", type=Path)
     return parser
@@ -176,6 +177,20 @@ def _gather(project: Project, options: argparse.Namespace) -> None:
 
 def _compare(project: Project, options: argparse.Namespace) -> None:
     print(compare_runs(project, options.runs, options.table))
+
+
+def _verify(project: Project, options: argparse.Namespace) -> int:
+    from workflow.verify import verify_chapter  # slow to import
+
+    failed = 0
+    for chapter in project.chapters:
+        if missing := project.missing_data(chapter.requires({})):
+            print(f"{chapter.name}: not verified, {'; '.join(missing.values())}")
+            continue
+        found = verify_chapter(project, chapter)
+        print("\n".join(f"{chapter.name}: {text}" for text in found or ["tables agree"]))
+        failed += len(found)
+    return int(failed > 0)
 
 
 def _execute(project: Project, options: argparse.Namespace) -> None:

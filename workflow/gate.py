@@ -6,7 +6,7 @@ import nbformat
 
 from workflow.outcome import load, run_record
 from workflow.project import Chapter, Project
-from workflow.stamp import sources
+from workflow.stamp import sources, tables_of
 
 __all__ = ["problems", "stale"]
 
@@ -53,6 +53,8 @@ def stale(project: Project, chapter: Chapter, profile: str) -> list[str]:
             found.append(_CHANGED[key])
         elif run.get(key) != value:
             found.append(f"its tables and its notebook come from different runs ({key})")
+    if "tables" in run and run["tables"] != tables_of(path.parent / "results" / path.stem):
+        found.append("its tables are not those that it wrote")
     return found
 
 

@@ -28,7 +28,7 @@ from traitlets.config import Config
 from workflow.parameters import check
 from workflow.progress import Progress
 from workflow.project import Chapter, Project, UserError, write_json
-from workflow.stamp import sources, versions
+from workflow.stamp import sources, tables_of, versions
 
 __all__ = ["execute"]
 
@@ -87,6 +87,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             "threads": chapter.header["threads"],
             "peak_memory_mib": _peak_memory(),
             **stamp,
+            "tables": tables_of(results),
         }
         write_json(results / "run.json", record)
         _publish(work, target, tables)

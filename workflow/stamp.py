@@ -11,7 +11,7 @@ from pathlib import Path
 from workflow.parameters import check, declared
 from workflow.project import Chapter, Project
 
-__all__ = ["fingerprint", "package_files", "sources", "versions"]
+__all__ = ["fingerprint", "package_files", "sources", "tables_of", "versions"]
 
 _LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
@@ -31,6 +31,11 @@ def package_files(project: Project) -> list[Path]:
     files = [*(project.root / "baq").glob("*.py"), project.root / "book" / "claims.yml"]
     files.append(project.root / "checkpoints" / "manifest.json")
     return sorted(path for path in files if path.is_file())
+
+
+def tables_of(folder: Path) -> str:
+    """The fingerprint of the tables in a folder."""
+    return fingerprint(folder.glob("*.csv"), folder)
 
 
 def sources(project: Project, chapter: Chapter, given: dict) -> dict[str, object]:

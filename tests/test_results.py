@@ -1,0 +1,115 @@
+"""The tables in the repository are those that their chapters wrote, and write again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from baq import data
+from baq.claims import claims
+from workflow.answers import collect, judged
+from workflow.project import Project
+from workflow.stamp import tables_of
+from workflow.verify import differences, verify_chapter
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "book" / "results"
+FOLDERS = {path.parent.name: path.parent for path in sorted(RESULTS.glob("*/run.json"))}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_no_table_was_changed_after_its_chapter_wrote_it(name):
+    run = json.loads((FOLDERS[name] / "run.json").read_text("utf-8"))
+    assert run["tables"] == tables_of(FOLDERS[name]), "execute the chapter, do not edit its tables"
+
+
+def test_a_changed_value_is_noticed(tmp_path):
+    name = next(iter(FOLDERS))
+    copy = tmp_path / name
+    shutil.copytree(FOLDERS[name], copy)
+    table = pd.read_csv(copy / "by-seed.csv")
+    table.loc[3, "accuracy"] += 0.002
+    table.to_csv(copy / "by-seed.csv", index=False, float_format="%.6g")
+    assert tables_of(copy) != tables_of(FOLDERS[name])
+
+
+def test_the_table_of_claims_follows_from_those_of_the_chapters():
+    path = RESULTS / "claims.csv"
+    if not path.is_file():
+        pytest.skip("the book has not been rendered yet")
+    written = pd.read_csv(path, dtype={"paper": str, "part": str, "run": str})
+    assert written["claim"].drop_duplicates().tolist() == list(claims())
+    assert written["chapter"].map(lambda name: name in FOLDERS).any()
+    runs = written.dropna(subset="run").set_index("chapter")["run"].to_dict()
+    again = judged(collect(FOLDERS), runs)
+    again[["part", "run"]] = again[["part", "run"]].replace("", None)
+    written["n"] = written["n"].astype("Int64")
+    pd.testing.assert_frame_equal(written, again, check_dtype=False, rtol=1e-5)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What it takes to execute a chapter anew, away from the working tree."""
+    for folder in ("baq", "notebooks", "book/results"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for file in ("_toc.yml", "book/claims.yml"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    return Project(tmp_path)
+
+
+@pytest.mark.skipif(bool(data.missing(["digits"])), reason="digits are not here")
+def test_the_first_seeds_come_out_as_recorded(checkout):
+    name = "01-local-geometry"
+    assert verify_chapter(checkout, checkout.chapter(name), {"seeds": 2}) == []
+    path = checkout.root / "book" / "results" / name / "by-seed.csv"
+    table = pd.read_csv(path)
+    column = table.columns[table.dtypes == float][-1]
+    table.loc[table["seed"] == 1, column] += 1
+    table.to_csv(path, index=False)
+    made = checkout.build / "verify" / "results" / name
+    (found,) = differences(path.parent, made, part=True)
+    assert found.startswith(f"by-seed.csv: {column} in row ")
+
+
+def tables(folder, **columns):
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame(columns).to_csv(folder / "a.csv", index=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "close"),
+    [
+        (0.5, 0.5099, True),
+        (0.5, 0.55, False),
+        (100.0, 104.9, True),
+        (30, 32, True),
+        (30, 33, False),
+        (0, 1, False),
+        ("0.31 [0.20, 0.42]", "0.315 [0.20, 0.42]", True),
+        ("0.31 [0.20, 0.42]", "0.41 [0.20, 0.42]", False),
+        ("5 of 20", "5 of 21", True),
+        ("5 of 20", "5 in 20", False),
+        ("cnn-1", "cnn-2", False),
+        (None, 0.5, False),
+        (None, None, True),
+    ],
+)
+def test_values_agree_within_the_tolerance(tmp_path, before, after, close):
+    old = tables(tmp_path / "old", a=[0.25, before])
+    new = tables(tmp_path / "new", a=[0.25, after])
+    assert (differences(old, new) == []) is close
+
+
+def test_other_shapes_and_lacking_tables_differ_and_times_do_not(tmp_path):
+    old = tables(tmp_path / "old", a=[1.5, 2.5], minutes=[1.0, 2.0])
+    new = tables(tmp_path / "new", a=[1.5, 2.5], minutes=[9.0, 9.0])
+    assert differences(old, new) == []
+    assert differences(old, tables(tmp_path / "one", a=[1.5], minutes=[1.0])) == [
+        "a.csv: has (1, 2) rows and columns, or other names, in place of (2, 2)"
+    ]
+    (tmp_path / "none").mkdir()
+    assert differences(old, tmp_path / "none") == ["a.csv is not in both"]
+    assert differences(old, tmp_path / "none", part=True) == []
