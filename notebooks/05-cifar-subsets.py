@@ -24,8 +24,8 @@
 #
 # ## What is not known, and what is done here
 #
-# The abstract names neither sizes nor network. Its flip rates of 0.0367 and 0.0083 are 22 and 5 of 600
-# images, so 600 test images are drawn here for each seed, and as many for calibration. The network is the
+# The abstract names neither sizes nor network. Its flip rates of 0.0367 and 0.0083 are $22/600$ and
+# $5/600$, so 600 test images are drawn here for each seed, and as many for calibration. The network is the
 # convolutional one of the chapter before, with 28 thousand weights.
 #
 # The rules and their thresholds are those of that chapter, unchanged: at most one percentage point of
