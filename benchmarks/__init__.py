@@ -1,0 +1,1 @@
+"""Races of this package's costly parts against what a user would pick instead."""

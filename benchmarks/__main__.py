@@ -1,0 +1,82 @@
+"""Run every race, and write what the page *Performance* shows: ``python -m benchmarks``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from baq import data
+from benchmarks import maps, masks, radii, rounding
+from benchmarks.race import COLUMNS, Race, run
+
+__all__ = ["main", "write"]
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS, CACHE = ROOT / "book" / "results", ROOT / "_build" / "benchmarks"
+#: What is raced, by the name on the command line.
+WORKS = {"maps": maps, "radii": radii, "rounding": rounding, "masks": masks}
+
+
+def write(rows: Iterable[dict[str, object]], path: Path) -> None:
+    """Write a table in one step, so that no half of it is ever there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    pd.DataFrame(rows).to_csv(part, index=False, float_format="%.4g")
+    os.replace(part, path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Race the costly parts against what a user would pick, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each race")
+    parser.add_argument(
+        "--only", choices=WORKS, help="one kind of work; its results are shown only"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder of benchmarks.csv and the costs"
+    )
+    parser.add_argument(
+        "--planes",
+        type=int,
+        help="no race: adaptive maps against dense ones on so many planes, 1 to 20; it takes an hour",
+    )
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error(f"--rounds is {options.rounds}: allowed is 1 or more")
+    if options.planes is not None and not 1 <= options.planes <= 20:
+        parser.error(f"--planes is {options.planes}: allowed are 1 to 20")
+    if lacks := data.missing(["mnist", "cifar10"]):
+        name, reason = next(iter(lacks.items()))
+        print(f"the races need {name}: {reason}", file=sys.stderr)
+        return 1
+    start, rows = time.monotonic(), []
+    if options.planes:
+        for row in maps.audit(options.planes, CACHE):
+            rows.append(row)
+            print("{network}, plane {plane}: {wrong} wrong of {n} x {n} cells".format(**row))
+        write(rows, options.results / "benchmarks-planes.csv")
+        return 0
+    for name in [options.only] if options.only else WORKS:
+        for entry in WORKS[name].races():
+            row = run(entry, options.rounds) if isinstance(entry, Race) else entry
+            rows.append({column: row[column] for column in COLUMNS})
+            print(
+                f"{row['ratio_median']:8.1f} x  (target {row['target']:g})  {row['work']}, "
+                f"{row['size']}: {row['agreement']}",
+                flush=True,
+            )
+    if not options.only:
+        write(maps.costs(), options.results / "benchmarks-costs.csv")
+        write(rows, options.results / "benchmarks.csv")
+    print(f"{len(rows)} races in {(time.monotonic() - start) / 60:.1f} minutes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

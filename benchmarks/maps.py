@@ -1,0 +1,201 @@
+"""Label maps against the dense loop over plane points (Somepalli et al. 2022, arXiv:2203.08124)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from baq import checkpoints, data, models, training
+from baq.inference import labels, logits, place
+from baq.planes import random_planes
+from baq.slices import LabelMap, Plane, label_map, pca_plane
+from benchmarks.race import Race
+
+__all__ = ["audit", "costs", "dense_loop", "map_race", "mnist", "network", "races", "wrong_cells"]
+
+#: Inputs that a network evaluates at a time: what is fastest for the dense loop on a processor.
+BATCHES = {"mlp": 1024, "cnn": 100, "resnet": 100}
+#: Cells a side of the maps whose cost is plotted.
+SIZES = {"certified": (129, 257, 513, 1025, 2049), "adaptive": (65, 129, 257, 513)}
+IMAGE_CELLS = 513
+DENSE_SIZES = {"mlp": (65, 129, 257, 513), "cnn": (17, 33, 65, 129), "resnet": (17, 33, 65, 129)}
+
+
+@torch.no_grad()
+def dense_loop(model: nn.Module, plane: Plane, n: int, batch: int) -> np.ndarray:
+    """Labels of all cells of an n x n grid, each by an evaluation, int16 (n, n)."""
+    axes = torch.stack([plane.u.flatten(), plane.v.flatten()])
+    found = [
+        model((plane.origin.flatten() + c @ axes).reshape(-1, *plane.origin.shape)).argmax(dim=1)
+        for c in plane.centres(n).reshape(-1, 2).to(axes).split(batch)
+    ]
+    return torch.cat(found).reshape(n, n).short().numpy()
+
+
+@cache
+def network(family: str, hidden: int = 0, activation: str = "relu") -> nn.Module:
+    """A trained network: for ``mlp`` one hidden layer on MNIST, else the shipped one on CIFAR-10."""
+    if family != "mlp":
+        return checkpoints.load(family, 0)
+    split = mnist()
+    return training.fit(
+        models.mlp(784, 10, hidden, activation),
+        split.x_train,
+        split.y_train,
+        epochs=5,
+        batch_size=256,
+        decay=True,
+    )
+
+
+@cache
+def mnist() -> data.Splits:
+    """MNIST with 10,000 training images."""
+    return data.load("mnist", train=10000)
+
+
+@cache
+def _image_planes() -> list[Plane]:
+    """20 planes through three test images of CIFAR-10 of three classes."""
+    split = data.load("cifar10", train=10)
+    return random_planes(split.x_test, split.y_test, 20)
+
+
+def wrong_cells(model: nn.Module, ours: LabelMap, peer: np.ndarray) -> tuple[int, int]:
+    """Cells with another label than the peer's, and those of them that are wrong in float64 too."""
+    row, column = np.nonzero(ours.labels != peer)
+    if len(row) == 0:
+        return 0, 0
+    cut = ours.plane
+    exact = Plane(cut.origin.double(), cut.u.double(), cut.v.double(), cut.extent)
+    x = exact.inputs(cut.centres(ours.n)[row, column])
+    expected = labels(logits(place(model, torch.float64), x)).numpy()
+    return len(row), int((ours.labels[row, column] != expected).sum())
+
+
+def map_race(
+    model: nn.Module,
+    planes: Sequence[Plane],
+    n: int,
+    way: str,
+    *,
+    work: str,
+    target: float,
+    batch: int,
+    threads: int = 1,
+    repeats: int = 1,
+) -> Race:
+    """A label map of a network, by the way named and by the dense loop; round k takes plane k."""
+
+    def agree(ours: Sequence[LabelMap], peer: Sequence[np.ndarray]) -> tuple[str, bool]:
+        found = [wrong_cells(model, *pair) for pair in zip(ours, peer, strict=True)]
+        other, wrong = (sum(k) for k in zip(*found, strict=True))
+        count = len({id(planes[k % len(planes)]) for k in range(len(ours))})
+        words = f"{wrong} wrong cells on {count} plane{'s' * (count > 1)}"
+        if other > wrong:
+            words += f" ({other - wrong} where float32 itself differs from float64)"
+        return words, wrong == 0
+
+    return Race(
+        work,
+        f"{n} x {n}",
+        target,
+        lambda k: label_map(model, planes[k % len(planes)], n, way, batch),
+        lambda k: dense_loop(model, planes[k % len(planes)], n, batch),
+        agree,
+        repeats,
+        threads,
+    )
+
+
+def races() -> Iterator[Race]:
+    """The races of label maps; the networks are made when their turn comes."""
+    plane = pca_plane(mnist().x_train[:3000])
+    for n, hidden, target in ((513, 64, 100), (1025, 64, 200), (1025, 256, 100)):
+        for activation in ("relu", "tanh"):
+            yield map_race(
+                network("mlp", hidden, activation),
+                [plane],
+                n,
+                "certified",
+                work=f"label map, MLP 784-{hidden}-10 {activation}, certified / dense loop",
+                target=target,
+                batch=BATCHES["mlp"],
+                repeats=10,
+            )
+    for family, name in (("cnn", "CNN"), ("resnet", "ResNet-8")):
+        yield map_race(
+            network(family),
+            _image_planes(),
+            IMAGE_CELLS,
+            "adaptive",
+            work=f"label map, CIFAR-10 {name}, adaptive / dense loop",
+            target=10,
+            batch=BATCHES[family],
+            threads=2,
+        )
+
+
+def audit(planes: int, cache: Path) -> Iterator[dict[str, object]]:
+    """Compare adaptive maps with dense ones, cell by cell, on several planes: a row for each plane.
+
+    A dense map takes up to minutes; it is kept in ``cache`` under its network's checksum.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    for family, name in (("cnn", "CNN"), ("resnet", "ResNet-8")):
+        model, entry = network(family), checkpoints.manifest()[f"{family}-0"]
+        for k, plane in enumerate(_image_planes()[:planes]):
+            path = cache / f"{family}-{entry['sha256'][:12]}-{k}.npy"
+            if not path.exists():
+                part = path.with_suffix(".part")
+                with open(part, "wb") as file:
+                    np.save(file, dense_loop(model, plane, IMAGE_CELLS, BATCHES[family]))
+                os.replace(part, path)
+            grid = label_map(model, plane, IMAGE_CELLS, "adaptive", BATCHES[family])
+            yield {
+                "network": f"CIFAR-10 {name}",
+                "plane": k,
+                "n": grid.n,
+                "evaluated": grid.evaluated / grid.n**2,
+                "wrong": wrong_cells(model, grid, np.load(path))[1],
+                "error_bound": grid.error_bound,
+            }
+
+
+def costs() -> list[dict[str, object]]:
+    """Seconds and evaluations of one map against its size, for the plot and its exponents."""
+    torch.set_num_threads(1)
+    plane = pca_plane(mnist().x_train[:3000])
+    works = [
+        (f"MLP, {hidden} {activation}", "mlp", network("mlp", hidden, activation), plane)
+        for hidden in (64, 256)
+        for activation in ("relu", "tanh")
+    ]
+    works += [
+        (name, family, network(family), _image_planes()[0])
+        for family, name in (("cnn", "CNN"), ("resnet", "ResNet-8"))
+    ]
+    rows = []
+    for name, family, model, cut in works:
+        way, repeats = ("certified", 5) if family == "mlp" else ("adaptive", 1)
+        batch = BATCHES[family]
+        for n in SIZES[way]:
+            grid, seconds = None, []
+            for _ in range(repeats):
+                start = time.perf_counter()
+                grid = label_map(model, cut, n, way, batch)
+                seconds.append(time.perf_counter() - start)
+            rows.append((name, way, n, min(seconds), grid.evaluated))
+        for n in DENSE_SIZES[family]:
+            start = time.perf_counter()
+            dense_loop(model, cut, n, batch)
+            rows.append((name, "dense", n, time.perf_counter() - start, n * n))
+    columns = ("network", "way", "n", "seconds", "evaluated")
+    return [dict(zip(columns, row, strict=True)) for row in rows]

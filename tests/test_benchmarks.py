@@ -1,0 +1,135 @@
+"""Races time both sides in turn, notice answers that differ, and name a peer that is not there."""
+
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from baq import models, slices
+from benchmarks import __main__ as command
+from benchmarks import maps, masks, radii, rounding
+from benchmarks.race import COLUMNS, Race, absent, run
+
+EYE = torch.eye(2)
+UNIT = slices.Plane(torch.zeros(2), EYE[0], EYE[1], (-1.0, 1.0, -1.0, 1.0))
+
+
+def race(ours, peer, **options):
+    def equal(a, b):
+        return f"{a} and {b}", a == b
+
+    return Race("work", "size", 2.0, ours, peer, equal, **options)
+
+
+def test_a_race_alternates_and_counts_rounds():
+    calls = []
+    row = run(race(lambda k: calls.append(("ours", k)), lambda k: calls.append(("peer", k))), 3)
+    # The first is the warm-up.
+    assert calls == [
+        ("ours", 0), ("ours", 0), ("peer", 0), ("peer", 1), ("ours", 1), ("ours", 2), ("peer", 2)
+    ]  # fmt: skip
+    assert tuple(row) == COLUMNS
+    with pytest.raises(ValueError, match="rounds is 0: allowed is 1 or more"):
+        run(race(id, id), 0)
+
+
+def test_ratios_are_of_single_rounds():
+    row = run(race(lambda _: time.sleep(0.002), lambda k: time.sleep(0.02 * (k + 1)), repeats=2), 3)
+    assert row["ratio_min"] < row["ratio_median"] < row["ratio_max"]
+    assert 0.002 <= row["ours"] < row["peer"]
+    assert row["ratio_max"] <= 0.2 / 0.002
+
+
+def test_answers_that_differ_are_said():
+    assert run(race(lambda _: 1, lambda _: 1), 2)["agreement"] == "[1, 1] and [1, 1]"
+    assert run(race(lambda _: 1, lambda k: k), 2)["agreement"] == "not equal: [1, 1] and [0, 1]"
+
+
+def test_threads_are_as_they_were():
+    before = torch.get_num_threads()
+    seen = []
+    run(race(lambda _: seen.append(torch.get_num_threads()), lambda _: None, threads=1), 1)
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_a_peer_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+    model = models.mlp(2, 2, 4)
+    with pytest.raises(ImportError) as error:
+        radii.radius_race(model, torch.randn(4, 2), "radii", 50, 4)
+    row = absent("radii", "4 points", 50, error.value)
+    assert tuple(row) == COLUMNS
+    assert row["agreement"].startswith("not raced: ") and "foolbox" in row["agreement"]
+    assert np.isnan(row["ratio_median"])
+
+
+@pytest.mark.parametrize("way", ["certified", "dense", "adaptive"])
+def test_label_maps_race_to_the_same_labels(way):
+    model = models.mlp(2, 4, 12, "relu", seed=3)
+    entry = maps.map_race(model, [UNIT], 40, way, work="map", target=1, batch=128)
+    row = run(entry, 2)
+    assert row["agreement"].startswith("0 wrong cells on 1 plane")
+
+
+def test_wrong_cells_are_counted_in_double_precision():
+    model = models.mlp(2, 4, 12, "relu", seed=3)
+    found = slices.label_map(model, UNIT, 40)
+    assert maps.wrong_cells(model, found, maps.dense_loop(model, UNIT, 40, 64)) == (0, 0)
+    broken = found.labels.copy()
+    broken[3, 4:7] = 3 - broken[3, 4:7]
+    spoiled = slices.LabelMap(broken, UNIT, "certified", 0)
+    changed = int((broken != found.labels).sum())
+    assert changed > 0
+    assert maps.wrong_cells(model, spoiled, found.labels) == (changed, changed)
+    # Where the peer is wrong, not the map, no wrong cell is counted.
+    assert maps.wrong_cells(model, found, broken) == (changed, 0)
+
+
+def test_scipy_counts_the_same_junctions():
+    labels = np.random.default_rng(0).integers(0, 4, (30, 30)).astype(np.int16)
+    row = run(masks.junction_race(labels, repeats=1), 1)
+    assert not row["agreement"].startswith("not equal")
+    assert masks.scipy_junctions(np.array([[0, 1], [2, 2]])) == 1
+    assert masks.scipy_junctions(np.array([[0, 1], [0, 1]])) == 0
+
+
+def test_minibatch_adaround_beats_nearest_rounding_and_stays_on_the_grid():
+    torch.manual_seed(0)
+    x = torch.randn(400, 12) @ torch.randn(12, 12)
+    weight, scale = torch.randn(5, 12), 0.5
+    rounded = rounding.minibatch_adaround(weight, x, scale, 7, iterations=400, batch=64, share=1.0)
+    levels = rounded / scale
+    torch.testing.assert_close(levels, levels.round())
+    assert levels.abs().max() <= 7
+    assert ((levels - weight / scale).abs() < 1 + 1e-6).all()
+    nearest = scale * (weight / scale).round().clamp(-7, 7)
+    assert rounding.objective(weight, rounded, x) < 0.8 * rounding.objective(weight, nearest, x)
+
+
+def test_the_command_writes_the_table_and_refuses_bad_options(tmp_path, monkeypatch, capsys):
+    entry = race(lambda _: 1, lambda _: time.sleep(0.001) or 1)
+    works = type("works", (), {"races": staticmethod(lambda: iter([entry]))})
+    monkeypatch.setattr(command, "WORKS", {"one": works})
+    monkeypatch.setattr(command.data, "missing", lambda *_: {})
+    monkeypatch.setattr(command.maps, "costs", lambda: [{"network": "a", "n": 2}])
+    assert command.main(["--rounds", "2", "--results", str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "benchmarks.csv")
+    assert tuple(table) == COLUMNS and len(table) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["benchmarks-costs.csv", "benchmarks.csv"]
+    with pytest.raises(SystemExit):
+        command.main(["--rounds", "0"])
+    assert "--rounds is 0: allowed is 1 or more" in capsys.readouterr().err
+    monkeypatch.setattr(command.data, "missing", lambda *_: {"mnist": "there is none"})
+    assert command.main([]) == 1
+    assert "the races need mnist: there is none" in capsys.readouterr().err
+
+
+def test_the_floor_of_radii_is_what_autograd_needs():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
+    entry = radii.floor_race(model, torch.randn(10, 3), "radii", 4)
+    assert run(entry, 1)["agreement"] == "the floor has no answer"
