@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     made = command("table", _table, "list how each chapter came out")
     profile(made)
     command("verify", _verify, "execute every chapter anew, and compare its tables with book/")
+    command("scaling", _scaling, "measure how costs grow, for the page Scaling; takes minutes")
     made = command("gather", _gather, "sum up a sweep's complete runs (called by rules)")
     made.add_argument("file", type=Path)
     return parser
@@ -191,6 +192,16 @@ def _verify(project: Project, options: argparse.Namespace) -> int:
         print("\n".join(f"{chapter.name}: {text}" for text in found or ["tables agree"]))
         failed += len(found)
     return int(failed > 0)
+
+
+def _scaling(project: Project, _: argparse.Namespace) -> None:
+    from workflow import scaling  # slow to import
+
+    results = project.root / "book" / "results"
+    found = scaling.measure(project, lambda text: print(text, file=sys.stderr, flush=True))
+    scaling.write(found, results / "scaling.csv")
+    scaling.write(scaling.reference_models(), results / "scaling-models.csv")
+    print(results / "scaling.csv")
 
 
 def _execute(project: Project, options: argparse.Namespace) -> None:

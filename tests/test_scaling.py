@@ -1,0 +1,115 @@
+"""Laws fitted to costs: found where they are known, with intervals that hold what they should."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from baq import models
+from workflow import scaling_page
+from workflow.project import Project
+from workflow.scaling import multiply_adds, reference_models, write
+from workflow.scaling_page import Estimate, fit, parts
+
+
+def test_an_exact_law_is_found():
+    x = np.array([1.0, 10.0, 100.0])
+    law = fit(x, 3 * x**1.5)
+    assert law.exponent() == pytest.approx((1.5, 1.5, 1.5))
+    assert law.at(1000.0).interval() == pytest.approx([3 * 1000**1.5] * 3)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    draw = np.random.default_rng(0)
+    x = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
+    exponents, foretold = [], []
+    for _ in range(1000):
+        law = fit(x, 2 * x**0.8 * np.exp(draw.normal(0, 0.1, len(x))))
+        _, lo, hi = law.exponent()
+        exponents.append(lo < 0.8 < hi)
+        _, lo, hi = law.at(64.0).interval()
+        foretold.append(lo < 2 * 64**0.8 * math.exp(draw.normal(0, 0.1)) < hi)
+    # Three standard errors of 1000 draws are 0.028.
+    assert abs(np.mean(exponents) - 0.9) < 0.028
+    assert abs(np.mean(foretold) - 0.9) < 0.028
+
+
+def test_errors_of_products_and_quotients_add_up():
+    a, b = Estimate(math.log(2), 0.3), Estimate(math.log(8), 0.4)
+    assert a.times(b).interval()[0] == pytest.approx(16)
+    assert a.over(b).interval()[0] == pytest.approx(0.25)
+    assert a.times(b).sd == a.over(b).sd == pytest.approx(0.5)
+    assert a.scaled(3).interval()[0] == pytest.approx(6)
+
+
+@pytest.mark.parametrize(
+    ("x", "seconds"), [([1, 2], [1, 2]), ([2, 2, 2], [1, 2, 3]), ([1, 2, 3], [0, 1, 2])]
+)
+def test_measurements_that_carry_no_law_are_named(x, seconds):
+    with pytest.raises(ValueError, match="allowed are 3 or more at 2 sizes or more, all positive"):
+        fit(np.array(x, float), np.array(seconds, float))
+
+
+def test_multiply_adds_are_counted():
+    network = models.mlp(20, 5, 30, "relu", 0)
+    assert multiply_adds(network, torch.zeros(1, 20)) == 20 * 30 + 30 * 5
+
+
+def test_networks_for_imagenet_have_the_sizes_that_are_known():
+    """Weights as in He et al. 2016 (arXiv:1512.03385) and Dosovitskiy et al. 2021 (arXiv:2010.11929)."""
+    found = reference_models().set_index("model")
+    assert found["weights"].to_dict() == {
+        "resnet18": 11_689_512,
+        "resnet50": 25_557_032,
+        "vit_b_16": 86_567_656,
+    }
+    # The table of He et al. says 1.8 and 3.8 billion; the latter with the stride one layer earlier.
+    assert found.loc["resnet18", "multiply_adds"] == pytest.approx(1.8e9, rel=0.02)
+    assert found.loc["resnet50", "multiply_adds"] == pytest.approx(4.1e9, rel=0.02)
+
+
+def test_the_page_says_what_was_measured_and_foretells_by_it(root):
+    """Costs that follow known laws to the letter give the hours that a pocket calculator gives."""
+    project = Project(root)
+    titles = {"01-one": "One", "02-two": "Two"}
+    assert parts(project, titles)["scaling-laws"] == scaling_page._MISSING
+    rows = []
+    for work, variable, sizes, law in [
+        ("evaluation", "multiply-adds", (1e6, 1e7), lambda x: x * 1e-9),
+        ("evaluation, big", "multiply-adds", (1e8,), lambda x: x * 2e-9),
+        ("training", "multiply-adds", (1e6, 1e7), lambda x: x * 3e-9),
+        ("label map, adaptive", "cells a side", (100, 200), lambda x: x * 1e-3),
+        ("evaluation for maps", "points", (1000,), lambda x: 1e-3),
+        ("radii", "classes", (10, 20), lambda x: x * 1e-3),
+        ("evaluation for radii", "classes", (10, 20), lambda x: 1e-3),
+        ("chapter 01-one", "seeds", (1, 2, 3), lambda x: 5 + 2 * x),
+    ]:
+        for value in sizes:
+            rows += [
+                {
+                    "work": work,
+                    "variable": variable,
+                    "value": value,
+                    "repeat": r,
+                    "seconds": law(value),
+                }
+                for r in range(3)
+            ]
+    results = root / "book" / "results"
+    write(pd.DataFrame(rows), results / "scaling.csv")
+    model = {"model": "huge", "weights": 1e9, "multiply_adds": 3.6e9, "classes": 1000}
+    write(pd.DataFrame([model]), results / "scaling-models.csv")
+    found = parts(project, titles)
+    assert (
+        "| chapter *One* | 1 to 3 seeds | 11 s | 5.0 s + 2.00 s (± 0.00) a seed |"
+        in (found["scaling-laws"])
+    )
+    assert "grows with the power 1.00 [1.00, 1.00]" in found["scaling-laws"]
+    assert "evaluation for" not in found["scaling-laws"]
+    assert "| big | 10 times | 100 ms [100 ms, 100 ms] | 200 ms | 2.00 |" in found["scaling-check"]
+    # 3.6 s an image: 350,000 of them; 140 maps of 241 evaluations; 1000 points of 1000 evaluations.
+    (row,) = [line for line in found["scaling-imagenet"].splitlines() if "huge" in line]
+    hours = [cell.split()[0] for cell in row.split(" | ")[1:5]]
+    assert hours == ["350", "33.7", "1e+03", "3.46e+05"]

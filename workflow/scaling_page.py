@@ -1,0 +1,230 @@
+"""The generated parts of the page *Scaling*: laws fitted to measured costs, and what they foretell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from workflow import markdown
+from workflow.outcome import run_record
+from workflow.project import Project
+
+__all__ = ["Estimate", "Law", "fit", "parts"]
+
+_MISSING = "The costs have not been measured: `python -m workflow scaling` does."
+_LEVEL = 0.9  # of every interval
+# What a study of one ImageNet-size network takes, in the measures of this book.
+_IMAGES, _NETWORKS, _PLANES, _SIDE = 50_000, 7, 20, 241
+_RADII = 1000
+_TRAINING_IMAGES, _EPOCHS = 1_281_167, 90
+_CORES = 16 * 64
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A duration or a ratio as a logarithm with its standard deviation."""
+
+    log: float
+    sd: float
+
+    def times(self, other: Estimate) -> Estimate:
+        """The product, of independent errors."""
+        return Estimate(self.log + other.log, math.hypot(self.sd, other.sd))
+
+    def over(self, other: Estimate) -> Estimate:
+        """The quotient, of independent errors."""
+        return Estimate(self.log - other.log, math.hypot(self.sd, other.sd))
+
+    def scaled(self, factor: float) -> Estimate:
+        """So many times as much."""
+        return Estimate(self.log + math.log(factor), self.sd)
+
+    def interval(self) -> tuple[float, float, float]:
+        """The middle, and both ends of the 90 % interval."""
+        half = stats.norm.ppf(0.5 + _LEVEL / 2) * self.sd
+        return math.exp(self.log), math.exp(self.log - half), math.exp(self.log + half)
+
+
+@dataclass(frozen=True)
+class Law:
+    """``seconds = c x^p`` by least squares of logarithms; ``error`` is p's standard error."""
+
+    p: float
+    error: float
+    log_c: float
+    spread: float
+    count: int
+    centre: float
+    width: float
+
+    def at(self, x: float) -> Estimate:
+        """The cost of one more measurement at x."""
+        away = (math.log(x) - self.centre) ** 2 / self.width
+        # Widened by Student's quantile for few measurements, so that the interval is exact.
+        few = stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) / stats.norm.ppf(0.5 + _LEVEL / 2)
+        sd = few * self.spread * math.sqrt(1 + 1 / self.count + away)
+        return Estimate(self.log_c + self.p * math.log(x), sd)
+
+    def exponent(self) -> tuple[float, float, float]:
+        """p, and both ends of its 90 % interval."""
+        half = stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) * self.error
+        return self.p, self.p - half, self.p + half
+
+
+def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
+    """The power law through measured costs.
+
+    Raises:
+        ValueError: for fewer than three measurements, fewer than two sizes, or a value that is not
+            positive.
+    """
+    if len(x) < 3 or len(np.unique(x)) < 2 or min(x.min(), seconds.min()) <= 0:
+        raise ValueError(
+            f"measurements are {len(x)} at {len(np.unique(x))} sizes, allowed are 3 or more at 2 "
+            "sizes or more, all positive"
+        )
+    u, v = np.log(x), np.log(seconds)
+    line = stats.linregress(u, v)
+    rest = v - line.intercept - line.slope * u
+    return Law(
+        p=float(line.slope),
+        error=float(line.stderr),
+        log_c=float(line.intercept),
+        spread=float(np.sqrt((rest**2).sum() / (len(u) - 2))),
+        count=len(u),
+        centre=float(u.mean()),
+        width=float(((u - u.mean()) ** 2).sum()),
+    )
+
+
+def parts(project: Project, titles: Mapping[str, str]) -> dict[str, str]:
+    """``scaling-chapters``, ``-laws``, ``-check`` and ``-imagenet``, each a table in Markdown."""
+    results = project.root / "book" / "results"
+    found = {"scaling-chapters": _chapters(project, titles)}
+    if not (results / "scaling.csv").is_file():
+        return found | dict.fromkeys(
+            ("scaling-laws", "scaling-check", "scaling-imagenet"), _MISSING
+        )
+    costs = pd.read_csv(results / "scaling.csv")
+    reference = pd.read_csv(results / "scaling-models.csv")
+    return found | {
+        "scaling-laws": _laws(costs, titles),
+        "scaling-check": _check(costs),
+        "scaling-imagenet": _imagenet(costs, reference),
+    }
+
+
+def _law(costs: pd.DataFrame, work: str) -> Law:
+    rows = costs[costs["work"] == work]
+    return fit(rows["value"].to_numpy(float), rows["seconds"].to_numpy(float))
+
+
+def _chapters(project: Project, titles: Mapping[str, str]) -> str:
+    rows = []
+    for chapter in project.chapters:
+        run = run_record(project.root / "book" / f"{chapter.name}.ipynb")
+        if run:
+            given = run["parameters"]
+            seeds = ", ".join(f"{given[key]}" for key in given if key in ("seeds_digits", "seeds"))
+            cells = (f"{run['minutes']:.1f}", run["threads"], run["peak_memory_mib"])
+            rows.append((f"[{titles[chapter.name]}]({chapter.name}.ipynb)", seeds, *cells))
+    header = ("chapter", "seeds", "minutes", "threads", "memory, MiB")
+    return markdown.table(header, rows) if rows else "No chapter has been executed."
+
+
+def _laws(costs: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    rows = []
+    for (work, variable), group in costs.groupby(["work", "variable"], sort=False):
+        if group["value"].nunique() < 2 or work.startswith("evaluation for"):
+            continue
+        least, most = group["value"].min(), group["value"].max()
+        span = f"{least:,.0f} to {most:,.0f} {variable}"
+        if variable == "seeds":
+            line = stats.linregress(group["value"], group["seconds"])
+            half = stats.t.ppf(0.5 + _LEVEL / 2, len(group) - 2) * line.stderr
+            law = f"{line.intercept:.1f} s + {line.slope:.2f} s (± {half:.2f}) a seed"
+            rest = group["seconds"] - line.intercept - line.slope * group["value"]
+            spread = f"{np.sqrt((rest**2).sum() / (len(group) - 2)):.1f} s"
+            work = f"chapter *{titles.get(work.removeprefix('chapter '), work)}*"
+        else:
+            found = _law(costs, work)
+            p, lo, hi = found.exponent()
+            law = f"grows with the power {p:.2f} [{lo:.2f}, {hi:.2f}]"
+            spread = f"{100 * (math.exp(found.spread) - 1):.0f} %"
+        rows.append((work, span, f"{_time(group['seconds'].max())}", law, spread))
+    return markdown.table(("work", "measured at", "most", "law", "spread around it"), rows)
+
+
+def _check(costs: pd.DataFrame) -> str:
+    law = _law(costs, "evaluation")
+    largest = costs[costs["work"] == "evaluation"]["value"].max()
+    rows = []
+    for work, group in costs.groupby("work", sort=False):
+        if not work.startswith("evaluation, "):
+            continue
+        size = group["value"].iloc[0]
+        middle, lo, hi = law.at(size).interval()
+        told = f"{_time(middle)} [{_time(lo)}, {_time(hi)}]"
+        rows.append(
+            (
+                work.removeprefix("evaluation, "),
+                f"{size / largest:.0f} times",
+                told,
+                _time(group["seconds"].median()),
+                f"{group['seconds'].median() / middle:.2f}",
+            )
+        )
+    header = ("network", "beyond the largest fitted", "foretold", "measured", "measured / foretold")
+    return markdown.table(header, rows)
+
+
+def _imagenet(costs: pd.DataFrame, reference: pd.DataFrame) -> str:
+    evaluation, training = _law(costs, "evaluation"), _law(costs, "training")
+    # Maps and radii in units of one evaluation of the network that they were measured on.
+    maps = _law(costs, "label map, adaptive").at(_SIDE).over(_typical(costs, "evaluation for maps"))
+    radii = _law(costs, "radii")
+    unit = _typical(costs, "evaluation for radii")
+    rows = []
+    for model in reference.itertuples():
+        one = evaluation.at(model.multiply_adds)
+        works = {
+            "labels": one.scaled(_IMAGES * _NETWORKS),
+            "maps": one.times(maps).scaled(_PLANES * _NETWORKS),
+            "radii": one.times(radii.at(model.classes).over(unit)).scaled(_RADII),
+            "training": training.at(model.multiply_adds).scaled(_TRAINING_IMAGES * _EPOCHS),
+        }
+        cells = [_hours(work) for work in works.values()]
+        measured = sum(works[name].interval()[0] for name in ("labels", "maps", "radii"))
+        name = f"{model.model}, {model.weights / 1e6:.1f} million weights"
+        rows.append((name, *cells, f"{measured / _CORES / 60:.1f} min"))
+    header = (
+        "network",
+        f"labels of {_IMAGES:,} images, {_NETWORKS} networks",
+        f"maps of {_PLANES} planes, n = {_SIDE}, {_NETWORKS} networks",
+        f"radii of {_RADII:,} images",
+        f"training, {_EPOCHS} epochs",
+        f"all but training, on {_CORES:,} cores",
+    )
+    return markdown.table(header, rows)
+
+
+def _typical(costs: pd.DataFrame, work: str) -> Estimate:
+    logs = np.log(costs[costs["work"] == work]["seconds"].to_numpy(float))
+    return Estimate(float(logs.mean()), float(logs.std(ddof=1)))
+
+
+def _hours(estimate: Estimate) -> str:
+    middle, lo, hi = (value / 3600 for value in estimate.interval())
+    return f"{middle:,.3g} [{lo:,.3g}, {hi:,.3g}] core hours"
+
+
+def _time(seconds: float) -> str:
+    for unit, name in ((60, "min"), (1, "s"), (1e-3, "ms")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds * 1e6:.3g} µs"
