@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from workflow import choices_page, claims_page, scaling_page, status_page
+from workflow import choices_page, claims_page, performance_page, scaling_page, status_page
 from workflow.answers import folders, gathered, judged
 from workflow.project import Chapter, Project
 
@@ -33,6 +33,7 @@ def write(project: Project, profile: str, folder: Path) -> None:
     tables = choices_page.choice_tables(folders(project, profile))
     parts |= {f"choices-{name}": text for name, text in tables.items()}
     parts |= scaling_page.parts(project, names)
+    parts |= performance_page.parts(project, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in parts.items():
         (folder / f"{name}.md").write_text(f"{text}\n", "utf-8")
