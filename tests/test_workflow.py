@@ -344,6 +344,17 @@ def test_a_book_is_made_once_and_then_what_has_changed(root):
     assert jobs(root) == {"01-one", "render"}
 
 
+def test_networks_that_are_missing_are_trained_where_their_data_can_be_had(root):
+    path = root / "notebooks" / "01-one.py"
+    loads = 'families: list[str] = ["cnn"]  # families\nseeds: int = 2  # seeds\nword: str'
+    path.write_text(path.read_text().replace("word: str", loads))
+    (root / "checkpoints").mkdir()
+    (root / "checkpoints" / "cnn-0.safetensors").touch()
+    assert jobs(root) == {"cnn-1", "01-one", "02-two", "render"}
+    (root / "gone").write_text("cifar10")
+    assert jobs(root) == {"01-one", "02-two", "render"}
+
+
 def test_a_graph_that_cannot_be_made_says_why():
     with pytest.raises(UserError, match="^no plan: no space left$"):
         plan([sys.executable, "-c", "raise SystemExit('many\\nwords\\nno space left')"])
