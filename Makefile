@@ -7,13 +7,14 @@ LOCK := requirements.lock
 PEERS := _build/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book quick test test-slurm verify race lock clean
+.PHONY: help book quick test test-slurm verify pages-check race lock clean
 
 help:
 	@echo "make book   execute every chapter that has changed, and render the book"
 	@echo "make test   run the tests"
 	@echo "make test-slurm  a sweep on a real Slurm of this machine alone, some minutes"
 	@echo "make verify execute every chapter anew, and compare its tables with those in book/"
+	@echo "make pages-check open every page of the book in Chromium: accessible, narrow, no network"
 	@echo "make quick  the book with small parameters, in a minute, below _build/quick"
 	@echo "make race   the costly parts against what a user would pick instead, some ten minutes"
 	@echo "make lock   resolve $(LOCK) anew from pyproject.toml"
@@ -44,6 +45,13 @@ $(PEERS)/installed: benchmarks/requirements.txt | $(INSTALLED)
 	@grep -v '^#' $< | while read peer; do $(RUN) -m pip install --quiet \
 	--disable-pip-version-check --no-deps --target $(PEERS) "$$peer" || true; done
 	@mkdir -p $(PEERS) && touch $@
+
+# Its tools are no part of the lock: the book is made without them.
+pages-check: checks/requirements.txt
+	@if [ ! -e _build/checks/installed ]; then $(PYTHON) -m venv _build/checks && \
+	_build/checks/bin/pip install --quiet --disable-pip-version-check --requirement $< && \
+	touch _build/checks/installed; fi
+	@_build/checks/bin/python -m checks.pages $(PAGES)
 
 # An environment without its stamp was left half installed: it is made anew.
 $(INSTALLED): $(LOCK) pyproject.toml

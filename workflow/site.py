@@ -14,6 +14,8 @@ import yaml
 
 from workflow.figure_links import link_figures
 from workflow.gate import problems, stale
+from workflow.links import broken_links
+from workflow.mend import mend
 from workflow.outcome import Outcome, load, run_record
 from workflow.project import Chapter, Project, UserError, write_json
 
@@ -29,7 +31,7 @@ def render(project: Project, profile: str) -> Path:
         The first page.
 
     Raises:
-        UserError: when the gate refuses, or for a warning; one line each.
+        UserError: when the gate refuses, for a warning or for a dead link; one line each.
     """
     from workflow.answers import gathered, judged, write_table  # slow to import, so where needed
 
@@ -42,6 +44,9 @@ def render(project: Project, profile: str) -> Path:
     log = project.build / profile / "sphinx.log"
     if not jupyter_book(site, output, log, "-W", "--keep-going"):
         raise UserError(f"{_complaints(log, site)}\nthe book was not rendered, see {log}")
+    mend(output / "_build" / "html")
+    if broken := broken_links(output / "_build" / "html"):
+        raise UserError("\n".join([*broken, "the book was not rendered: it has dead links"]))
     html = project.html(profile)
     previous = output / "previous"
     if html.exists():

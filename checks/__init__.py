@@ -1,0 +1,1 @@
+"""Checks of the rendered book that need a browser."""
