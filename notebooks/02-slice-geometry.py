@@ -274,7 +274,11 @@ for ax in axes.values():
     ax.set(xlabel="cells a side, n", xscale="log")
     ax.set_xticks(grids, map(str, grids), rotation=45 if ax is not axes["A"] else 0)
     ax.minorticks_off()
-    ax.legend()
+for panel in "BC":
+    axes[panel].legend()
+legend = axes["A"].legend(
+    loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1
+)
 
 # %% tags=["hide-input"]
 law_error = (

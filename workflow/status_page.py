@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from baq.sources import SOURCES
@@ -34,19 +33,16 @@ def status(project: Project, profile: str, titles: Mapping[str, str]) -> str:
 
 
 def versions(project: Project, profile: str, titles: Mapping[str, str]) -> str:
-    """The versions that the chapters ran with: a row for each set of versions."""
+    """The versions that the chapters ran with: an item for each set of versions."""
     found: dict[str, list[str]] = {}
     for chapter in project.chapters:
         outcome = load(project, chapter, profile)
         run = run_record(project.root / outcome.notebook) if outcome else {}
-        if "versions" in run:
-            found.setdefault(json.dumps(run["versions"]), []).append(_link(chapter, titles))
-    names = list(dict.fromkeys(name for text in found for name in json.loads(text)))
-    rows = [
-        (", ".join(chapters), *(json.loads(text).get(name, "") for name in names))
-        for text, chapters in found.items()
-    ]
-    return markdown.table(("chapters", *names), rows) if rows else "No chapter has been executed."
+        used = [f"{name} {version}" for name, version in run.get("versions", {}).items()]
+        if used:
+            found.setdefault(", ".join(used), []).append(_link(chapter, titles))
+    items = [f"* {', '.join(chapters)}: {used}." for used, chapters in found.items()]
+    return "\n".join(items) or "No chapter has been executed."
 
 
 def costs(project: Project, profile: str, titles: Mapping[str, str]) -> str:
