@@ -1,4 +1,4 @@
-"""Open every page of a rendered book in Chromium: accessible, as wide as a phone, and with no network.
+"""Open every page of a rendered book in Chromium: accessible, no wider than a phone, without network.
 
 ``python -m checks.pages [FOLDER]``; the folder is ``_build/html`` unless it is given. Exits with 1 for a
 finding. Where there is no Chromium it says so and exits with 0.
@@ -16,8 +16,8 @@ from playwright.sync_api import Page, Route, sync_playwright
 
 __all__ = ["main"]
 
-#: Widths in pixels of a desktop's window and of a phone's.
-WIDTHS = (1280, 390)
+#: Width in pixels and colours of a desktop's window, by day and by night, and of a phone's.
+VIEWS = ((1280, "light"), (1280, "dark"), (390, "light"))
 #: Findings of axe-core that count; see https://github.com/dequelabs/axe-core/blob/develop/doc/API.md.
 SEVERE = ("serious", "critical")
 OPTIONS = [
@@ -43,16 +43,17 @@ def main(arguments: list[str]) -> int:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=browser, args=OPTIONS)
         for path in pages:
-            for width in WIDTHS:
-                page = started.new_page(viewport={"width": width, "height": 900})
-                shot = shots / f"{path.stem}-{width}.png"
+            for width, scheme in VIEWS:
+                viewport = {"width": width, "height": 900}
+                page = started.new_page(viewport=viewport, color_scheme=scheme)
+                shot = shots / f"{path.stem}-{width}-{scheme}.png"
                 found = _check(page, path, shot)
                 page.close()
                 findings += len(found)
                 for text in found:
-                    print(f"{path.relative_to(html)} at {width}: {text}")
+                    print(f"{path.relative_to(html)} at {width}, {scheme}: {text}")
         started.close()
-    print(f"{len(pages)} pages at {len(WIDTHS)} widths: {findings} findings; see {shots}")
+    print(f"{len(pages)} pages at {len(VIEWS)} views: {findings} findings; see {shots}")
     return int(findings > 0)
 
 
