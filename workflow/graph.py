@@ -106,10 +106,10 @@ def _cluster(folder: Path) -> list[str]:
             "in config.yaml, such as profiles/slurm"
         ) from error
     if profile.get("executor") == "slurm":
-        if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
-            raise UserError(f"{folder} needs the Python package snakemake-executor-plugin-slurm")
         if absent := [name for name in ("sbatch", "squeue") if not shutil.which(name)]:
             raise UserError(f"{folder} needs Slurm: {' and '.join(absent)} cannot be found here")
+        if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
+            raise UserError(f"{folder} needs the Python package snakemake-executor-plugin-slurm")
         asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, check=False)
         if asked.returncode:
             reason = " ".join(asked.stderr.split()) or "sinfo failed"
