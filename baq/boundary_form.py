@@ -1,0 +1,197 @@
+"""The boundary's displacement as a quadratic form in the change of the weights, in two shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baq.inference import batches, check_inputs, labels, logits, place
+from baq.layers import as_columns, matrix_layers, patches, recorded
+from baq.local import PairGap, displacement, margins, pair_gap
+
+__all__ = [
+    "BoundaryForm",
+    "boundary_form",
+    "boundary_points",
+    "low_margin_points",
+    "mean_square",
+    "sample_boundary",
+]
+
+
+@dataclass(frozen=True)
+class BoundaryForm:
+    """How the signed displacement at points moves with the weights of a network.
+
+    With the gap ``g`` of the reference's top pair at a point and the candidate's gap ``g_q``, let
+    ``e = (g_q - g) / ||grad_x g||``: minus the first-order displacement, in input units
+    (:func:`baq.local.displacement`); or ``e = g_q - g``, in logits. For a change D of the weights, to
+    first order, e grows by ``sum_l <rows_l, D_l>``.
+
+    ``offset`` holds e, shape (m,). ``rows`` holds its gradients with respect to each layer's weight,
+    (in, m, out): the exact shape of the form, ``mean e^2``, of rank m, over all layers at once.
+    ``outputs`` holds for each layer ``B = sum_p E[s s'] / P``, (out, out), where s is the gradient of e
+    with respect to the layer's output at position p: with the layer's Gram matrix A it gives the
+    Kronecker shape, ``tr(B D A D')``, which takes gradients at different positions as uncorrelated, and
+    as independent of the inputs there (Grosse, Martens 2016, arXiv:1602.01407).
+    """
+
+    offset: Tensor
+    rows: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
+def boundary_form(
+    reference: nn.Module,
+    candidate: nn.Module,
+    x: Tensor,
+    *,
+    rows: bool = True,
+    unit: str = "input",
+    batch_size: int = 100,
+) -> BoundaryForm:
+    """The form at points: one forward and one backward pass through each network.
+
+    Arguments:
+        reference: the network whose boundary is to stay.
+        candidate: the network whose weights are about to change; the reference itself to start with.
+        x: points, shape (m, *).
+        rows: take the gradients with respect to the weights too; they are m times the weights.
+        unit: ``input`` or ``logit``, see :class:`BoundaryForm`.
+        batch_size: points per pass.
+
+    Raises:
+        ValueError: as :func:`baq.inference.logits` and :func:`baq.layers.matrix_layers`, or for
+            another unit.
+    """
+    if unit not in ("input", "logit"):
+        raise ValueError(f"unit is {unit!r}: allowed are input, logit")
+    layers = matrix_layers(candidate)
+    at = pair_gap(reference, x, batch_size=batch_size)
+    length = torch.ones_like(at.gap)
+    if unit == "input":
+        length = at.gradient.norm(dim=1).clamp(min=torch.finfo(at.gap.dtype).tiny)
+    parts: dict[str, list[Tensor]] = {name: [] for name in layers}
+    outputs: dict[str, Tensor | float] = dict.fromkeys(layers, 0.0)
+    offset = []
+    for k, batch in enumerate(batches(check_inputs(candidate, x), batch_size)):
+        part = slice(k * batch_size, k * batch_size + len(batch))
+        with recorded(candidate) as found:
+            z = candidate(batch.detach().requires_grad_())
+        gap = _gap(z, at, part)
+        offset.append(((gap - at.gap[part]) / length[part]).detach())
+        slopes = torch.autograd.grad((gap / length[part]).sum(), [y for _, y in found.values()])
+        for (name, (a, _)), slope in zip(found.items(), slopes, strict=True):
+            s = as_columns(layers[name], slope)
+            flat = s.transpose(0, 1).flatten(1)
+            outputs[name] = outputs[name] + flat @ flat.T / (len(x) * s.shape[2])
+            if rows:
+                a = patches(layers[name], a.detach())
+                parts[name].append(torch.einsum("nop,nip->ino", s, a))
+    found = {name: torch.cat(part, 1) for name, part in parts.items() if rows}
+    return BoundaryForm(torch.cat(offset), found, outputs)
+
+
+def _gap(z: Tensor, at: PairGap, part: slice) -> Tensor:
+    """Gaps of logits ``z`` at the class pairs of a part of the points."""
+    first, second = at.first[part], at.second[part]
+    return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
+
+
+def mean_square(
+    reference: nn.Module, candidate: nn.Module, x: Tensor, batch_size: int = 100
+) -> float:
+    """Mean squared first-order displacement of the reference's boundary at points, in input units squared."""
+    at = pair_gap(reference, x, batch_size=batch_size)
+    at_q = pair_gap(candidate, x, (at.first, at.second), batch_size)
+    return float(displacement(at, at_q).square().mean())
+
+
+def sample_boundary(
+    model: nn.Module, x: Tensor, count: int, share: float = 0.5, seed: int = 0
+) -> Tensor:
+    """Points near the boundary and on it, one kind and then the other, shape (about count, *).
+
+    Arguments:
+        model: the classifier.
+        x: inputs, shape (N, *).
+        count: number of points; fewer where x holds fewer inputs of low margin.
+        share: share of the points that :func:`boundary_points` finds; the others are the inputs with
+            the lowest margins.
+        seed: seed of the boundary points.
+
+    Raises:
+        ValueError: for a share outside 0..1, or as the two functions.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}: allowed is 0 to 1")
+    bisected = round(share * count)
+    parts = []
+    if count > bisected:
+        parts.append(low_margin_points(model, x, min(count - bisected, len(x))))
+    if bisected:
+        parts.append(boundary_points(model, x, bisected, seed=seed))
+    return torch.cat(parts)
+
+
+def low_margin_points(model: nn.Module, x: Tensor, count: int, batch_size: int = 500) -> Tensor:
+    """The ``count`` inputs with the lowest margins, shape (count, *); ties go to the lower index.
+
+    Raises:
+        ValueError: for a count outside 1..N.
+    """
+    if not 1 <= count <= len(x):
+        raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the inputs at hand")
+    order = margins(logits(model, x, batch_size)).argsort(stable=True)
+    return x[order[:count].to(x.device)]
+
+
+@torch.no_grad()
+def boundary_points(
+    model: nn.Module,
+    x: Tensor,
+    count: int,
+    *,
+    steps: int = 10,
+    seed: int = 0,
+    batch_size: int = 500,
+) -> Tensor:
+    """Points on the decision boundary, each by bisection between two inputs of different label.
+
+    Arguments:
+        model: the classifier.
+        x: inputs, shape (N, *), of which the classifier gives at least two labels.
+        count: number of points.
+        steps: halvings; a point is within ``2^-(steps+1)`` of its pair's distance from a boundary.
+        seed: seed of the draw of pairs.
+        batch_size: inputs per pass.
+
+    Returns:
+        Points, shape (count, *).
+
+    Raises:
+        ValueError: for a count or steps below 1, or inputs that all have one label.
+    """
+    if min(count, steps) < 1:
+        raise ValueError(f"count, steps are {count}, {steps}: allowed are 1 or more")
+    model = place(model)
+    known = labels(logits(model, x, batch_size)).cpu()
+    if len(known.unique()) < 2:
+        raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randint(len(x), (count,), generator=generator)
+    second = first.clone()
+    while (same := known[first] == known[second]).any():
+        drawn = torch.randint(len(x), (int(same.sum()),), generator=generator)
+        second[same] = drawn
+    a, b = x[first], x[second]
+    lo = torch.zeros(count, *(1,) * (x.ndim - 1), dtype=x.dtype, device=x.device)
+    hi = torch.ones_like(lo)
+    for _ in range(steps):
+        middle = (lo + hi) / 2
+        here = labels(logits(model, torch.lerp(a, b, middle.expand_as(a)), batch_size)).cpu()
+        stays = (here == known[first]).to(x.device).reshape(lo.shape)
+        lo, hi = torch.where(stays, middle, lo), torch.where(stays, hi, middle)
+    return torch.lerp(a, b, ((lo + hi) / 2).expand_as(a))

@@ -1,0 +1,298 @@
+"""Optimized rounding at a given number of bits: AdaRound, the boundary gap, the boundary metric."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from baq.boundary_form import (
+    BoundaryForm,
+    boundary_form,
+    low_margin_points,
+    mean_square,
+    sample_boundary,
+)
+from baq.descent import descend, neighbours, rounded_layer
+from baq.inference import place
+from baq.layers import matrix_layers, second_moments
+
+__all__ = ["adaround", "boundary_gap", "boundary_metric"]
+
+# The relaxation. Nagel et al. 2020 name the first three; the others were set by the loss alone.
+_STRETCH = 1.1, -0.1  # zeta and gamma of the rectified sigmoid
+_BETA = 20.0, 2.0  # exponent of the regularizer, from start to end
+_WARMUP = 0.2  # share of the steps before the regularizer sets in
+_REGULARIZER = 30.0  # its weight, in units of the loss that rounding to nearest adds for one weight
+_RATE = 0.1  # step size of Adam
+
+
+class _SoftRounding:
+    """The weights of one layer between their neighbours, ``below + h(V) (above - below)``.
+
+    ``h(V) = clip(sigmoid(V)(zeta - gamma) + gamma, 0, 1)``; V starts where this is the float weight.
+    """
+
+    def __init__(self, weight: Tensor, bits: int, per_channel: bool) -> None:
+        self.below, self.above, self.nearest = neighbours(weight, bits, per_channel=per_channel)
+        zeta, gamma = _STRETCH
+        width = self.above - self.below
+        part = torch.where(width > 0, (weight.detach() - self.below) / width, 0.5).clamp(0, 1)
+        self.v = torch.logit((part - gamma) / (zeta - gamma)).requires_grad_()
+
+    def share(self) -> Tensor:
+        zeta, gamma = _STRETCH
+        return (torch.sigmoid(self.v) * (zeta - gamma) + gamma).clamp(0, 1)
+
+    def soft(self) -> Tensor:
+        return torch.lerp(self.below, self.above, self.share())
+
+    def hard(self) -> Tensor:
+        return torch.where(self.share() < 0.5, self.below, self.above).detach()
+
+    def indecision(self, step: int, steps: int) -> Tensor:
+        """``sum(1 - |2h - 1|^beta)``, 0 where every weight has decided; beta falls from 20 to 2."""
+        at = max(0.0, step / steps - _WARMUP) / (1 - _WARMUP)
+        beta = _BETA[0] + (_BETA[1] - _BETA[0]) * at
+        return (1 - (2 * self.share() - 1).abs().pow(beta)).sum()
+
+
+def _round_layer(
+    weight: Tensor, bits: int, gram: Tensor, target: Tensor, outputs: Tensor, per_channel: bool,
+    steps: int,
+) -> Tensor:  # fmt: skip
+    """Lower ``tr(B V A V') - 2 tr(B V T')`` over the roundings V of a weight.
+
+    AdaRound's relaxation by Adam first, which sees all weights at once, then coordinate descent, which
+    no single weight can improve on. The loss is taken in units of what rounding to nearest adds to it
+    for one weight, so that one regularizer suits every layer.
+    """
+    soft = _SoftRounding(weight, bits, per_channel)
+    change = (soft.nearest - weight).flatten(1)
+    added = (change * (outputs @ change @ gram)).sum().clamp(min=torch.finfo(gram.dtype).tiny)
+    optimizer = torch.optim.Adam([soft.v], _RATE)
+    for step in range(steps):
+        optimizer.zero_grad()
+        value = soft.soft()
+        slope = 2 * weight.numel() / added * (outputs @ (value.detach().flatten(1) @ gram - target))
+        value.backward(slope.reshape(value.shape))
+        if step >= _WARMUP * steps:
+            (_REGULARIZER * soft.indecision(step, steps)).backward()
+        optimizer.step()
+    layer = rounded_layer(weight, soft.hard(), bits, gram, target, outputs, per_channel=per_channel)
+    descend([layer])
+    return layer.weight(weight)
+
+
+def _layer_by_layer(
+    model: nn.Module,
+    bits: int,
+    x: Tensor,
+    outputs: Mapping[str, Tensor] | None,
+    per_channel: bool,
+    propagate: bool,
+    ridge: float,
+    steps: int,
+    bar: str | None,
+) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:
+    """The rounded network, and each layer's moments A and T."""
+    rounded = copy.deepcopy(model)
+    layers, moments = matrix_layers(rounded), {}
+    for name in tqdm(layers, bar, disable=bar is None, leave=False):
+        weight = layers[name].weight.detach()
+        gram, target = second_moments(model, rounded if propagate else model, name, x)
+        pull = ridge * gram.diagonal().mean()
+        gram = gram + pull * torch.eye(len(gram)).to(gram)
+        moments[name] = gram, target + pull * weight.flatten(1)
+        metric = torch.eye(len(weight)).to(gram) if outputs is None else outputs[name]
+        value = _round_layer(weight, bits, *moments[name], metric, per_channel, steps)
+        layers[name].weight.data = value
+    return rounded, moments
+
+
+def _refined(
+    model: nn.Module,
+    start: nn.Module,
+    bits: int,
+    moments: Mapping[str, tuple[Tensor, Tensor]],
+    outputs: Mapping[str, Tensor],
+    form: BoundaryForm,
+    exact: float,
+    per_channel: bool,
+) -> nn.Module:
+    """Descend from a rounded network under both shapes, over all layers at once."""
+    refined = copy.deepcopy(start)
+    weights = {name: layer.weight.detach() for name, layer in matrix_layers(model).items()}
+    layers = matrix_layers(refined)
+    states = {
+        name: rounded_layer(
+            weights[name], layer.weight.detach(), bits, *moments[name], outputs[name],
+            per_channel=per_channel, rows=form.rows[name],
+        )
+        for name, layer in layers.items()
+    }  # fmt: skip
+    descend(list(states.values()), form.offset.cpu().numpy().copy(), exact)
+    for name, state in states.items():
+        layers[name].weight.data = state.weight(weights[name])
+    return refined
+
+
+def _check_weights(name: str, weights: Sequence[float]) -> None:
+    if not weights or not all(w >= 0 and math.isfinite(w) for w in weights):
+        raise ValueError(
+            f"{name} is {list(weights)}: allowed are one or more numbers, each 0 or more"
+        )
+
+
+def adaround(
+    model: nn.Module,
+    bits: int,
+    x: Tensor,
+    *,
+    per_channel: bool = False,
+    propagate: bool = False,
+    steps: int = 300,
+    progress: bool = False,
+) -> nn.Module:
+    """AdaRound: layer by layer, the rounding that keeps the layer's outputs.
+
+    Minimizes ``E|V a - W a|^2`` over the roundings V of a layer's weight W, with a its inputs, by the
+    relaxation ``h(V) = clip(sigmoid(V)(zeta - gamma) + gamma, 0, 1)`` with the regularizer
+    ``sum(1 - |2h - 1|^beta)``, and ends with coordinate descent. The loss is quadratic, so the Gram
+    matrix of the inputs stands for the data: each step uses all of it, and none depends on chance.
+    Source: Nagel et al. 2020, arXiv:2004.10568, equations 21 to 24; with ``propagate`` equation 25
+    without its activation.
+
+    Arguments:
+        model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
+        bits: bit width; the scales are those of :func:`baq.quantization.ptq_w`.
+        x: calibration inputs, shape (N, *).
+        per_channel: one scale for each output channel.
+        propagate: each layer sees the errors of the layers before it, and makes up for them.
+        steps: steps of Adam for each layer.
+        progress: show a bar.
+
+    Raises:
+        ValueError: as :func:`baq.layers.matrix_layers` and :func:`baq.quantization.weight_grid`.
+    """
+    bar = f"AdaRound, {bits} bits" if progress else None
+    return _layer_by_layer(place(model), bits, x, None, per_channel, propagate, 0.0, steps, bar)[0]
+
+
+def boundary_gap(
+    model: nn.Module,
+    bits: int,
+    x: Tensor,
+    weights: Sequence[float],
+    *,
+    points: int = 1000,
+    per_channel: bool = False,
+    steps: int = 300,
+    progress: bool = False,
+) -> dict[float, nn.Module]:
+    """AdaRound with a boundary-gap term, at each of several weights of the term.
+
+    Adds ``weight mean_n ((q_i - q_j) - (f_i - f_j))^2`` over low-margin calibration points, (i, j) the
+    float network's top pair, to the sum of all layers' reconstruction errors. The first is taken in
+    units of its value under AdaRound, and each of the others in units of rounding to nearest, so that a
+    weight means the same for every network. One Gauss-Newton step from AdaRound's rounding: the gap's
+    change is linear in the weights' there, and coordinate descent does the rest. This is our reading
+    of the surrogate in Kiselev 2026, arXiv:2607.01478, whose formula the abstract does not give.
+
+    Arguments:
+        model, bits, x, per_channel, steps, progress: as for :func:`adaround`.
+        weights: weights of the term, 0 or more.
+        points: how many of the inputs, those with the lowest margins, enter the term.
+
+    Returns:
+        A network for each weight.
+
+    Raises:
+        ValueError: as :func:`adaround`, or for a negative weight.
+    """
+    _check_weights("weights", weights)
+    model = place(model)
+    bar = f"boundary gap, {bits} bits" if progress else None
+    start, moments = _layer_by_layer(model, bits, x, None, per_channel, False, 0.0, steps, bar)
+    low = low_margin_points(model, x, min(points, len(x)))
+    form = boundary_form(model, start, low, unit="logit")
+    metric = {}
+    for name, layer in matrix_layers(model).items():
+        weight = layer.weight.detach()
+        change = (neighbours(weight, bits, per_channel=per_channel)[2] - weight).flatten(1)
+        added = (change * (change @ moments[name][0])).sum()
+        metric[name] = torch.eye(len(weight)).to(weight) / added.clamp(min=1e-30)
+    unit = float(form.offset.square().mean().clamp(min=1e-30))
+    return {
+        w: _refined(model, start, bits, moments, metric, form, w / unit, per_channel)
+        for w in tqdm(weights, bar, disable=bar is None, leave=False)
+    }
+
+
+def boundary_metric(
+    model: nn.Module,
+    bits: int,
+    x: Tensor,
+    validation: Tensor | None = None,
+    *,
+    exact: Sequence[float] = (0.0, 0.02, 0.1),
+    points: int = 2000,
+    on_boundary: float = 0.5,
+    rows: int = 1000,
+    ridge: float = 0.1,
+    per_channel: bool = False,
+    steps: int = 300,
+    seed: int = 0,
+    progress: bool = False,
+) -> nn.Module:
+    """The rounding that keeps the decision boundary: its mean squared displacement is least.
+
+    To first order the displacement at a point is linear in the change of the weights
+    (:class:`baq.boundary_form.BoundaryForm`), so its mean square is a quadratic form. First each layer
+    is rounded under the Kronecker shape, with the errors of the layers before it in its inputs, so
+    that it makes up for them; then all layers at once under both shapes, with the form taken anew at
+    the rounded network. Of several weights of the exact shape, the one with the least displacement on
+    validation inputs is kept.
+
+    Arguments:
+        model, bits, x, per_channel, steps, progress: as for :func:`adaround`.
+        validation: inputs to choose the weight of the exact shape, shape (N, *), none of them in x;
+            only needed for more than one weight.
+        exact: weights of the exact shape against 1 for the Kronecker shape; 0 leaves it out.
+        points: points that the form is taken at.
+        on_boundary: the share of them that is bisected on the boundary; the others are the inputs
+            with the lowest margins.
+        rows: how many of them, evenly out of both kinds, enter the exact shape.
+        ridge: pull of every weight to its float value, in units of the layer's mean squared input.
+        seed: seed of the boundary points.
+
+    Raises:
+        ValueError: as :func:`adaround`, for a negative weight, or several without validation inputs.
+    """
+    _check_weights("exact", exact)
+    if len(exact) > 1 and validation is None:
+        raise ValueError(
+            f"exact has {len(exact)} weights: one is allowed without validation inputs"
+        )
+    model = place(model)
+    bar = f"boundary metric, {bits} bits" if progress else None
+    drawn = sample_boundary(model, x, points, on_boundary, seed)
+    metric = boundary_form(model, model, drawn, rows=False).outputs
+    start, moments = _layer_by_layer(model, bits, x, metric, per_channel, True, ridge, steps, bar)
+    found = [start] if 0 in exact else []
+    if any(exact):
+        part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]
+        form = boundary_form(model, start, part)
+        found += [
+            _refined(model, start, bits, moments, metric, form, weight, per_channel)
+            for weight in exact
+            if weight
+        ]
+    if len(found) == 1:
+        return found[0]
+    near = low_margin_points(model, validation, max(1, len(validation) // 3))
+    return min(found, key=lambda q: mean_square(model, q, near))
