@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from torch import nn
 
 from baq.inference import Classifier, labels, logits
+from baq.local import pair_gap
 from baq.slices import LabelMap, Plane, grid_change
 
 __all__ = [
@@ -19,7 +21,11 @@ __all__ = [
     "crossings",
     "curve_distance",
     "mean_displacement",
+    "predicted_displacement",
 ]
+
+#: Steps in row and column from a cell to its neighbour along a and along b.
+_NEIGHBOURS = ((0, 1), (1, 0))
 
 
 @dataclass(frozen=True)
@@ -52,24 +58,24 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
     """
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance is {tolerance}: allowed is above 0 and below 1")
-    centres = grid.plane.centres(grid.n)
+    halvings = max(1, math.ceil(math.log2(1 / (grid.n * tolerance))))
     found = []
-    for axis in (1, 0):
-        values = np.moveaxis(grid.labels, axis, 0)
-        ends = centres.movedim(axis, 0)
-        edge = torch.from_numpy(values[:-1] != values[1:])
-        position = torch.full(edge.shape, torch.nan, dtype=torch.float64)
-        if edge.any():
-            start, stop = ends[:-1][edge], ends[1:][edge]
-            label = torch.from_numpy(values[:-1])[edge]
+    for up, right in _NEIGHBOURS:
+        first = grid.labels[: grid.n - up, : grid.n - right]
+        row, column = np.nonzero(first != grid.labels[up:, right:])
+        position = np.full(first.shape, np.nan)
+        if len(row):
+            start = grid.plane.centre(grid.n, row, column)
+            stop = grid.plane.centre(grid.n, row + up, column + right)
+            label = torch.from_numpy(first[row, column])
             low, high = torch.zeros(len(start)).double(), torch.ones(len(start)).double()
-            for _ in range(max(1, math.ceil(math.log2(1 / (grid.n * tolerance))))):
+            for _ in range(halvings):
                 middle = (low + high) / 2
                 points = grid.plane.inputs(start + middle[:, None] * (stop - start))
                 same = labels(logits(classifier, points)).cpu() == label
                 low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-            position[edge] = (low + high) / 2
-        found.append(position.movedim(0, axis).numpy())
+            position[row, column] = (low + high) / 2
+        found.append(position)
     return Crossings(*found, grid.plane)
 
 
@@ -81,8 +87,10 @@ def boundary_segments(crossed: Crossings) -> np.ndarray:
     straight boundaries away from junctions, and off by O(h^2) for smooth ones.
     """
     n = len(crossed.across)
-    low, high = crossed.across[:-1], crossed.across[1:]
-    left, right = crossed.along[:, :-1], crossed.along[:, 1:]
+    met = np.isfinite(crossed.across), np.isfinite(crossed.along)
+    row, column = np.nonzero(met[0][:-1] | met[0][1:] | met[1][:, :-1] | met[1][:, 1:])
+    low, high = crossed.across[row, column], crossed.across[row + 1, column]
+    left, right = crossed.along[row, column], crossed.along[row, column + 1]
     # Crossings of the four sides of each square, in cells; 0 * x keeps NaN where a side has none.
     sides = np.stack(
         [
@@ -91,8 +99,6 @@ def boundary_segments(crossed: Crossings) -> np.ndarray:
         ],
         axis=-1,
     )
-    row, column = np.nonzero(np.isfinite(sides).any(axis=(0, 3)))
-    sides = sides[:, row, column]
     hubs = np.broadcast_to(np.nanmean(sides, axis=0), sides.shape)
     spokes = np.stack([sides, hubs], axis=2) + np.stack([column, row], axis=1)[:, None] + 0.5
     spokes = spokes[np.isfinite(sides).all(axis=2)]
@@ -128,6 +134,46 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
     position = ((points[:, None] - start) * along).sum(axis=2) / (along**2).sum(axis=2).clip(1e-300)
     foot = start + position.clip(0, 1)[..., None] * along
     return np.linalg.norm(points[:, None] - foot, axis=2).min(axis=1)
+
+
+def predicted_displacement(
+    reference: nn.Module,
+    candidate: Classifier,
+    grid: LabelMap,
+    crossed: Crossings,
+    batch_size: int = 4096,
+) -> np.ndarray:
+    """First-order distance to the candidate's boundary at each crossing of the reference's, within the plane.
+
+    ``|g_q - g| / ||P grad g||`` with g the gap of the two labels that meet there and P the projection
+    on the plane: :func:`baq.local.displacement` for a boundary that can move within the plane only.
+
+    Arguments:
+        reference: the network that the map and its crossings are of.
+        candidate: any callable.
+        grid, crossed: the reference's label map, and its :func:`crossings`.
+        batch_size: points per evaluation.
+
+    Returns:
+        Distances in input units, a value for each crossing: first those along a, then those along b.
+    """
+    plane, n = grid.plane, grid.n
+    points, pairs = [], []
+    for (up, right), position in zip(_NEIGHBOURS, (crossed.across, crossed.along), strict=True):
+        row, column = np.nonzero(np.isfinite(position))
+        start, stop = plane.centre(n, row, column), plane.centre(n, row + up, column + right)
+        points.append(start + torch.from_numpy(position[row, column])[:, None] * (stop - start))
+        pairs.append([grid.labels[row, column], grid.labels[row + up, column + right]])
+    found = torch.cat(points)
+    if len(found) == 0:
+        return np.empty(0)
+    x = plane.inputs(found)
+    pair = torch.from_numpy(np.concatenate(pairs, axis=1)).long()
+    gap = pair_gap(reference, x, (pair[0], pair[1]), batch_size)
+    z = logits(candidate, x, batch_size).to(gap.gap)
+    i, j = (z.gather(1, k[:, None]).squeeze(1) for k in (gap.first, gap.second))
+    axes = torch.stack([plane.u.flatten(), plane.v.flatten()]).to(gap.gradient)
+    return ((i - j - gap.gap).abs() / (gap.gradient @ axes.T).norm(dim=1)).cpu().numpy()
 
 
 def mean_displacement(a: LabelMap, b: LabelMap, length: float) -> float:

@@ -82,10 +82,18 @@ class Plane:
             ValueError: for n below 2, or not an integer: one cell has no neighbour, so no boundary.
         """
         _check_side(n)
-        steps = torch.arange(n, dtype=torch.float64) + 0.5
+        return self.centre(n, *np.indices((n, n)).reshape(2, -1)).reshape(n, n, 2)
+
+    def centre(self, n: int, row: np.ndarray, column: np.ndarray) -> Tensor:
+        """Coordinates of the centres of some of the n x n cells, shape (N, 2), float64.
+
+        Arguments:
+            n: cells a side.
+            row, column: the cells, each (N,).
+        """
         (h_a, h_b), (a_min, _, b_min, _) = self.cell(n), self.extent
-        b, a = torch.meshgrid(b_min + h_b * steps, a_min + h_a * steps, indexing="ij")
-        return torch.stack([a, b], dim=-1)
+        at = np.stack([a_min + h_a * (column + 0.5), b_min + h_b * (row + 0.5)], axis=1)
+        return torch.from_numpy(at)
 
 
 def _check_side(n: int) -> None:
@@ -207,7 +215,6 @@ def label_map(
         network = plane_network(classifier, plane.origin, plane.u, plane.v)
         found, evaluated = certified_labels(network, plane.extent, n)
         return LabelMap(found, plane, "certified", evaluated)
-    centres = plane.centres(n)
 
     def label_of(points: Tensor) -> np.ndarray:
         found = [
@@ -218,11 +225,10 @@ def label_map(
 
     if way == "adaptive":
         found, evaluated, bound = adaptive_labels(
-            lambda row, column: label_of(centres[torch.from_numpy(row), torch.from_numpy(column)]),
-            n,
+            lambda row, column: label_of(plane.centre(n, row, column)), n
         )
         return LabelMap(found, plane, "adaptive", evaluated, bound)
-    return LabelMap(label_of(centres.reshape(-1, 2)).reshape(n, n), plane, "dense", n * n)
+    return LabelMap(label_of(plane.centres(n).reshape(-1, 2)).reshape(n, n), plane, "dense", n * n)
 
 
 def check_maps(*maps: np.ndarray) -> None:

@@ -1,10 +1,13 @@
 """The boundary as a curve: exact for lines, of second order for circles, and its displacement."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from baq import curves, slices
+from baq import curves, local, models, slices
 
 BOX = (-1.5, 1.5, -1.2, 1.8)
 
@@ -192,6 +195,58 @@ def test_distance_equals_that_of_all_segments_by_a_loop():
         )
         assert found == pytest.approx(nearest, abs=2e-4)
         assert found <= nearest + 1e-12
+
+
+def shifted_pair(scale):
+    """A smooth network in 5 dimensions, and its copy with each logit shifted a little."""
+    reference = models.mlp(5, 4, 12, "tanh", seed=1).double()
+    candidate = copy.deepcopy(reference)
+    with torch.no_grad():
+        reference[1].weight *= 2
+        candidate[1].weight *= 2
+        candidate[3].bias += scale * torch.tensor([1.0, -0.5, 0.3, -0.8]).double()
+    return reference, candidate
+
+
+def test_the_predicted_displacement_is_right_to_second_order():
+    axes, _ = torch.linalg.qr(
+        torch.randn(5, 2, generator=torch.Generator().manual_seed(0)).double()
+    )
+    cut = slices.Plane(torch.zeros(5).double(), axes[:, 0], axes[:, 1], BOX)
+    errors, scales = [], np.array([0.04, 0.01, 0.0025])
+    for scale in scales:
+        reference, candidate = shifted_pair(scale)
+        grid, grid_q = (slices.label_map(m, cut, 600) for m in (reference, candidate))
+        crossed, crossed_q = (
+            curves.crossings(m, g, 1e-9) for m, g in ((reference, grid), (candidate, grid_q))
+        )
+        found = curves.curve_distance(crossed, crossed_q)
+        predicted = curves.predicted_displacement(reference, candidate, grid, crossed)
+        assert (
+            len(predicted) == np.isfinite(crossed.across).sum() + np.isfinite(crossed.along).sum()
+        )
+        errors.append(abs(np.median(predicted) / np.median(found) - 1))
+    assert errors[-1] < 0.01
+    assert np.polyfit(np.log(scales), np.log(errors), 1)[0] > 0.6
+    # Negative control: the gradient in all five dimensions foretells too little.
+    x = cut.inputs(torch.zeros(1, 2).double())
+    gap = local.pair_gap(reference, x)
+    assert (gap.gradient @ axes).norm() < 0.9 * gap.gradient.norm()
+
+
+def test_the_predicted_displacement_of_a_shifted_plane_is_its_shift():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).double()
+    with torch.no_grad():
+        model[1].weight[:] = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+        model[1].bias.zero_()
+    moved = copy.deepcopy(model)
+    moved[1].bias.data[0] = 0.5
+    grid, crossed = traced(model, 20)
+    predicted = curves.predicted_displacement(model, moved, grid, crossed)
+    np.testing.assert_allclose(predicted, 0.1, rtol=1e-12)
+    flat = slices.LabelMap(np.zeros((20, 20), np.int16), grid.plane, "dense", 400)
+    nothing = curves.crossings(model, flat)
+    assert len(curves.predicted_displacement(model, moved, flat, nothing)) == 0
 
 
 @pytest.mark.parametrize("tolerance", [0, 1, -1e-6, float("nan")])
