@@ -16,6 +16,7 @@ from workflow.project import Project
 
 __all__ = ["Estimate", "Law", "fit", "parts"]
 
+_EVALUATION, _TRAINING, _CHECK = "evaluation of resnet18", "training of resnet18", "check of "
 _MISSING = "The costs have not been measured: `python -m workflow scaling` does."
 _LEVEL = 0.9  # of every interval
 # What a study of one ImageNet-size network takes, in the measures of this book.
@@ -161,30 +162,23 @@ def _laws(costs: pd.DataFrame, titles: Mapping[str, str]) -> str:
 
 
 def _check(costs: pd.DataFrame) -> str:
-    law = _law(costs, "evaluation")
-    largest = costs[costs["work"] == "evaluation"]["value"].max()
+    law, largest = _law(costs, _EVALUATION), costs[costs["work"] == _EVALUATION]["value"].max()
     rows = []
     for work, group in costs.groupby("work", sort=False):
-        if not work.startswith("evaluation, "):
+        if not work.startswith(_CHECK):
             continue
-        size = group["value"].iloc[0]
+        size, measured = group["value"].iloc[0], group["seconds"].median()
         middle, lo, hi = law.at(size).interval()
         told = f"{_time(middle)} [{_time(lo)}, {_time(hi)}]"
-        rows.append(
-            (
-                work.removeprefix("evaluation, "),
-                f"{size / largest:.0f} times",
-                told,
-                _time(group["seconds"].median()),
-                f"{group['seconds'].median() / middle:.2f}",
-            )
-        )
+        beyond = f"{size / largest:.1f} times"
+        ratio = f"{measured / middle:.2f}"
+        rows.append((work.removeprefix(_CHECK), beyond, told, _time(measured), ratio))
     header = ("network", "beyond the largest fitted", "foretold", "measured", "measured / foretold")
     return markdown.table(header, rows)
 
 
 def _imagenet(costs: pd.DataFrame, reference: pd.DataFrame) -> str:
-    evaluation, training = _law(costs, "evaluation"), _law(costs, "training")
+    evaluation, training = _law(costs, _EVALUATION), _law(costs, _TRAINING)
     # Maps and radii in units of one evaluation of the network that they were measured on.
     maps = _law(costs, "label map, adaptive").at(_SIDE).over(_typical(costs, "evaluation for maps"))
     radii = _law(costs, "radii")
