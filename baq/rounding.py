@@ -243,6 +243,7 @@ def boundary_metric(
     points: int = 2000,
     on_boundary: float = 0.5,
     rows: int = 1000,
+    propagate: bool = True,
     ridge: float = 0.1,
     per_channel: bool = False,
     steps: int = 300,
@@ -267,6 +268,7 @@ def boundary_metric(
         on_boundary: the share of them that is bisected on the boundary; the others are the inputs
             with the lowest margins.
         rows: how many of them, evenly out of both kinds, enter the exact shape.
+        propagate: each layer sees the errors of the layers before it.
         ridge: pull of every weight to its float value, in units of the layer's mean squared input.
         seed: seed of the boundary points.
 
@@ -282,7 +284,7 @@ def boundary_metric(
     bar = f"boundary metric, {bits} bits" if progress else None
     drawn = sample_boundary(model, x, points, on_boundary, seed)
     metric = boundary_form(model, model, drawn, rows=False).outputs
-    start, moments = _layer_by_layer(model, bits, x, metric, per_channel, True, ridge, steps, bar)
+    start, moments = _layer_by_layer(model, bits, x, metric, per_channel, propagate, ridge, steps, bar)
     found = [start] if 0 in exact else []
     if any(exact):
         part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]
