@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FILE = ROOT / "book" / "claims.yml"
 ALLOWED = {
     *("id", "statement", "work", "quantity", "paper", "after", "sign", "given"),
-    *("chapter", "setting", "why", "not_testable"),
+    *("chapter", "section", "setting", "why", "not_testable"),
 }
 
 

@@ -73,8 +73,8 @@ def test_a_statement_holds_for_most_seeds_and_occurs_for_one():
     assert verdict("O2", answer({"O2": few}, claims()["O2"]["setting"])) == "direction"
     never = answer({"O2": few & False}, claims()["O2"]["setting"])
     assert verdict("O2", never) == "not reproduced"
-    assert verdict("R6", answer({"R6": few})) == "not reproduced"
-    assert verdict("R6", answer({"R6": ~few & True})) == "direction"
+    assert verdict("R6", answer({"R6": few}, claims()["R6"]["setting"])) == "not reproduced"
+    assert verdict("R6", answer({"R6": ~few}, claims()["R6"]["setting"])) == "direction"
 
 
 def test_a_range_lies_around_ours_or_ours_around_it():

@@ -16,7 +16,6 @@ from workflow.answers import counts, disagreements
 __all__ = ["claims_table", "counts_line", "disagreement_list", "interval_plot", "rules", "settings"]
 
 _WIDTH, _HEIGHT, _PAD = 150, 22, 8
-_ANCHOR = "beside-the-paper"
 
 
 def claims_table(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -41,7 +40,7 @@ def claims_table(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
                 f"{entry['statement']} *{subject}*",
                 row.paper,
                 _ours(row),
-                f"**{row.verdict}**{reason}<br>{_chapter(row.chapter, row.run, titles)}",
+                f"**{row.verdict}**{reason}<br>{_chapter(entry, row.run, titles)}",
             )
         )
     return _table("claims verdicts", ("id", "claim", "paper", "ours", "verdict"), lines)
@@ -88,7 +87,7 @@ def disagreement_list(answers: pd.DataFrame) -> str:
         far = f"{widths:.1f} widths of our interval" if math.isfinite(widths) else "any width"
         items.append(
             f"* **{claim}**, {entry['work']}, {entry['quantity']}: {ours}; {far} outside. "
-            f"[How it was found]({entry['chapter']}.ipynb#{_ANCHOR})."
+            f"[How it was found]({_place(entry)})."
         )
     return "\n".join(items) or "No claim's value lies outside our interval."
 
@@ -152,8 +151,12 @@ def _numbers(row: object) -> str:
     return f"{row.median:.4g} [{row.lo:.4g}, {row.hi:.4g}]"
 
 
-def _chapter(chapter: str, run: str, titles: Mapping[str, str]) -> str:
-    if chapter not in titles:
+def _chapter(entry: Mapping[str, object], run: str, titles: Mapping[str, str]) -> str:
+    if entry["chapter"] not in titles:
         return "a chapter to come"
     state = f" ({run})" if run else ""
-    return f"[{titles[chapter]}]({chapter}.ipynb#{_ANCHOR}){state}"
+    return f"[{titles[entry['chapter']]}]({_place(entry)}){state}"
+
+
+def _place(entry: Mapping[str, object]) -> str:
+    return f"{entry['chapter']}.ipynb#{entry.get('section', 'beside-the-paper')}"

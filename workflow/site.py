@@ -44,7 +44,6 @@ def render(project: Project, profile: str) -> Path:
     log = project.build / profile / "sphinx.log"
     if not jupyter_book(site, output, log, "-W", "--keep-going"):
         raise UserError(f"{_complaints(log, site)}\nthe book was not rendered, see {log}")
-    mend(output / "_build" / "html")
     if broken := broken_links(output / "_build" / "html"):
         raise UserError("\n".join([*broken, "the book was not rendered: it has dead links"]))
     html = project.html(profile)
@@ -70,7 +69,10 @@ def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
         done = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
         )
-    return not done.returncode
+    if done.returncode:
+        return False
+    mend(output / "_build" / "html")
+    return True
 
 
 def pages(project: Project) -> list[Path]:
