@@ -86,12 +86,26 @@ def test_choices_take_their_rows_from_the_tables_of_the_chapters(tmp_path):
         "| 65 | 0.200 [0.000, 1.000] | 0.900 [0.000, 1.000] |"
     )
     assert "yet" in made["band"]
+    path = pd.DataFrame(
+        {"setting": ["a", "a", "b"], "bits": 4, "weight": [1.0, 1.0, 0.1], "chosen": True}
+        | {"band_pair_flip_rate": [0.2, 0.4, 0.5], "accuracy": 0.75}
+    )
+    path.to_csv(tmp_path / "gap-path.csv", index=False)
+    made = choice_tables({"07-rounding": tmp_path})
+    assert made["gap-weight"].splitlines()[2:] == [
+        "| a | 4 | 1 | 0.3 [0.21, 0.39] | 0.75 [0.75, 0.75] |",
+        "| b | 4 | 0.1 | 0.5 [0.5, 0.5] | 0.75 [0.75, 0.75] |",
+    ]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_the_rows_that_choices_name_are_in_the_books_tables(name):
     extract = TABLES[name]
-    path = ROOT / "book" / "results" / extract.chapter / f"{extract.table}.csv"
+    folder = ROOT / "book" / "results" / extract.chapter
+    if not folder.is_dir():
+        pytest.skip(f"{extract.chapter} has not been executed yet")
+    path = folder / f"{extract.table}.csv"
+    assert set(extract.columns) <= set(pd.read_csv(path))
     assert set(extract.rows) <= set(pd.read_csv(path).iloc[:, 0].astype(str))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from baq.stats import summarize
 from baq.tables import interval_cells
 from workflow import markdown
 
@@ -16,12 +17,23 @@ __all__ = ["TABLES", "Extract", "choice_tables"]
 
 @dataclass(frozen=True)
 class Extract:
-    """Some rows of a chapter's table, by the values of its first column; all of them where none."""
+    """Some rows of a chapter's table, by the values of its first column; all of them where none.
+
+    ``columns`` are those shown, and their headings. Where ``by`` names columns, the others are summed
+    up for each setting of these, as median and 90 % interval over its rows.
+    """
 
     chapter: str
     table: str
     rows: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    by: Sequence[str] = ()
 
+
+_ANSWER = {
+    **{name: name for name in ("claim", "setting", "quantity", "part", "paper")},
+    **{name: name for name in ("median", "lo", "hi", "n")},
+}
 
 #: The tables of the page, by the name of their snippet.
 TABLES = {
@@ -50,6 +62,20 @@ TABLES = {
     "accuracy-rule": Extract("04-stopping", "accuracy-rule"),
     "thresholds": Extract("04-stopping", "thresholds-verdict"),
     "band": Extract("06-cifar-full", "law-of-paper"),
+    "rounding": Extract("07-rounding", "claims", columns=_ANSWER),
+    "gap-weight": Extract(
+        "07-rounding",
+        "gap-path",
+        columns={
+            "setting": "setting",
+            "bits": "bits",
+            "weight": "weight",
+            "band_pair_flip_rate": "pair-order flips in the band",
+            "accuracy": "accuracy",
+        },
+        by=("setting", "bits", "weight"),
+    ),
+    "calibration": Extract("08-calibration", "claims", columns=_ANSWER),
 }
 
 
@@ -71,7 +97,23 @@ def _extracted(extract: Extract, folders: Mapping[str, Path]) -> str:
         frame = _by_grid(frame)
     if extract.rows:
         frame = frame[frame.iloc[:, 0].isin(extract.rows)]
+    if extract.by:
+        frame = _summed(frame, extract)
+    if extract.columns:
+        frame = frame[list(extract.columns)].rename(columns=extract.columns)
+    frame = frame.astype(object).where(frame.notna(), "")
     return markdown.table(list(frame), frame.itertuples(index=False))
+
+
+def _summed(frame: pd.DataFrame, extract: Extract) -> pd.DataFrame:
+    """A row for each setting, with its measures as ``median [lo, hi]``."""
+    measures = [name for name in extract.columns if name not in extract.by]
+    summary = summarize(frame, extract.by, measures)
+    summary["cell"] = [
+        f"{row.median:.4g} [{row.lo:.4g}, {row.hi:.4g}]" for row in summary.itertuples()
+    ]
+    wide = summary.pivot(index=list(extract.by), columns="measure", values="cell")
+    return wide.reset_index()
 
 
 def _by_grid(summary: pd.DataFrame) -> pd.DataFrame:
