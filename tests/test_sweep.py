@@ -18,6 +18,7 @@ from workflow.page import page
 from workflow.project import UserError
 from workflow.runs import arguments, run, run_name
 from workflow.sweep import gather, read
+from workflow.sweep_page import sweep_page
 
 SWEEP = """\
 chapter: one
@@ -163,6 +164,19 @@ def test_a_table_that_runs_do_not_have_is_named(root, project, file):
         run(project, sweep.chapter, sweep.parameters(name))
     with pytest.raises(UserError, match="table is 'claims', allowed are a$"):
         gather(project, sweep)
+
+
+def test_medians_of_claims_are_drawn_against_the_grid(project, file):
+    sweep = read(project, file)
+    folder = sweep.folder(project)
+    folder.mkdir(parents=True)
+    place = {"run": "r", "rows": 1, "word": "x", "claim": "D1"}
+    frame = pd.DataFrame([{**place, "rows": rows, "median": str(rows)} for rows in (1, 2)])
+    page = sweep_page(project, sweep, frame).read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert page.count("has not run") == len(sweep.runs)
+    assert [path.name for path in folder.iterdir()] == ["index.html"]
+    assert "data:image" not in sweep_page(project, sweep, frame.drop(columns="claim")).read_text()
 
 
 # Runs side by side

@@ -45,7 +45,7 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
         raise UserError(f"table is {table!r}, allowed are {', '.join(common)}")
     shown = table or ("claims" if "claims" in common else None)
     if shown:
-        lines += ["", f"table {shown}", *_text(_side_by_side(folders, shown))]
+        lines += ["", f"values that differ in {shown}", *_text(_side_by_side(folders, shown))]
     if table is None:
         lines += ["", "tables against [1]"]
         lines += _text(pd.DataFrame({name: _verdict(folders, name) for name in common}).T)
@@ -83,7 +83,7 @@ def _settings(records: dict[str, dict]) -> pd.DataFrame:
 
 
 def _read(folder: Path, table: str) -> pd.DataFrame:
-    """A table, indexed by the columns of words and whole numbers, and a count where they repeat."""
+    """A table, indexed by its columns of words and whole numbers, and a count where they repeat."""
     frame = pd.read_csv(folder / f"{table}.csv")
     keys = [name for name in frame if not pd.api.types.is_float_dtype(frame[name])]
     keys = [name for name in keys if name not in ("n", "count")]
@@ -93,19 +93,14 @@ def _read(folder: Path, table: str) -> pd.DataFrame:
 
 
 def _side_by_side(folders: dict[str, Path], table: str) -> pd.DataFrame:
-    """Values of all runs, columns that have one value in all runs and rows left out."""
-    frames = {run: _read(folder, table) for run, folder in folders.items()}
-    wide = pd.concat(frames, axis=1).swaplevel(axis=1)
-    names = list(next(iter(frames.values())).columns)
-    ordered = wide[[(name, run) for name in names for run in frames if (name, run) in wide]]
-    constant = [name for name in names if _flat(ordered[name]).nunique(dropna=False) == 1]
-    ordered = ordered.drop(columns=constant, level=0) if len(constant) < len(names) else ordered
-    ordered.columns = [" ".join(pair) for pair in ordered.columns]
-    return ordered.reset_index()
-
-
-def _flat(frame: pd.DataFrame) -> pd.Series:
-    return pd.Series(frame.to_numpy().ravel())
+    """A line for each value of the table that is not the same in all runs."""
+    stacked = {}
+    for run, folder in folders.items():
+        frame = _read(folder, table)
+        words = frame.map(lambda value: f"{value:.6g}" if isinstance(value, float) else str(value))
+        stacked[run] = words.rename_axis(columns="value").stack()
+    wide = pd.concat(stacked, axis=1, sort=False)
+    return wide[wide.nunique(axis=1, dropna=False) > 1].fillna("").reset_index()
 
 
 def _verdict(folders: dict[str, Path], table: str) -> dict[str, str]:

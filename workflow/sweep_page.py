@@ -80,8 +80,8 @@ def _table(rows: list[dict[str, object]]) -> str:
 def _figure(sweep: Sweep, gathered: pd.DataFrame) -> str | None:
     """Medians of the claims against the grid's first parameter, as a data URI.
 
-    Lines join the medians over what else the grid varies, bands span it; the second parameter has
-    a colour for each value. Other tables are drawn by whoever knows what is in them.
+    Lines join the medians over seeds and what else the grid varies, bands span it; the second parameter
+    has a colour for each value. Other tables are drawn by whoever knows what is in them.
     """
     needed = {"claim", "median"}
     frame = gathered[gathered["median"] != ""] if needed <= set(gathered) else gathered[:0]
@@ -96,9 +96,11 @@ def _figure(sweep: Sweep, gathered: pd.DataFrame) -> str | None:
     plotting.use_style()
     mpl.rcParams["figure.constrained_layout.use"] = False  # facets are laid out by seaborn
     frame = frame.assign(median=pd.to_numeric(frame["median"]))
-    if "setting" in frame:
-        frame["claim"] = (frame["claim"] + " " + frame["setting"]).str.strip()
-    x, *others = next(iter(sweep.runs.values()))
+    named = [name for name in ("setting", "quantity") if name in frame]
+    frame["claim"] = ["\n".join(filter(None, row)) for row in frame[["claim", *named]].to_numpy()]
+    # Seeds are repetitions: they make the bands.
+    x, *others = sorted(next(iter(sweep.runs.values())), key=lambda name: name.endswith("seed"))
+    others = [name for name in others if not name.endswith("seed")]
     grid = sns.relplot(
         frame,
         x=x,
@@ -115,6 +117,7 @@ def _figure(sweep: Sweep, gathered: pd.DataFrame) -> str | None:
         aspect=1.2,
         facet_kws={"sharey": False},
     )
+    grid.set_titles("{col_name}")
     file = io.BytesIO()
     grid.savefig(file, format="png", dpi=110)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
