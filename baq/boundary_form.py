@@ -123,10 +123,12 @@ def sample_boundary(
         seed: seed of the boundary points.
 
     Raises:
-        ValueError: for a share outside 0..1, or as the two functions.
+        ValueError: for a share outside 0..1, a count below 1, or as the two functions.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}: allowed is 0 to 1")
+    if count < 1:
+        raise ValueError(f"count is {count}: allowed is 1 or more")
     bisected = round(share * count)
     parts = []
     if count > bisected:

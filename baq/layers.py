@@ -63,10 +63,14 @@ def recorded(model: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
         ValueError: as :func:`matrix_layers`.
     """
     found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        found[name] = inputs[0], output
+        # The next layer may work in place: a gradient taken here would then be that of its result.
+        return output.clone()
+
     hooks = [
-        layer.register_forward_hook(
-            lambda _, inputs, output, name=name: found.__setitem__(name, (inputs[0], output))
-        )
+        layer.register_forward_hook(lambda _, inputs, output, name=name: keep(name, inputs, output))
         for name, layer in matrix_layers(model).items()
     ]
     try:

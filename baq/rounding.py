@@ -18,7 +18,7 @@ from baq.boundary_form import (
     sample_boundary,
 )
 from baq.descent import descend, neighbours, rounded_layer
-from baq.inference import place
+from baq.inference import check_inputs, place
 from baq.layers import matrix_layers, second_moments
 
 __all__ = ["adaround", "boundary_gap", "boundary_metric"]
@@ -73,9 +73,10 @@ def _round_layer(
     """
     soft = _SoftRounding(weight, bits, per_channel)
     change = (soft.nearest - weight).flatten(1)
-    added = (change * (outputs @ change @ gram)).sum().clamp(min=torch.finfo(gram.dtype).tiny)
+    added = (change * (outputs @ change @ gram)).sum()
     optimizer = torch.optim.Adam([soft.v], _RATE)
-    for step in range(steps):
+    # Where rounding to nearest costs nothing there is no unit, and it is the solution or close to it.
+    for step in range(steps if added > 0 else 0):
         optimizer.zero_grad()
         value = soft.soft()
         slope = 2 * weight.numel() / added * (outputs @ (value.detach().flatten(1) @ gram - target))
@@ -89,18 +90,11 @@ def _round_layer(
 
 
 def _layer_by_layer(
-    model: nn.Module,
-    bits: int,
-    x: Tensor,
-    outputs: Mapping[str, Tensor] | None,
-    per_channel: bool,
-    propagate: bool,
-    ridge: float,
-    steps: int,
-    bar: str | None,
-) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:
+    model: nn.Module, bits: int, x: Tensor, outputs: Mapping[str, Tensor] | None,
+    per_channel: bool, propagate: bool, ridge: float, steps: int, bar: str | None,
+) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:  # fmt: skip
     """The rounded network, and each layer's moments A and T."""
-    rounded = copy.deepcopy(model)
+    x, rounded = check_inputs(model, x), copy.deepcopy(model)
     layers, moments = matrix_layers(rounded), {}
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
@@ -177,7 +171,8 @@ def adaround(
         progress: show a bar.
 
     Raises:
-        ValueError: as :func:`baq.layers.matrix_layers` and :func:`baq.quantization.weight_grid`.
+        ValueError: as :func:`baq.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, or
+            for inputs that are empty or not finite.
     """
     bar = f"AdaRound, {bits} bits" if progress else None
     return _layer_by_layer(place(model), bits, x, None, per_channel, propagate, 0.0, steps, bar)[0]
@@ -284,7 +279,9 @@ def boundary_metric(
     bar = f"boundary metric, {bits} bits" if progress else None
     drawn = sample_boundary(model, x, points, on_boundary, seed)
     metric = boundary_form(model, model, drawn, rows=False).outputs
-    start, moments = _layer_by_layer(model, bits, x, metric, per_channel, propagate, ridge, steps, bar)
+    start, moments = _layer_by_layer(
+        model, bits, x, metric, per_channel, propagate, ridge, steps, bar
+    )
     found = [start] if 0 in exact else []
     if any(exact):
         part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]
