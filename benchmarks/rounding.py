@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from baq import data
+from baq.layers import patches
+from baq.quantization import weight_grid
+from baq.rounding import adaround
+from benchmarks.maps import network
 from benchmarks.race import Race
 
-__all__ = ["minibatch_adaround", "objective", "races"]
+__all__ = ["minibatch_adaround", "objective", "races", "rounding_race"]
+
+#: Bits, and by how much our objective may be worse.
+BITS, WORSE = 4, 0.02
 
 
 def objective(weight: Tensor, rounded: Tensor, x: Tensor) -> float:
@@ -66,6 +74,36 @@ def minibatch_adaround(
     return scale * (low + up).clamp(-limit, limit)
 
 
-def races() -> Iterator[Race | dict[str, object]]:
-    """None yet."""
-    yield from ()
+def rounding_race(layer: nn.Module, a: Tensor, work: str, iterations: int = 2000) -> Race:
+    """One convolution or Linear layer at 4 bits, given its inputs ``a`` on calibration data."""
+    x = patches(layer, a).transpose(1, 2).flatten(0, 1).contiguous()
+    weight = layer.weight.detach().flatten(1)
+    grid = weight_grid(layer.weight, BITS)
+
+    def agree(ours: Sequence[nn.Module], peer: Sequence[Tensor]) -> tuple[str, bool]:
+        share = max(
+            objective(weight, one[0].weight.detach().flatten(1), x) / objective(weight, other, x)
+            for one, other in zip(ours, peer, strict=True)
+        )
+        return f"objective {share:.3f} of the peer's", share <= 1 + WORSE
+
+    return Race(
+        work,
+        f"{' x '.join(map(str, weight.shape))}, {len(a)} images",
+        5,
+        lambda _: adaround(nn.Sequential(layer), BITS, a),
+        lambda k: minibatch_adaround(
+            weight, x, grid.scale, int(grid.high), iterations, batch=32 * len(x) // len(a), seed=k
+        ),
+        agree,
+    )
+
+
+def races() -> Iterator[Race]:
+    """The second convolution of the CNN on CIFAR-10."""
+    model, images = network("cnn"), data.load("cifar10", train=256).x_train
+    place = next(k for k, layer in enumerate(model) if k and isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        a = model[:place](images)
+    work = "AdaRound of one layer, 4 bits / by mini-batches of 32 images, 2000 steps"
+    yield rounding_race(model[place], a, work)

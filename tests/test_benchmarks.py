@@ -1,5 +1,6 @@
 """Races time both sides in turn, notice answers that differ, and name a peer that is not there."""
 
+import copy
 import sys
 import time
 
@@ -102,13 +103,30 @@ def test_minibatch_adaround_beats_nearest_rounding_and_stays_on_the_grid():
     torch.manual_seed(0)
     x = torch.randn(400, 12) @ torch.randn(12, 12)
     weight, scale = torch.randn(5, 12), 0.5
-    rounded = rounding.minibatch_adaround(weight, x, scale, 7, iterations=400, batch=64, share=1.0)
+    rounded = rounding.minibatch_adaround(weight, x, scale, 7, iterations=250, batch=64, share=1.0)
     levels = rounded / scale
     torch.testing.assert_close(levels, levels.round())
     assert levels.abs().max() <= 7
     assert ((levels - weight / scale).abs() < 1 + 1e-6).all()
     nearest = scale * (weight / scale).round().clamp(-7, 7)
     assert rounding.objective(weight, rounded, x) < 0.8 * rounding.objective(weight, nearest, x)
+
+
+@pytest.mark.parametrize("convolution", [False, True])
+def test_rounding_races_on_the_error_of_the_layers_outputs(convolution):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 4, 3, padding=1) if convolution else nn.Linear(12, 5)
+    a = torch.randn(6, 3, 5, 5) if convolution else torch.randn(20, 12)
+    row = run(rounding.rounding_race(layer, a, "rounding", iterations=60), 1)
+    assert row["agreement"].removeprefix("not equal: ").startswith("objective ")
+    moved = copy.deepcopy(layer)
+    moved.weight.data += 0.1 * torch.randn_like(layer.weight)
+    error = (moved(a) - layer(a)).square().sum()
+    x = rounding.patches(layer, a).transpose(1, 2).flatten(0, 1)
+    found = rounding.objective(
+        layer.weight.detach().flatten(1), moved.weight.detach().flatten(1), x
+    ) * len(x)
+    assert found == pytest.approx(error.item(), rel=1e-4)
 
 
 def test_the_command_writes_the_table_and_refuses_bad_options(tmp_path, monkeypatch, capsys):
