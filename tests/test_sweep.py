@@ -15,9 +15,9 @@ from tiny_project import BODY, ROOT, command, contents, write_chapter
 
 from workflow.compare import compare_runs
 from workflow.page import page
-from workflow.project import UserError
+from workflow.project import Project, UserError
 from workflow.runs import arguments, run, run_name
-from workflow.sweep import gather, read
+from workflow.sweep import failures, gather, read
 from workflow.sweep_page import sweep_page
 
 SWEEP = """\
@@ -123,11 +123,16 @@ def test_a_sweep_does_what_is_missing_and_lists_what_failed(root, file):
     assert {path.split("/")[0] for path in changed} - {".work"} == {new, "logs", "sweeps"}
     assert set(pd.read_csv(root / "runs" / "sweeps" / "pairs" / "table.csv")["rows"]) == {2, 3}
 
+    write_chapter(root, "01-one", BROKEN + "1\n")
+    changed = failures(Project(root), read(Project(root), file))
+    assert len(changed) == 2
+    assert all(line.endswith("its sources have changed since it ran") for line in changed)
+    write_chapter(root, "01-one", BROKEN)
     (root / "runs" / new / "results" / "01-one" / "a.csv").write_text("i\n")
     assert runs(root) == {new, "summary"}
 
 
-def test_an_interrupted_sweep_goes_on_where_it_was(root, file):
+def test_an_interrupted_sweep_goes_on_where_it_was(root, project, file):
     file.write_text(SWEEP.replace("[1, 2]", "[1]"))
     slow = "import time\ntime.sleep(60 * (word == 'y' and not Path('go').exists()))\n"
     write_chapter(root, "01-one", BODY + slow.replace("'go'", repr(str(root / "go"))))
@@ -149,7 +154,9 @@ def test_an_interrupted_sweep_goes_on_where_it_was(root, file):
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     kept = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
-    assert kept
+    assert len(kept) == 1
+    (told,) = failures(project, read(project, file))
+    assert "(rows = 1, word = y): stopped without a message, as if killed, see runs/logs/" in told
     (root / "go").touch()
     done = command(root, "sweep", "pairs.yml")
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ import yaml
 
 from workflow.progress import Progress
 from workflow.project import Project, UserError
-from workflow.sweep import Sweep
+from workflow.sweep import Sweep, complete
 
 __all__ = ["make", "plan"]
 
@@ -120,11 +120,7 @@ def _cluster(folder: Path) -> list[str]:
 def _count(project: Project, sweep: Sweep, child: subprocess.Popen) -> None:
     """Tell how many runs are complete until the child ends."""
 
-    def complete() -> int:
-        return sum(project.run_record(run).is_file() for run in sweep.runs)
-
     with Progress(f"sweep {sweep.name}", len(sweep.runs), "run") as progress:
-        progress.cell = complete()
         while child.poll() is None:
-            time.sleep(0.5)
-            progress.cell = complete()
+            progress.cell = len(complete(project, sweep))
+            time.sleep(1)

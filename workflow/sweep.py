@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from workflow.outcome import run_record
 from workflow.parameters import check
 from workflow.project import Chapter, Project, UserError
 from workflow.runs import parameter_file, run_name
+from workflow.stamp import sources
 
-__all__ = ["Sweep", "failures", "gather", "read", "run_log"]
+__all__ = ["Sweep", "complete", "failures", "gather", "read", "run_log"]
 
 _KEYS = ("chapter", "given", "grid", "table")
 
@@ -83,11 +85,26 @@ def run_log(project: Project, run: str) -> Path:
     return project.runs / "logs" / f"{run}.log"
 
 
+def complete(project: Project, sweep: Sweep) -> set[str]:
+    """The runs that were made, from the chapter and the package as they are now."""
+    now = sources(project, sweep.chapter, {})
+    found = set()
+    for run in sweep.runs:
+        made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
+        current = all(made.get(key) == now[key] for key in ("source", "package"))
+        if current and project.run_record(run).is_file():
+            found.add(run)
+    return found
+
+
 def failures(project: Project, sweep: Sweep) -> list[str]:
     """A line for each run that is not complete: its place in the grid, what it said, its log."""
-    found = []
+    found, done = [], complete(project, sweep)
     for run, point in sweep.runs.items():
+        if run in done:
+            continue
         if project.run_record(run).is_file():
+            found.append(f"{run} ({_told(point)}): its sources have changed since it ran")
             continue
         log = run_log(project, run)
         if not log.is_file():
@@ -112,13 +129,12 @@ def gather(project: Project, sweep: Sweep) -> pd.DataFrame:
     Raises:
         UserError: for a run without the table, or a disk that is full.
     """
-    parts, rows = [], []
+    parts, rows, runs = [], [], complete(project, sweep)
     names = list(next(iter(sweep.runs.values())))
     for run, point in sweep.runs.items():
         place = {"run": run, **{name: _cell(value) for name, value in point.items()}}
-        done = project.run_record(run).is_file()
-        rows.append({**place, "complete": done})
-        if not done:
+        rows.append({**place, "complete": run in runs})
+        if run not in runs:
             continue
         tables = project.runs / run / "results" / sweep.chapter.name
         path = tables / f"{sweep.table}.csv"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from workflow.outcome import run_record
 from workflow.project import Project, UserError
-from workflow.sweep import Sweep, failures
+from workflow.sweep import Sweep, complete, failures
 
 __all__ = ["sweep_page"]
 
@@ -31,19 +31,19 @@ def sweep_page(project: Project, sweep: Sweep, gathered: pd.DataFrame) -> Path:
     Raises:
         UserError: when it cannot be written.
     """
-    failed = failures(project, sweep)
+    failed, finished = failures(project, sweep), complete(project, sweep)
     runs = []
     for run, point in sweep.runs.items():
         notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
-        done = project.run_record(run).is_file()
+        done = run in finished
         link = f'<a href="../../{run}/{notebook.name}">{run}</a>' if done else run
         record = run_record(notebook) if done else {}
         cost = {"minutes": record.get("minutes", ""), "date": record.get("date", "")}
         cells = {name: html.escape(str(value)) for name, value in point.items()}
         runs.append({"run": link, **cells, "state": "complete" if done else "to do", **cost})
-    complete = f"{len(sweep.runs) - len(failed)} of {len(sweep.runs)} runs complete"
+    told = f"{len(sweep.runs) - len(failed)} of {len(sweep.runs)} runs complete"
     parts = [f"<h1>Sweep {html.escape(sweep.name)}</h1>"]
-    parts += [f"<p>Chapter {sweep.chapter.name}, {complete}. All were given {_given(sweep)}.</p>"]
+    parts += [f"<p>Chapter {sweep.chapter.name}, {told}. All were given {_given(sweep)}.</p>"]
     if failed:
         items = "".join(f"<li><code>{html.escape(line)}</code></li>" for line in failed)
         parts += ["<h2>To do</h2>", f"<ul>{items}</ul>"]
