@@ -1,4 +1,4 @@
-"""Medians, intervals and paired differences over seeds."""
+"""Medians, intervals, paired differences and correlations over seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,88 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["paired_difference", "summarize"]
+__all__ = ["correlation", "paired_difference", "summarize"]
+
+
+def correlation(
+    x: Sequence[float],
+    y: Sequence[float],
+    groups: Sequence[object],
+    *,
+    within: Sequence[object] | None = None,
+    ranks: bool = False,
+    level: float = 0.9,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Pearson's or Spearman's correlation of rows, with a bootstrap interval over groups of rows.
+
+    ``r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2)``; Spearman's is
+    the r of the ranks, ties sharing their mean rank (Spearman 1904). Rows of one group, say of one
+    network, are not independent, so each resample draws whole groups with replacement, as many as
+    there are, and the interval lies between quantiles of r over the resamples (Efron 1979; Field,
+    Welsh 2007). It is too narrow where groups are few.
+
+    Arguments:
+        x, y: one value a row each.
+        groups: the group of each row, such as its seed.
+        within: labels of finer groups, each inside one group; the mean of each is taken off x and y
+            first, which leaves what varies inside it.
+        ranks: Spearman's correlation instead of Pearson's.
+        level: confidence of the interval.
+        resamples: number of resamples; one in which r is not defined is left out.
+        seed: seed of the resamples.
+
+    Returns:
+        ``r``, ``lo``, ``hi``, and ``n``, the number of groups. All but the last are NaN where x or y
+        is constant.
+
+    Raises:
+        ValueError: for a level outside (0, 1), fewer than 2 groups or 1 resample, unequal numbers
+            of rows, or values that are not finite.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}: allowed is above 0 and below 1")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}: allowed is 1 or more")
+    frame = pd.DataFrame(_columns(x=x, y=y, groups=groups, within=within))
+    values = frame[["x", "y"]].to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        raise ValueError("some values are not finite: allowed are finite ones")
+    rows = list(frame.groupby("groups", sort=False).indices.values())
+    if len(rows) < 2:
+        raise ValueError(f"{len(rows)} groups: allowed are 2 or more")
+    # Less is the rounding error of the means.
+    least = 1e-12 * np.abs(values).max(axis=0)
+    if within is not None:
+        centred = frame[["x", "y"]].astype(float)
+        values = (centred - centred.groupby(frame["within"]).transform("mean")).to_numpy()
+    values = np.where(np.abs(values) <= least, 0.0, values)
+
+    def r(part: np.ndarray) -> float:
+        if (np.ptp(part, axis=0) <= least).any():
+            return np.nan
+        a, b = stats.rankdata(part, axis=0).T if ranks else part.T
+        return np.corrcoef(a, b)[0, 1]
+
+    rng, tail = np.random.default_rng(seed), (1 - level) / 2
+    draws = rng.integers(len(rows), size=(resamples, len(rows)))
+    found = np.array([r(values[np.concatenate([rows[k] for k in draw])]) for draw in draws])
+    found = found[np.isfinite(found)]
+    lo, hi = np.quantile(found, [tail, 1 - tail]) if len(found) else (np.nan, np.nan)
+    return {"r": r(values), "lo": lo, "hi": hi, "n": len(rows)}
+
+
+def _columns(**columns: Sequence[object] | None) -> dict[str, np.ndarray]:
+    """The columns that are given, each as an array; raises where they are unequal in length."""
+    found = {name: np.asarray(c) for name, c in columns.items() if c is not None}
+    sizes = [len(c) for c in found.values()]
+    if len(set(sizes)) > 1 or not sizes[0]:
+        raise ValueError(
+            f"{', '.join(found)} have {', '.join(map(str, sizes))} rows: allowed are equal numbers, "
+            "1 or more"
+        )
+    return found
 
 
 def paired_difference(
