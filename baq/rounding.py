@@ -149,7 +149,7 @@ def adaround(
     *,
     per_channel: bool = False,
     propagate: bool = False,
-    steps: int = 300,
+    steps: int = 150,
     progress: bool = False,
 ) -> nn.Module:
     """AdaRound: layer by layer, the rounding that keeps the layer's outputs.
@@ -184,9 +184,9 @@ def boundary_gap(
     x: Tensor,
     weights: Sequence[float],
     *,
-    points: int = 1000,
+    points: int = 500,
     per_channel: bool = False,
-    steps: int = 300,
+    steps: int = 150,
     progress: bool = False,
 ) -> dict[float, nn.Module]:
     """AdaRound with a boundary-gap term, at each of several weights of the term.
@@ -237,11 +237,11 @@ def boundary_metric(
     exact: Sequence[float] = (0.0, 0.02, 0.1),
     points: int = 2000,
     on_boundary: float = 0.5,
-    rows: int = 1000,
+    rows: int = 500,
     propagate: bool = True,
     ridge: float = 0.1,
     per_channel: bool = False,
-    steps: int = 300,
+    steps: int = 150,
     seed: int = 0,
     progress: bool = False,
 ) -> nn.Module:
