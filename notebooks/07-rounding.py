@@ -100,9 +100,7 @@ families: list[str] = ["cnn", "resnet"]  # families of networks on CIFAR-10
 seeds: int = 3  # their seeds, at most 3; each has its own network of each family
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization
 bits: list[int] = [4, 3]  # bits of the weights; 4 and 3 for the claims
-calibration: int = (
-    2500  # calibration images, of those that the network was trained on
-)
+calibration: int = 2000  # calibration images, from the training images
 images: int = 10000  # test images
 share: float = 0.2  # share of the images in the boundary band
 gap_weights: list[float] = [0.01, 0.1, 1.0, 10.0]  # weights of the gap term
