@@ -55,7 +55,7 @@ class PlaneNetwork:
 
     def hidden(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Hidden units before their activation, shape (N, H)."""
-        return self.p + a[:, None] * self.p_a + b[:, None] * self.p_b
+        return np.stack([a, b], axis=1) @ np.stack([self.p_a, self.p_b]) + self.p
 
     def labels(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Top-1 labels at plane coordinates, shape (N,); ties go to the lowest index.
