@@ -14,7 +14,7 @@ from workflow import markdown
 from workflow.outcome import run_record
 from workflow.project import Project
 
-__all__ = ["Estimate", "Law", "fit", "parts"]
+__all__ = ["Estimate", "Law", "Line", "fit", "fit_line", "parts"]
 
 _EVALUATION, _TRAINING, _CHECK = "evaluation of resnet18", "training of resnet18", "check of "
 _MISSING = "The costs have not been measured: `python -m workflow scaling` does."
@@ -66,15 +66,35 @@ class Law:
     def at(self, x: float) -> Estimate:
         """The cost of one more measurement at x."""
         away = (math.log(x) - self.centre) ** 2 / self.width
-        # Widened by Student's quantile for few measurements, so that the interval is exact.
-        few = stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) / stats.norm.ppf(0.5 + _LEVEL / 2)
-        sd = few * self.spread * math.sqrt(1 + 1 / self.count + away)
-        return Estimate(self.log_c + self.p * math.log(x), sd)
+        sd = self.spread * math.sqrt(1 + 1 / self.count + away)
+        return Estimate(self.log_c + self.p * math.log(x), _few(self.count) * sd)
 
     def exponent(self) -> tuple[float, float, float]:
         """p, and both ends of its 90 % interval."""
         half = stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) * self.error
         return self.p, self.p - half, self.p + half
+
+
+@dataclass(frozen=True)
+class Line:
+    """``seconds = a + b x`` by least squares of relative errors; ``covariance`` is that of a and b."""
+
+    a: float
+    b: float
+    covariance: np.ndarray
+    spread: float
+    count: int
+
+    def at(self, x: float) -> Estimate:
+        """The cost of one more measurement at x."""
+        middle, v = self.a + self.b * x, np.array([1.0, x])
+        sd = math.sqrt(self.spread**2 + v @ self.covariance @ v / middle**2)
+        return Estimate(math.log(middle), _few(self.count) * sd)
+
+    def half(self) -> float:
+        """Half of b's 90 % interval."""
+        error = math.sqrt(self.covariance[1, 1])
+        return float(stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) * error)
 
 
 def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
@@ -84,11 +104,7 @@ def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
         ValueError: for fewer than three measurements, fewer than two sizes, or a value that is not
             positive.
     """
-    if len(x) < 3 or len(np.unique(x)) < 2 or min(x.min(), seconds.min()) <= 0:
-        raise ValueError(
-            f"measurements are {len(x)} at {len(np.unique(x))} sizes, allowed are 3 or more at 2 "
-            "sizes or more, all positive"
-        )
+    _check_measurements(x, seconds)
     u, v = np.log(x), np.log(seconds)
     line = stats.linregress(u, v)
     rest = v - line.intercept - line.slope * u
@@ -101,6 +117,30 @@ def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
         centre=float(u.mean()),
         width=float(((u - u.mean()) ** 2).sum()),
     )
+
+
+def fit_line(x: np.ndarray, seconds: np.ndarray) -> Line:
+    """The line through measured costs; raises as :func:`fit`."""
+    _check_measurements(x, seconds)
+    design = np.stack([1 / seconds, x / seconds], axis=1)
+    (a, b), *_ = np.linalg.lstsq(design, np.ones(len(x)))
+    rest = 1 - design @ [a, b]
+    spread = float(np.sqrt((rest**2).sum() / (len(x) - 2)))
+    return Line(float(a), float(b), spread**2 * np.linalg.inv(design.T @ design), spread, len(x))
+
+
+def _check_measurements(x: np.ndarray, seconds: np.ndarray) -> None:
+    if len(x) < 3 or len(np.unique(x)) < 2 or min(x.min(), seconds.min()) <= 0:
+        raise ValueError(
+            f"measurements are {len(x)} at {len(np.unique(x))} sizes, allowed are 3 or more at 2 "
+            "sizes or more, all positive"
+        )
+
+
+def _few(count: int) -> float:
+    """What widens a normal interval for the few measurements that a line was fitted to."""
+    level = 0.5 + _LEVEL / 2
+    return float(stats.t.ppf(level, count - 2) / stats.norm.ppf(level))
 
 
 def parts(project: Project, titles: Mapping[str, str]) -> dict[str, str]:
@@ -120,9 +160,9 @@ def parts(project: Project, titles: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _law(costs: pd.DataFrame, work: str) -> Law:
+def _measured(costs: pd.DataFrame, work: str) -> tuple[np.ndarray, np.ndarray]:
     rows = costs[costs["work"] == work]
-    return fit(rows["value"].to_numpy(float), rows["seconds"].to_numpy(float))
+    return rows["value"].to_numpy(float), rows["seconds"].to_numpy(float)
 
 
 def _chapters(project: Project, titles: Mapping[str, str]) -> str:
@@ -144,25 +184,31 @@ def _laws(costs: pd.DataFrame, titles: Mapping[str, str]) -> str:
         if group["value"].nunique() < 2 or work.startswith("evaluation for"):
             continue
         least, most = group["value"].min(), group["value"].max()
-        span = f"{least:,.0f} to {most:,.0f} {variable}"
-        if variable == "seeds":
-            line = stats.linregress(group["value"], group["seconds"])
-            half = stats.t.ppf(0.5 + _LEVEL / 2, len(group) - 2) * line.stderr
-            law = f"{line.intercept:.1f} s + {line.slope:.2f} s (± {half:.2f}) a seed"
-            rest = group["seconds"] - line.intercept - line.slope * group["value"]
-            spread = f"{np.sqrt((rest**2).sum() / (len(group) - 2)):.1f} s"
-            work = f"chapter *{titles.get(work.removeprefix('chapter '), work)}*"
+        span = f"{_short(least)} to {_short(most)} {variable}"
+        if work in (_EVALUATION, _TRAINING) or variable == "seeds":
+            found = fit_line(*_measured(costs, work))
+            unit, each = (1, "seed") if variable == "seeds" else (1e9, f"billion {variable}")
+            cost, half = found.b * unit, found.half() * unit
+            law = f"{_time(found.a)} + {_time(cost)} (± {_time(half)}) for each {each}"
         else:
-            found = _law(costs, work)
+            found = fit(*_measured(costs, work))
             p, lo, hi = found.exponent()
             law = f"grows with the power {p:.2f} [{lo:.2f}, {hi:.2f}]"
-            spread = f"{100 * (math.exp(found.spread) - 1):.0f} %"
+        spread = f"{100 * found.spread:.1f} %"
+        work = (
+            f"chapter *{titles[name]}*"
+            if (name := work.removeprefix("chapter ")) in titles
+            else work
+        )
         rows.append((work, span, f"{_time(group['seconds'].max())}", law, spread))
     return markdown.table(("work", "measured at", "most", "law", "spread around it"), rows)
 
 
 def _check(costs: pd.DataFrame) -> str:
-    law, largest = _law(costs, _EVALUATION), costs[costs["work"] == _EVALUATION]["value"].max()
+    law, largest = (
+        fit_line(*_measured(costs, _EVALUATION)),
+        costs[costs["work"] == _EVALUATION]["value"].max(),
+    )
     rows = []
     for work, group in costs.groupby("work", sort=False):
         if not work.startswith(_CHECK):
@@ -178,10 +224,11 @@ def _check(costs: pd.DataFrame) -> str:
 
 
 def _imagenet(costs: pd.DataFrame, reference: pd.DataFrame) -> str:
-    evaluation, training = _law(costs, _EVALUATION), _law(costs, _TRAINING)
+    evaluation, training = (fit_line(*_measured(costs, name)) for name in (_EVALUATION, _TRAINING))
     # Maps and radii in units of one evaluation of the network that they were measured on.
-    maps = _law(costs, "label map, adaptive").at(_SIDE).over(_typical(costs, "evaluation for maps"))
-    radii = _law(costs, "radii")
+    maps = fit(*_measured(costs, "label map, adaptive")).at(_SIDE)
+    maps = maps.over(_typical(costs, "evaluation for maps"))
+    radii = fit(*_measured(costs, "radii"))
     unit = _typical(costs, "evaluation for radii")
     rows = []
     for model in reference.itertuples():
@@ -214,11 +261,16 @@ def _typical(costs: pd.DataFrame, work: str) -> Estimate:
 
 def _hours(estimate: Estimate) -> str:
     middle, lo, hi = (value / 3600 for value in estimate.interval())
-    return f"{middle:,.3g} [{lo:,.3g}, {hi:,.3g}] core hours"
+    return f"{_short(middle)} [{_short(lo)}, {_short(hi)}] core hours"
+
+
+def _short(value: float) -> str:
+    """Three significant digits, never as a power of ten."""
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _time(seconds: float) -> str:
     for unit, name in ((60, "min"), (1, "s"), (1e-3, "ms")):
-        if seconds >= unit:
+        if abs(seconds) >= unit:
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds * 1e6:.3g} µs"
