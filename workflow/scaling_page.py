@@ -270,6 +270,8 @@ def _short(value: float) -> str:
 
 
 def _time(seconds: float) -> str:
+    """Three significant digits in a fitting unit."""
+    seconds = float(f"{seconds:.3g}")  # first, or 999.9 ms would become 1e+03 ms
     for unit, name in ((60, "min"), (1, "s"), (1e-3, "ms")):
         if abs(seconds) >= unit:
             return f"{seconds / unit:.3g} {name}"
