@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--planes",
         type=int,
-        help="no race: adaptive maps against dense ones on so many planes, 1 to 20; it takes an hour",
+        help="no race: adaptive maps against dense ones on so many planes, 1 to 20; it takes an "
+        "hour, may be stopped, and goes on where it was",
     )
     options = parser.parse_args(arguments)
     if options.rounds < 1:
@@ -59,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.planes:
         for row in maps.audit(options.planes, CACHE):
             rows.append(row)
-            print("{network}, plane {plane}: {wrong} wrong of {n} x {n} cells".format(**row))
-        write(rows, options.results / "benchmarks-planes.csv")
+            write(rows, options.results / "benchmarks-planes.csv")
+            text = "{network}, plane {plane}: {wrong} wrong of {n} x {n} cells"
+            print(text.format(**row), flush=True)
         return 0
     for name in [options.only] if options.only else WORKS:
         for entry in WORKS[name].races():
