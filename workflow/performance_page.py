@@ -63,31 +63,19 @@ def _races(races: pd.DataFrame) -> str:
     rows = []
     for _, race in races.iterrows():
         work, _, peer = race["work"].partition(" / ")
-        raced = verdict(race) != "not raced"
-        ratio = "{ratio_median:.3g} [{ratio_min:.3g}, {ratio_max:.3g}]".format(**race)
-        rows.append(
-            (
-                f"{work}, {race['size']}",
-                peer,
-                f"{race['ours']:.3g} s" if raced else "",
-                f"{race['peer']:.3g} s" if raced else "",
-                ratio if raced else "",
-                f"{race['target']:.3g}",
-                race["agreement"],
-                f"**{verdict(race)}**",
-            )
-        )
-    header = (
-        "work",
-        "against",
-        "ours",
-        "peer",
-        "times faster",
-        "target",
-        "agreement",
-        "target met",
-    )
-    return markdown.table(header, rows)
+        met, raced = verdict(race), ("", "")
+        if met != "not raced":
+            times = f"{_seconds(race['ours'])}, {_seconds(race['peer'])}"
+            ratio = "{ratio_median:.3g} [{ratio_min:.3g}, {ratio_max:.3g}]".format(**race)
+            raced = times, ratio
+        target = f"{race['target']:.3g}: **{met}**"
+        rows.append((f"{work}, {race['size']}", peer, *raced, target, race["agreement"]))
+    header = ("work", "against", "ours, peer", "times faster", "target", "answers")
+    return f"```{{table}}\n:class: races\n\n{markdown.table(header, rows)}\n```"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
 
 
 def _planes(planes: pd.DataFrame) -> str:
@@ -131,19 +119,15 @@ def cost_figure(costs: pd.DataFrame, path: Path) -> None:
             for k, name in enumerate(networks):
                 for shown, dash in ((way, DASHES[0]), ("dense", DASHES[1])):
                     rows = costs[(costs["network"] == name) & (costs["way"] == shown)]
-                    ax.plot(
-                        rows["n"],
-                        rows["seconds"],
-                        marker=MARKERS[k],
-                        ls=dash,
-                        color=f"C{k}",
-                        label=f"{name}, {shown}",
-                    )
-            ax.set(xlabel="cells a side, n", xscale="log", yscale="log", title=way)
-            ax.set_xticks(sorted(costs.loc[costs["way"] == way, "n"].unique()))
-            ax.get_xaxis().set_major_formatter("{x:.0f}")
+                    label = name if shown == way else None
+                    style = {"marker": MARKERS[k], "ls": dash, "color": f"C{k}", "label": label}
+                    ax.plot(rows["n"], rows["seconds"], **style)
+            title = f"{way}; dashed: dense"
+            ax.set(xlabel="cells a side, n", xscale="log", yscale="log", title=title)
+            sides = sorted(costs.loc[costs["network"].isin(networks), "n"].unique())
+            ax.set_xticks(sides, map(str, sides), rotation=45)
             ax.minorticks_off()
-            ax.legend(fontsize=7, handlelength=3)
+            ax.legend(fontsize=8)
         axes[0].set_ylabel("seconds")
         path.parent.mkdir(parents=True, exist_ok=True)
         fig.savefig(path, metadata={"Date": None})
