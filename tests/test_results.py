@@ -49,6 +49,18 @@ def test_the_table_of_claims_follows_from_those_of_the_chapters():
     pd.testing.assert_frame_equal(written, again, check_dtype=False, rtol=1e-5)
 
 
+def test_controls_are_what_they_must_be():
+    path = RESULTS / "02-slice-geometry" / "controls.csv"
+    if not path.is_file():
+        pytest.skip("the chapter with the controls has not been executed yet")
+    pairs = dict(list(pd.read_csv(path).groupby("pair")))
+    measures = ["jaccard", "flip_rate", "band_flip_rate", "grid_change", "shift"]
+    assert (pairs["float against itself"][measures] == 0).all(axis=None)
+    assert (pairs["another training"][measures] > 0).any(axis=0).all()
+    guessed = pairs["shuffled labels, 8 bits"]["accuracy"]
+    assert abs(guessed.mean() - 0.1) < 0.05, "ten classes: guessing is right one time in ten"
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """What it takes to execute a chapter anew, away from the working tree."""
