@@ -17,7 +17,7 @@ from workflow.compare import compare_runs
 from workflow.page import page
 from workflow.project import Project, UserError
 from workflow.runs import arguments, run, run_name
-from workflow.sweep import failures, gather, read
+from workflow.sweep import failures, gather, read, run_log
 from workflow.sweep_page import sweep_page
 
 SWEEP = """\
@@ -248,6 +248,20 @@ def test_a_full_disk_is_named_and_loses_no_run(root, project, small_disk):
     assert {path: contents(small_disk)[path] for path in before} == before
     assert not project.run_record(run_name(chapter, {"rows": 200_000})).exists()
     assert run(project, chapter, {"rows": 2}).is_file()
+
+
+def test_a_run_whose_last_words_found_no_room_says_so(project, file, small_disk):
+    sweep = read(project, file)
+    (small_disk / "logs").mkdir()
+    for name in sweep.runs:
+        run_log(project, name).touch()
+    assert all("as if killed" in line for line in failures(project, sweep))
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "rest").write_bytes(bytes(2**20))
+    told = "stopped without a message, and no space is left for runs/, see runs/logs/"
+    assert all(told in line for line in failures(project, sweep))
+    with pytest.raises(UserError, match=r"sweep pairs: No space left on device"):
+        gather(project, sweep)
 
 
 def test_a_cluster_that_is_not_there_is_an_error_of_one_line(root, file, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,7 @@ from workflow.stamp import sources
 __all__ = ["Sweep", "complete", "failures", "gather", "read", "run_log"]
 
 _KEYS = ("chapter", "given", "grid", "table")
+_ROOM = 2**16  # bytes; with less a log may have lost its last words
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def failures(project: Project, sweep: Sweep) -> list[str]:
         lines = log.read_text("utf-8", errors="replace").splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         said = errors[-1] if errors else "stopped without a message, as if killed"
+        if not errors and shutil.disk_usage(project.runs).free < _ROOM:
+            said = f"stopped without a message, and no space is left for {project.runs.name}/"
         # What kept a cluster's job from its start is in the cluster's own log.
         logs = [log, *sorted((project.root / ".snakemake/slurm_logs/rule_run" / run).glob("*.log"))]
         shown = [str(path.relative_to(project.root)) for path in (logs[:1] if errors else logs)]
