@@ -35,7 +35,7 @@ def pretend(project: Project, profile: str = "full") -> None:
         book = project.book(profile)
         results = book / "results" / chapter.name
         results.mkdir(parents=True, exist_ok=True)
-        run = {"date": "2026-01-02", "minutes": 0.5, **stamp}
+        run = {"date": "2026-01-02", "minutes": 0.5, "threads": 1, "peak_memory_mib": 9, **stamp}
         (results / "run.json").write_text(json.dumps(run))
         path = book / f"{chapter.name}.ipynb"
         nbformat.write(notebook, path)

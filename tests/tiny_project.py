@@ -76,9 +76,9 @@ def root(tmp_path):
     (tmp_path / "book" / "references.bib").write_text("")
     shutil.copy(ROOT / "book" / "claims.yml", tmp_path / "book")
     shutil.copy(ROOT / "CITATION.cff", tmp_path)
+    for path in (ROOT / "baq").glob("*.py"):  # the pages are made with the real one
+        shutil.copy(path, tmp_path / "baq")
     (tmp_path / "baq" / "__init__.py").write_text("")
-    for name in ("claims", "sources", "stats", "tables", "verdicts"):
-        shutil.copy(ROOT / "baq" / f"{name}.py", tmp_path / "baq")
     (tmp_path / "baq" / "data.py").write_text(MISSING)
     (tmp_path / "workflow" / "quick.yml").write_text("01-one: {rows: 1}\n")
     write_chapter(tmp_path, "01-one")
