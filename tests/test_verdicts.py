@@ -78,10 +78,10 @@ def test_a_statement_holds_for_most_seeds_and_occurs_for_one():
 
 
 def test_a_range_lies_around_ours_or_ours_around_it():
-    assert verdict("P1", answer({"P1": around(0.97, 0.005)})) == "inside"
-    assert verdict("P1", answer({"P1": around(0.9, 0.2)})) == "inside"
-    assert verdict("P1", answer({"P1": around(0.9, 0.06)})) == "direction"
-    assert verdict("P1", answer({"P1": around(0.0, 0.06)})) == "not reproduced"
+    assert verdict("P1", answer({"P1": around(0.97, 0.005)}, "all networks")) == "inside"
+    assert verdict("P1", answer({"P1": around(0.9, 0.2)}, "all networks")) == "inside"
+    assert verdict("P1", answer({"P1": around(0.9, 0.06)}, "all networks")) == "direction"
+    assert verdict("P1", answer({"P1": around(0.0, 0.06)}, "all networks")) == "not reproduced"
 
 
 def test_both_parts_must_lie_inside():
