@@ -146,7 +146,9 @@ def _describe(project: Project, chapter: Chapter) -> None:
 
 def _sweep(project: Project, options: argparse.Namespace) -> int:
     sweep = read(project, options.file)
-    required = sweep.chapter.requires(sweep.given)
+    required = {
+        name for run in sweep.runs for name in sweep.chapter.requires(sweep.parameters(run))
+    }
     for name, reason in project.missing_data(required).items():
         raise UserError(f"{sweep.chapter.name} requires {name}: {reason}")
     if options.cores != "all" and not (options.cores.isdigit() and int(options.cores) > 0):
