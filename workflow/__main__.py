@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workflow.compare import compare_runs
 from workflow.graph import make
 from workflow.outcome import run_record, settle, table
 from workflow.page import page
@@ -16,8 +15,7 @@ from workflow.parameters import check, declared, from_text
 from workflow.project import PROFILES, Chapter, Project, UserError, write_json
 from workflow.runs import parameter_file, run
 from workflow.site import render
-from workflow.sweep import failures, gather, read
-from workflow.sweep_page import sweep_page
+from workflow.sweep import failures, read
 
 __all__ = ["main"]
 
@@ -170,6 +168,9 @@ def _sweep(project: Project, options: argparse.Namespace) -> int:
 
 
 def _gather(project: Project, options: argparse.Namespace) -> None:
+    from workflow.gather import gather  # slow to import
+    from workflow.sweep_page import sweep_page
+
     sweep = read(project, options.file)
     sweep_page(project, sweep, gather(project, sweep))
     if failed := failures(project, sweep):
@@ -179,6 +180,8 @@ def _gather(project: Project, options: argparse.Namespace) -> None:
 
 
 def _compare(project: Project, options: argparse.Namespace) -> None:
+    from workflow.compare import compare_runs  # slow to import
+
     print(compare_runs(project, options.runs, options.table))
 
 

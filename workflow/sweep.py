@@ -1,15 +1,12 @@
-"""Read a sweep from its file, and gather its runs into one table and one page."""
+"""Read a sweep from its file, and tell which of its runs are complete."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-
-import pandas as pd
 
 from workflow.outcome import run_record
 from workflow.parameters import check
@@ -17,7 +14,7 @@ from workflow.project import Chapter, Project, UserError
 from workflow.runs import parameter_file, run_name
 from workflow.stamp import sources
 
-__all__ = ["Sweep", "complete", "failures", "gather", "read", "run_log"]
+__all__ = ["Sweep", "cell", "complete", "failures", "read", "run_log"]
 
 _KEYS = ("chapter", "given", "grid", "table")
 _ROOM = 2**16  # bytes; with less a log may have lost its last words
@@ -124,51 +121,10 @@ def failures(project: Project, sweep: Sweep) -> list[str]:
     return found
 
 
-def gather(project: Project, sweep: Sweep) -> pd.DataFrame:
-    """One tidy table of the complete runs: run and grid as columns before those of their tables.
-
-    A column of the table that has a parameter's name is renamed, such as ``claims.n``. It is written
-    to ``table.csv`` in the sweep's folder, beside ``runs.csv``, which lists all runs.
-
-    Raises:
-        UserError: for a run without the table, or a disk that is full.
-    """
-    parts, rows, runs = [], [], complete(project, sweep)
-    names = list(next(iter(sweep.runs.values())))
-    for run, point in sweep.runs.items():
-        place = {"run": run, **{name: _cell(value) for name, value in point.items()}}
-        rows.append({**place, "complete": run in runs})
-        if run not in runs:
-            continue
-        tables = project.runs / run / "results" / sweep.chapter.name
-        path = tables / f"{sweep.table}.csv"
-        if not path.is_file():
-            known = ", ".join(sorted(other.stem for other in tables.glob("*.csv"))) or "none"
-            raise UserError(f"{run}: table is {sweep.table!r}, allowed are {known}")
-        part = pd.read_csv(path, dtype=str, keep_default_na=False)
-        part = part.rename(columns={name: f"{sweep.table}.{name}" for name in ("run", *names)})
-        for index, (name, value) in enumerate(place.items()):
-            part.insert(index, name, value)
-        parts.append(part)
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *names])
-    folder = sweep.folder(project)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for made, name in ((frame, "table"), (pd.DataFrame(rows), "runs")):
-            part = folder / f".{name}.{os.getpid()}.part"
-            try:
-                made.to_csv(part, index=False)
-                os.replace(part, folder / f"{name}.csv")
-            finally:
-                part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
-    return frame
-
-
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A parameter's value as a table holds it: lists as JSON."""
     return json.dumps(value) if isinstance(value, list) else value
 
 
 def _told(point: dict[str, object]) -> str:
-    return ", ".join(f"{name} = {_cell(value)}" for name, value in point.items())
+    return ", ".join(f"{name} = {cell(value)}" for name, value in point.items())
