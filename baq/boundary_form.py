@@ -142,11 +142,11 @@ def low_margin_points(model: nn.Module, x: Tensor, count: int, batch_size: int =
     """The ``count`` inputs with the lowest margins, shape (count, *); ties go to the lower index.
 
     Raises:
-        ValueError: for a count outside 1..N.
+        ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
     """
+    order = margins(logits(model, x, batch_size)).argsort(stable=True)
     if not 1 <= count <= len(x):
         raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the inputs at hand")
-    order = margins(logits(model, x, batch_size)).argsort(stable=True)
     return x[order[:count].to(x.device)]
 
 
