@@ -58,18 +58,11 @@
 # are few it is too narrow; three, as on CIFAR-10, are very few.
 
 # %% tags=["parameters"]
-datasets: list[str] = [
-    "digits",
-    "mnist",
-    "fashion-mnist",
-    "cifar10",
-]  # of these four
+datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # data sets
 dataset: str = ""  # one of them alone; where it is empty, all of datasets
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization
 seeds: int = 5  # seeds on MNIST and Fashion-MNIST
-seeds_cifar: int = (
-    3  # seeds on CIFAR-10, at most 3; each has its own shipped network
-)
+seeds_cifar: int = 3  # seeds on CIFAR-10, at most 3; each has its shipped network
 bits: list[int] = [8, 6, 5, 4, 3]  # bit widths
 train: int = 20000  # training images on MNIST and Fashion-MNIST
 calibration: int = 2000  # calibration images there; CIFAR-10 has those kept for it
@@ -80,9 +73,7 @@ steps: int = 30  # steps of AdaRound's relaxation for each layer
 points: int = 500  # points of the boundary metric
 n: int = 241  # cells a side of the label maps
 n_cifar: int = 41  # the same on CIFAR-10
-planes: int = (
-    3  # planes through three calibration, and three test images on CIFAR-10
-)
+planes: int = 3  # planes through three images of each set on CIFAR-10
 epochs_digits: int = 200  # passes over the training images: network on digits
 epochs: int = 15  # the same on MNIST and Fashion-MNIST
 resamples: int = 1000  # resamples of the bootstrap
