@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -47,6 +48,13 @@ def test_the_table_of_claims_follows_from_those_of_the_chapters():
     again[["part", "run"]] = again[["part", "run"]].replace("", None)
     written["n"] = written["n"].astype("Int64")
     pd.testing.assert_frame_equal(written, again, check_dtype=False, rtol=1e-5)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("[0-9]*.ipynb")), ids=lambda p: p.stem)
+def test_no_warning_is_published(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            assert output.get("name") != "stderr", output["text"]
 
 
 def test_controls_are_what_they_must_be():
