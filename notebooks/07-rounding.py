@@ -328,11 +328,12 @@ for level in bits:
                 if len(pair) < 2:
                     continue
                 found = paired_difference(pair[other], pair[OURS])
+                before = found["before"] or float("nan")  # nothing to compare with
                 rows.append(
                     {"networks": group, "bits": level, "against": other}
                     | {"measure": MEASURES[measure], "before": found["before"]}
                     | {"after": found["after"]}
-                    | {"change": found["after"] / found["before"] - 1}
+                    | {"change": found["after"] / before - 1}
                     | {k: found[k] for k in ("difference", "lo", "hi", "n")}
                 )
 differences = pd.DataFrame(rows)
