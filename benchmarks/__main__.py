@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from baq import data
 from benchmarks import maps, masks, radii, rounding
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 flush=True,
             )
     if not options.only:
-        write(maps.costs(), options.results / "benchmarks-costs.csv")
+        with threadpool_limits(1):
+            write(maps.costs(), options.results / "benchmarks-costs.csv")
         write(rows, options.results / "benchmarks.csv")
     print(f"{len(rows)} races in {(time.monotonic() - start) / 60:.1f} minutes")
     return 0
