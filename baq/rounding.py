@@ -28,7 +28,7 @@ _STRETCH = 1.1, -0.1  # zeta and gamma of the rectified sigmoid
 _BETA = 20.0, 2.0  # exponent of the regularizer, from start to end
 _WARMUP = 0.2  # share of the steps before the regularizer sets in
 _REGULARIZER = 30.0  # its weight, in units of the loss that rounding to nearest adds for one weight
-_RATE = 0.1  # step size of Adam
+_RATE = 0.05  # step size of Adam
 
 
 class _SoftRounding:
@@ -149,7 +149,7 @@ def adaround(
     *,
     per_channel: bool = False,
     propagate: bool = False,
-    steps: int = 150,
+    steps: int = 300,
     progress: bool = False,
 ) -> nn.Module:
     """AdaRound: layer by layer, the rounding that keeps the layer's outputs.
@@ -186,7 +186,7 @@ def boundary_gap(
     *,
     points: int = 500,
     per_channel: bool = False,
-    steps: int = 150,
+    steps: int = 300,
     progress: bool = False,
 ) -> dict[float, nn.Module]:
     """AdaRound with a boundary-gap term, at each of several weights of the term.
@@ -241,7 +241,7 @@ def boundary_metric(
     propagate: bool = True,
     ridge: float = 0.1,
     per_channel: bool = False,
-    steps: int = 150,
+    steps: int = 300,
     seed: int = 0,
     progress: bool = False,
 ) -> nn.Module:
