@@ -142,9 +142,9 @@ def layer_inputs(model, name, x):
 
 @pytest.mark.parametrize("kind", ["MLP", "CNN"])
 def test_adaround_needs_no_batches(kind):
-    """Layer by layer at most 2 % above AdaRound by mini-batches, as its paper has it, in as many steps."""
+    """Layer by layer at most 2 % above AdaRound by mini-batches, as its paper has it, in fewer steps."""
     bits, model = 4, trained(kind)
-    nearest, rounded = ptq_w(model, bits), adaround(model, bits, X, steps=1000)
+    nearest, rounded = ptq_w(model, bits), adaround(model, bits, X)
     for name, layer in matrix_layers(model).items():
         a, weight = layer_inputs(model, name, X)
         grid = weight_grid(layer.weight, bits)
