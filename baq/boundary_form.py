@@ -7,9 +7,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baq.inference import batches, check_inputs, labels, logits, place
+from baq.inference import (
+    Classifier,
+    batches,
+    check_inputs,
+    check_logits,
+    labels,
+    logits,
+    place,
+    top_pair,
+)
 from baq.layers import as_columns, matrix_layers, patches, recorded
-from baq.local import PairGap, displacement, margins, pair_gap
+from baq.local import PairGap, displacement, margins, pair_difference, pair_gap
 
 __all__ = [
     "BoundaryForm",
@@ -52,7 +61,7 @@ def boundary_form(
     unit: str = "input",
     batch_size: int = 100,
 ) -> BoundaryForm:
-    """The form at points: one forward and one backward pass through each network.
+    """The form at points: one forward and one backward pass through each network that is not the other.
 
     Arguments:
         reference: the network whose boundary is to stay.
@@ -69,22 +78,26 @@ def boundary_form(
     if unit not in ("input", "logit"):
         raise ValueError(f"unit is {unit!r}: allowed are input, logit")
     layers = matrix_layers(candidate)
-    at = pair_gap(reference, x, batch_size=batch_size)
-    length = torch.ones_like(at.gap)
-    if unit == "input":
-        length = at.gradient.norm(dim=1).clamp(min=torch.finfo(at.gap.dtype).tiny)
+    at = None if candidate is reference else pair_gap(reference, x, batch_size=batch_size)
     parts: dict[str, list[Tensor]] = {name: [] for name in layers}
     outputs: dict[str, Tensor | float] = dict.fromkeys(layers, 0.0)
     offset = []
     for k, batch in enumerate(batches(check_inputs(candidate, x), batch_size)):
-        part = slice(k * batch_size, k * batch_size + len(batch))
+        batch = batch.detach().requires_grad_()
         with recorded(candidate) as found:
-            z = candidate(batch.detach().requires_grad_())
-        gap = _gap(z, at, part)
-        offset.append(((gap - at.gap[part]) / length[part]).detach())
-        slopes = torch.autograd.grad((gap / length[part]).sum(), [y for _, y in found.values()])
-        for (name, (a, _)), slope in zip(found.items(), slopes, strict=True):
-            s = as_columns(layers[name], slope)
+            z = check_logits(candidate(batch), len(batch))
+        part = slice(k * batch_size, k * batch_size + len(batch))
+        pair = top_pair(z.detach()) if at is None else (at.first[part], at.second[part])
+        gap = pair_difference(z, pair)
+        slopes = torch.autograd.grad(gap.sum(), [batch, *(y for _, y in found.values())])
+        gradient = slopes[0].flatten(1) if at is None else at.gradient[part]
+        length = torch.ones_like(gap)
+        if unit == "input":
+            length = gradient.norm(dim=1).clamp(min=torch.finfo(gap.dtype).tiny)
+        before = gap if at is None else at.gap[part]
+        offset.append(((gap - before) / length).detach())
+        for (name, (a, _)), slope in zip(found.items(), slopes[1:], strict=True):
+            s = as_columns(layers[name], slope) / length[:, None, None]
             flat = s.transpose(0, 1).flatten(1)
             outputs[name] = outputs[name] + flat @ flat.T / (len(x) * s.shape[2])
             if rows:
@@ -94,23 +107,25 @@ def boundary_form(
     return BoundaryForm(torch.cat(offset), found, outputs)
 
 
-def _gap(z: Tensor, at: PairGap, part: slice) -> Tensor:
-    """Gaps of logits ``z`` at the class pairs of a part of the points."""
-    first, second = at.first[part], at.second[part]
-    return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
+def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int = 100) -> float:
+    """Mean squared first-order displacement of a boundary at points, in input units squared.
 
+    Arguments:
+        at: the reference's gap at the points, :func:`baq.local.pair_gap`.
+        candidate: any callable from inputs to logits: its gradients are not needed.
+        x: the points, shape (N, *).
+        batch_size: points per pass.
 
-def mean_square(
-    reference: nn.Module, candidate: nn.Module, x: Tensor, batch_size: int = 100
-) -> float:
-    """Mean squared first-order displacement of the reference's boundary at points, in input units squared."""
-    at = pair_gap(reference, x, batch_size=batch_size)
-    at_q = pair_gap(candidate, x, (at.first, at.second), batch_size)
-    return float(displacement(at, at_q).square().mean())
+    Raises:
+        ValueError: as :func:`baq.inference.logits`.
+    """
+    gap = pair_difference(logits(candidate, x, batch_size), (at.first, at.second))
+    moved = PairGap(at.first, at.second, gap, at.gradient)
+    return float(displacement(at, moved).square().mean())
 
 
 def sample_boundary(
-    model: nn.Module, x: Tensor, count: int, share: float = 0.5, seed: int = 0
+    model: Classifier, x: Tensor, count: int, share: float = 0.5, seed: int = 0
 ) -> Tensor:
     """Points near the boundary and on it, one kind and then the other, shape (about count, *).
 
@@ -138,7 +153,7 @@ def sample_boundary(
     return torch.cat(parts)
 
 
-def low_margin_points(model: nn.Module, x: Tensor, count: int, batch_size: int = 500) -> Tensor:
+def low_margin_points(model: Classifier, x: Tensor, count: int, batch_size: int = 100) -> Tensor:
     """The ``count`` inputs with the lowest margins, shape (count, *); ties go to the lower index.
 
     Raises:
@@ -152,13 +167,13 @@ def low_margin_points(model: nn.Module, x: Tensor, count: int, batch_size: int =
 
 @torch.no_grad()
 def boundary_points(
-    model: nn.Module,
+    model: Classifier,
     x: Tensor,
     count: int,
     *,
     steps: int = 10,
     seed: int = 0,
-    batch_size: int = 500,
+    batch_size: int = 100,
 ) -> Tensor:
     """Points on the decision boundary, each by bisection between two inputs of different label.
 

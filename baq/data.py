@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -143,6 +144,12 @@ def _read(name: str) -> tuple[np.ndarray, np.ndarray, int | None]:
     if folder is None:
         digits = load_digits()
         return digits.images[:, None], digits.target, None
+    return _decoded(name, folder)
+
+
+@functools.lru_cache(maxsize=1)
+def _decoded(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """What the files of a whole data set hold, see :func:`_read`; the last one is kept."""
     paths = [folder / path for path, _, _ in sources.SOURCES[name].files]
     if name == "cifar10":
         from torchvision.datasets import CIFAR10

@@ -37,7 +37,7 @@ class RoundedLayer:
     ``below`` and ``above`` are the neighbours of its weight, ``value`` the one taken, called V below,
     and ``step`` what a change to the other one adds, each (out, in). ``gram`` is A, (in, in);
     ``outputs`` is B, (out, out); ``slope`` is ``V A - T``, (out, in); ``rows`` holds the gradients of
-    the exact shape, (in, m, out), or None.
+    the exact shape, (in, m, out), and ``squares`` the sums of their squares, (out, in), or both None.
     """
 
     below: np.ndarray
@@ -48,6 +48,7 @@ class RoundedLayer:
     outputs: np.ndarray
     slope: np.ndarray
     rows: np.ndarray | None
+    squares: np.ndarray | None
 
     def weight(self, like: Tensor) -> Tensor:
         """The rounded weight in the shape, dtype and place of another; each value is on the grid."""
@@ -74,7 +75,7 @@ def rounded_layer(
         weight: the float weight, shape (out, ...), whose neighbours are allowed.
         start: a rounding of it, as :func:`neighbours` returns them.
         bits, per_channel: the grid.
-        gram, target: A and T as :func:`baq.layers.second_moments` returns them.
+        gram, target: A and T as :meth:`baq.calibration.Calibration.moments` returns them.
         outputs: B, shape (out, out).
         rows: see :class:`RoundedLayer`.
     """
@@ -84,7 +85,11 @@ def rounded_layer(
     tensors = (below, above, start, other - start)
     flat = [t.detach().flatten(1).cpu().numpy().copy() for t in tensors]
     moments = [t.detach().cpu().numpy().copy() for t in (gram, outputs, value @ gram - target)]
-    return RoundedLayer(*flat, *moments, None if rows is None else rows.cpu().numpy())
+    squares = None
+    if rows is not None:
+        rows = rows.cpu().numpy()
+        squares = np.einsum("imo,imo->oi", rows, rows)
+    return RoundedLayer(*flat, *moments, rows, squares)
 
 
 def descend(
@@ -128,7 +133,7 @@ def _column(layer: RoundedLayer, j: int, offset: np.ndarray | None, exact: float
     if exact:
         rows = layer.rows[j]
         gradient += 2 * exact * (offset @ rows)
-        curvature = curvature + exact * np.einsum("no,no->o", rows, rows)
+        curvature = curvature + exact * layer.squares[:, j]
     changes = 0
     while changes < 4 * len(step):
         gain = step * (gradient + step * curvature)

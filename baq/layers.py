@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baq.inference import batches
 from baq.quantization import quantized_weights
 
-__all__ = ["matrix_layers", "patches", "recorded", "second_moments"]
+__all__ = ["as_columns", "layer_input", "matrix_layers", "patches", "recorded"]
 
 
 def matrix_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -37,15 +35,29 @@ def matrix_layers(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def patches(layer: nn.Module, x: Tensor) -> Tensor:
+def patches(layer: nn.Module, x: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
     """Inputs of a layer as columns, shape (N, in, P): its output is the weight's matrix times them.
 
     ``in`` counts the values that one output is made of, and P the positions: pixels of a convolution's
-    output, and 1 for a Linear layer on inputs (N, in).
+    output, and 1 for a Linear layer on inputs (N, in); or those of them that are named.
     """
     if isinstance(layer, nn.Linear):
-        return x.reshape(len(x), -1, x.shape[-1]).transpose(1, 2)
-    return functional.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        return x.reshape(len(x), -1, x.shape[-1]).transpose(1, 2)[:, :, positions]
+    if isinstance(positions, slice):
+        columns = functional.unfold(
+            x, layer.kernel_size, layer.dilation, layer.padding, layer.stride
+        )
+        return columns[:, :, positions]
+    # All patches are views of the padded input; only those named are copied.
+    high, wide = layer.padding
+    windows = functional.pad(x, (wide, wide, high, high))
+    for axis, (kernel, stride, dilation) in enumerate(
+        zip(layer.kernel_size, layer.stride, layer.dilation, strict=True), 2
+    ):
+        windows = windows.unfold(axis, dilation * (kernel - 1) + 1, stride)
+    windows = windows[..., :: layer.dilation[0], :: layer.dilation[1]]
+    row, column = positions // windows.shape[3], positions % windows.shape[3]
+    return windows[:, :, row, column].permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
 def as_columns(layer: nn.Module, y: Tensor) -> Tensor:
@@ -84,7 +96,14 @@ class _Reached(Exception):
     """Carries a layer's input out of a forward pass whose rest is not needed."""
 
 
-def _input(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
+def layer_input(model: nn.Module, name: str, x: Tensor) -> Tensor:
+    """What reaches a layer of :func:`matrix_layers` in a forward pass, which ends there.
+
+    Raises:
+        ValueError: for a layer that the forward pass leaves out.
+    """
+    layer = matrix_layers(model)[name]
+
     def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         raise _Reached(inputs[0])
 
@@ -96,52 +115,3 @@ def _input(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
     finally:
         hook.remove()
     raise ValueError(f"layer {layer} takes no part in the model's forward pass")
-
-
-@torch.no_grad()
-def second_moments(
-    reference: nn.Module,
-    candidate: nn.Module,
-    name: str,
-    x: Tensor,
-    *,
-    positions: int = 64,
-    seed: int = 0,
-    batch_size: int = 200,
-) -> tuple[Tensor, Tensor]:
-    """What a layer's quadratic loss needs to know of the data, per input of the network.
-
-    With the reference's weight W and patch a, the candidate's patch ``a_q``, which carries the errors
-    of the layers before, and any weight V, the mean squared error of the layer's output is
-    ``E|V a_q - W a|^2 = tr(V A V') - 2 tr(V T') + const`` with ``A = sum_p E[a_q a_q']``, the Gram
-    matrix, and ``T = sum_p E[(W a) a_q']``.
-
-    Arguments:
-        reference, candidate: two networks of the same shape.
-        name: a key of :func:`matrix_layers`.
-        x: inputs of the networks, shape (N, *).
-        positions: neighbouring positions say much the same, so of more than these a sample of this
-            many is drawn for each batch and stands for all of them.
-        seed: seed of that draw.
-        batch_size: inputs per pass.
-
-    Returns:
-        ``A`` of shape (in, in) and ``T`` of shape (out, in).
-    """
-    layer, layer_q = matrix_layers(reference)[name], matrix_layers(candidate)[name]
-    weight = layer.weight.flatten(1)
-    generator = torch.Generator().manual_seed(seed)
-    gram, target = 0.0, 0.0
-    for batch in batches(x, batch_size):
-        a_q = patches(layer_q, _input(candidate, layer_q, batch))
-        count = a_q.shape[2]
-        drawn = slice(None)
-        if count > positions:
-            drawn = torch.randperm(count, generator=generator)[:positions].to(a_q.device)
-        share = min(1.0, positions / count) * len(x)
-        a_q = a_q[:, :, drawn].transpose(0, 1).flatten(1)
-        gram = gram + a_q @ a_q.T / share
-        if candidate is not reference:
-            a = patches(layer, _input(reference, layer, batch))[:, :, drawn]
-            target = target + weight @ a.transpose(0, 1).flatten(1) @ a_q.T / share
-    return gram, weight @ gram if candidate is reference else target

@@ -18,6 +18,7 @@ __all__ = [
     "flips",
     "margins",
     "normal_angle",
+    "pair_difference",
     "pair_flips",
     "pair_gap",
     "radii",
@@ -97,8 +98,14 @@ def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
     """
     _check_same_shape(z, z_q)
     first, second = top_pair(z)
-    gap = (z_q.gather(1, first[:, None]) - z_q.gather(1, second[:, None])).squeeze(1)
+    gap = pair_difference(z_q, (first, second))
     return (gap < 0) | ((gap == 0) & (second < first))
+
+
+def pair_difference(z: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
+    """``z_i - z_j`` of logits (N, K) at a pair of classes for each point, each (N,)."""
+    first, second = pair
+    return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
 
 
 def pair_gap(
@@ -133,7 +140,7 @@ def pair_gap(
         first, second = (
             top_pair(z.detach()) if pair is None else (p[rows].to(z.device) for p in pair)
         )
-        gap = (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
+        gap = pair_difference(z, (first, second))
         (gradient,) = torch.autograd.grad(gap.sum(), batch)
         parts.append((first, second, gap.detach(), gradient.flatten(1)))
     return PairGap(*(torch.cat(column) for column in zip(*parts, strict=True)))

@@ -53,6 +53,7 @@ def per_plane(
     planes: Sequence[Plane],
     n: int = 61,
     sides: str = "two",
+    way: str = "auto",
     batch_size: int = 8192,
 ) -> pd.DataFrame:
     """Boundary Jaccard distance and grid prediction change of every candidate on every plane.
@@ -64,26 +65,28 @@ def per_plane(
         planes: the slices.
         n: cells a side of the label maps.
         sides: see :func:`baq.slices.boundary_mask`.
+        way: see :func:`baq.slices.label_map`.
         batch_size: cells per evaluation.
 
     Returns:
         One row a plane and candidate: ``candidate``, ``plane`` (its index), ``jaccard``,
-        ``grid_change``.
+        ``grid_change``, ``error_bound`` (the larger one of the two maps).
 
     Raises:
         ValueError: as :func:`baq.slices.label_map`.
     """
     rows = []
     for k, plane in enumerate(planes):
-        grid = label_map(reference, plane, n, batch_size=batch_size).labels
-        mask = boundary_mask(grid, sides)
+        grid = label_map(reference, plane, n, way, batch_size)
+        mask = boundary_mask(grid.labels, sides)
         for key, candidate in candidates.items():
-            grid_q = label_map(candidate, plane, n, batch_size=batch_size).labels
+            grid_q = label_map(candidate, plane, n, way, batch_size)
             row = {
                 "candidate": key,
                 "plane": k,
-                "jaccard": jaccard_distance(mask, boundary_mask(grid_q, sides)),
-                "grid_change": grid_change(grid, grid_q),
+                "jaccard": jaccard_distance(mask, boundary_mask(grid_q.labels, sides)),
+                "grid_change": grid_change(grid.labels, grid_q.labels),
+                "error_bound": max(grid.error_bound, grid_q.error_bound),
             }
             rows.append(row)
     return pd.DataFrame(rows)

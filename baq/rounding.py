@@ -10,16 +10,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baq.boundary_form import (
-    BoundaryForm,
-    boundary_form,
-    low_margin_points,
-    mean_square,
-    sample_boundary,
-)
+from baq.boundary_form import BoundaryForm, boundary_form, low_margin_points, mean_square
+from baq.calibration import Calibration
 from baq.descent import descend, neighbours, rounded_layer
-from baq.inference import check_inputs, place
-from baq.layers import matrix_layers, second_moments
+from baq.layers import matrix_layers
+from baq.local import pair_gap
 
 __all__ = ["adaround", "boundary_gap", "boundary_metric"]
 
@@ -29,36 +24,47 @@ _BETA = 20.0, 2.0  # exponent of the regularizer, from start to end
 _WARMUP = 0.2  # share of the steps before the regularizer sets in
 _REGULARIZER = 30.0  # its weight, in units of the loss that rounding to nearest adds for one weight
 _RATE = 0.05  # step size of Adam
+_SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of the first
 
 
 class _SoftRounding:
-    """The weights of one layer between their neighbours, ``below + h(V) (above - below)``.
+    """The weights of one layer as (out, in), between their neighbours, ``below + h(V) (above - below)``.
 
     ``h(V) = clip(sigmoid(V)(zeta - gamma) + gamma, 0, 1)``; V starts where this is the float weight.
+    Gradients are written out: the loss is a formula, and half of the time would go into recording it.
     """
 
     def __init__(self, weight: Tensor, bits: int, per_channel: bool) -> None:
-        self.below, self.above, self.nearest = neighbours(weight, bits, per_channel=per_channel)
+        # As matrices, which also makes them contiguous: the fused Adam takes gradients by their place
+        # in memory, and the weights of a convolution may lie there with the channels last.
+        found = (w.flatten(1) for w in (weight, *neighbours(weight, bits, per_channel=per_channel)))
+        self.weight, self.below, self.above, self.nearest = (w.contiguous() for w in found)
         zeta, gamma = _STRETCH
-        width = self.above - self.below
-        part = torch.where(width > 0, (weight.detach() - self.below) / width, 0.5).clamp(0, 1)
-        self.v = torch.logit((part - gamma) / (zeta - gamma)).requires_grad_()
+        self.width = self.above - self.below
+        part = (self.weight - self.below) / self.width
+        part = torch.where(self.width > 0, part, 0.5).clamp(0, 1)
+        self.v = torch.logit((part - gamma) / (zeta - gamma))
 
-    def share(self) -> Tensor:
+    def share(self) -> tuple[Tensor, Tensor]:
+        """h, and its slope in V."""
         zeta, gamma = _STRETCH
-        return (torch.sigmoid(self.v) * (zeta - gamma) + gamma).clamp(0, 1)
-
-    def soft(self) -> Tensor:
-        return torch.lerp(self.below, self.above, self.share())
+        s = torch.sigmoid(self.v)
+        h = s * (zeta - gamma) + gamma
+        slope = s * (1 - s) * ((zeta - gamma) * ((h > 0) & (h < 1)))
+        return h.clamp_(0, 1), slope
 
     def hard(self) -> Tensor:
-        return torch.where(self.share() < 0.5, self.below, self.above).detach()
+        return torch.where(self.share()[0] < 0.5, self.below, self.above)
 
-    def indecision(self, step: int, steps: int) -> Tensor:
-        """``sum(1 - |2h - 1|^beta)``, 0 where every weight has decided; beta falls from 20 to 2."""
-        at = max(0.0, step / steps - _WARMUP) / (1 - _WARMUP)
-        beta = _BETA[0] + (_BETA[1] - _BETA[0]) * at
-        return (1 - (2 * self.share() - 1).abs().pow(beta)).sum()
+
+def _decide(h: Tensor, at: float) -> Tensor:
+    """Slope in h of ``sum(1 - |2h - 1|^beta)``, 0 where every weight has decided.
+
+    Beta falls from 20 to 2 as ``at`` goes from 0 to 1.
+    """
+    beta = _BETA[0] + (_BETA[1] - _BETA[0]) * at
+    side = 2 * h - 1
+    return -2 * beta * side.sign() * side.abs().pow_(beta - 1)
 
 
 def _round_layer(
@@ -72,39 +78,49 @@ def _round_layer(
     for one weight, so that one regularizer suits every layer.
     """
     soft = _SoftRounding(weight, bits, per_channel)
-    change = (soft.nearest - weight).flatten(1)
+    change = soft.nearest - soft.weight
     added = (change * (outputs @ change @ gram)).sum()
-    optimizer = torch.optim.Adam([soft.v], _RATE)
+    optimizer = torch.optim.Adam([soft.v], _RATE, fused=True)
     # Where rounding to nearest costs nothing there is no unit, and it is the solution or close to it.
     for step in range(steps if added > 0 else 0):
-        optimizer.zero_grad()
-        value = soft.soft()
-        slope = 2 * weight.numel() / added * (outputs @ (value.detach().flatten(1) @ gram - target))
-        value.backward(slope.reshape(value.shape))
+        h, slope = soft.share()
+        value = torch.lerp(soft.below, soft.above, h)
+        gradient = outputs @ torch.addmm(target, value, gram, beta=-1)
+        gradient *= 2 * weight.numel() / added * soft.width
         if step >= _WARMUP * steps:
-            (_REGULARIZER * soft.indecision(step, steps)).backward()
+            gradient += _REGULARIZER * _decide(h, (step / steps - _WARMUP) / (1 - _WARMUP))
+        soft.v.grad = gradient * slope
         optimizer.step()
-    layer = rounded_layer(weight, soft.hard(), bits, gram, target, outputs, per_channel=per_channel)
+    start = soft.hard().reshape(weight.shape)
+    layer = rounded_layer(weight, start, bits, gram, target, outputs, per_channel=per_channel)
     descend([layer])
     return layer.weight(weight)
 
 
+def _calibration(model: nn.Module, x: Tensor | Calibration) -> Calibration:
+    if not isinstance(x, Calibration):
+        return Calibration(model, x)
+    if x.given is not model:
+        raise ValueError("x is the calibration of another network: allowed is that of this one")
+    return x
+
+
 def _layer_by_layer(
-    model: nn.Module, bits: int, x: Tensor, outputs: Mapping[str, Tensor] | None,
+    calibration: Calibration, bits: int, outputs: Mapping[str, Tensor] | None,
     per_channel: bool, propagate: bool, ridge: float, steps: int, bar: str | None,
 ) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:  # fmt: skip
     """The rounded network, and each layer's moments A and T."""
-    x, rounded = check_inputs(model, x), copy.deepcopy(model)
+    rounded = copy.deepcopy(calibration.model)
     layers, moments = matrix_layers(rounded), {}
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
-        gram, target = second_moments(model, rounded if propagate else model, name, x)
+        gram, target = calibration.moments(name, rounded if propagate else None)
         pull = ridge * gram.diagonal().mean()
         gram = gram + pull * torch.eye(len(gram)).to(gram)
         moments[name] = gram, target + pull * weight.flatten(1)
         metric = torch.eye(len(weight)).to(gram) if outputs is None else outputs[name]
         value = _round_layer(weight, bits, *moments[name], metric, per_channel, steps)
-        layers[name].weight.data = value
+        layers[name].weight.data.copy_(value)
     return rounded, moments
 
 
@@ -129,9 +145,9 @@ def _refined(
         )
         for name, layer in layers.items()
     }  # fmt: skip
-    descend(list(states.values()), form.offset.cpu().numpy().copy(), exact)
+    descend(list(states.values()), form.offset.cpu().numpy().copy(), exact, _SWEEPS)
     for name, state in states.items():
-        layers[name].weight.data = state.weight(weights[name])
+        layers[name].weight.data.copy_(state.weight(weights[name]))
     return refined
 
 
@@ -145,7 +161,7 @@ def _check_weights(name: str, weights: Sequence[float]) -> None:
 def adaround(
     model: nn.Module,
     bits: int,
-    x: Tensor,
+    x: Tensor | Calibration,
     *,
     per_channel: bool = False,
     propagate: bool = False,
@@ -164,26 +180,29 @@ def adaround(
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
         bits: bit width; the scales are those of :func:`baq.quantization.ptq_w`.
-        x: calibration inputs, shape (N, *).
+        x: calibration inputs, shape (N, *); or a :class:`baq.calibration.Calibration` of the model,
+            which then does only once what several ways of rounding and bit widths share.
         per_channel: one scale for each output channel.
         propagate: each layer sees the errors of the layers before it, and makes up for them.
         steps: steps of Adam for each layer.
         progress: show a bar.
 
     Raises:
-        ValueError: as :func:`baq.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, or
-            for inputs that are empty or not finite.
+        ValueError: as :func:`baq.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, for
+            inputs that are empty or not finite, or the calibration of another model.
     """
     bar = f"AdaRound, {bits} bits" if progress else None
-    return _layer_by_layer(place(model), bits, x, None, per_channel, propagate, 0.0, steps, bar)[0]
+    known = _calibration(model, x)
+    return _layer_by_layer(known, bits, None, per_channel, propagate, 0.0, steps, bar)[0]
 
 
 def boundary_gap(
     model: nn.Module,
     bits: int,
-    x: Tensor,
+    x: Tensor | Calibration,
     weights: Sequence[float],
     *,
+    start: nn.Module | None = None,
     points: int = 500,
     per_channel: bool = False,
     steps: int = 300,
@@ -201,6 +220,7 @@ def boundary_gap(
     Arguments:
         model, bits, x, per_channel, steps, progress: as for :func:`adaround`.
         weights: weights of the term, 0 or more.
+        start: what :func:`adaround` makes of the same arguments, where it is at hand.
         points: how many of the inputs, those with the lowest margins, enter the term.
 
     Returns:
@@ -210,14 +230,17 @@ def boundary_gap(
         ValueError: as :func:`adaround`, or for a negative weight.
     """
     _check_weights("weights", weights)
-    model = place(model)
+    known = _calibration(model, x)
+    model, x = known.model, known.x
     bar = f"boundary gap, {bits} bits" if progress else None
-    start, moments = _layer_by_layer(model, bits, x, None, per_channel, False, 0.0, steps, bar)
+    if start is None:
+        start = _layer_by_layer(known, bits, None, per_channel, False, 0.0, steps, bar)[0]
     low = low_margin_points(model, x, min(points, len(x)))
     form = boundary_form(model, start, low, unit="logit")
-    metric = {}
-    for name, layer in matrix_layers(model).items():
+    moments, metric = {}, {}
+    for name, layer in known.layers.items():
         weight = layer.weight.detach()
+        moments[name] = known.moments(name)
         change = (neighbours(weight, bits, per_channel=per_channel)[2] - weight).flatten(1)
         added = (change * (change @ moments[name][0])).sum()
         metric[name] = torch.eye(len(weight)).to(weight) / added.clamp(min=1e-30)
@@ -231,7 +254,7 @@ def boundary_gap(
 def boundary_metric(
     model: nn.Module,
     bits: int,
-    x: Tensor,
+    x: Tensor | Calibration,
     validation: Tensor | None = None,
     *,
     exact: Sequence[float] = (0.0, 0.02, 0.1),
@@ -275,13 +298,11 @@ def boundary_metric(
         raise ValueError(
             f"exact has {len(exact)} weights: one is allowed without validation inputs"
         )
-    model = place(model)
+    known = _calibration(model, x)
+    model = known.model
     bar = f"boundary metric, {bits} bits" if progress else None
-    drawn = sample_boundary(model, x, points, on_boundary, seed)
-    metric = boundary_form(model, model, drawn, rows=False).outputs
-    start, moments = _layer_by_layer(
-        model, bits, x, metric, per_channel, propagate, ridge, steps, bar
-    )
+    drawn, metric = known.boundary(points, on_boundary, seed)
+    start, moments = _layer_by_layer(known, bits, metric, per_channel, propagate, ridge, steps, bar)
     found = [start] if 0 in exact else []
     if any(exact):
         part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]
@@ -294,4 +315,5 @@ def boundary_metric(
     if len(found) == 1:
         return found[0]
     near = low_margin_points(model, validation, max(1, len(validation) // 3))
-    return min(found, key=lambda q: mean_square(model, q, near))
+    at = pair_gap(model, near, batch_size=100)
+    return min(found, key=lambda q: mean_square(at, q, near))

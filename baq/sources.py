@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import tarfile
@@ -100,8 +101,6 @@ def check(name: str, folder: Path | None = None) -> None:
         FileNotFoundError: for an absent file.
         ValueError: for a partial or damaged file, or an unknown name.
     """
-    from torchvision.datasets.utils import check_integrity
-
     folder = root() if folder is None else folder
     for path, size, md5 in _source(name).files:
         file = folder / path
@@ -110,8 +109,16 @@ def check(name: str, folder: Path | None = None) -> None:
             raise FileNotFoundError(f"{name}: {file} is absent: {expected}")
         if (found := file.stat().st_size) != size:
             raise ValueError(f"{name}: {file} is partial, {found} bytes: {expected}")
-        if not check_integrity(file, md5):
+        if not _has_sum(file, md5, file.stat().st_mtime_ns):
             raise ValueError(f"{name}: {file} is damaged: {expected}")
+
+
+@functools.cache
+def _has_sum(file: Path, md5: str, _modified: int) -> bool:
+    """Whether a file has an md5 sum; asked once in a process for as long as the file stays as it is."""
+    from torchvision.datasets.utils import check_integrity
+
+    return check_integrity(file, md5)
 
 
 def fetch(name: str) -> Path:

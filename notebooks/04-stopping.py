@@ -101,9 +101,6 @@ datasets = [dataset] if dataset else datasets
 # {cite}`kingma2015`, on these two sets with a step size that falls to 0. Widths and epochs were set so that the
 # float networks reach a test accuracy that is usual for their kind, so their float accuracy is no unbiased
 # estimate; nothing was set by a quantized network.
-#
-# Label maps of the networks with one hidden layer are certified cell for cell. Those of the CNN are
-# refined around the boundary and audited by a random sample of the other cells.
 
 # %% tags=["hide-input"]
 # By whether the set is digits, and by model: how to draw a network, and how to train it.
@@ -203,12 +200,7 @@ floats = floats.groupby("setting", sort=False).agg(
     least=("accuracy_reference", "min"),
     most=("accuracy_reference", "max"),
 )
-display(
-    Markdown(
-        "The audit of the label maps bounds the share of wrong cells, with 95 % confidence for "
-        f"each pair of maps, by {levels['error_bound'].max():.2%} or less."
-    )
-)
+display(Markdown(tables.audit_text(levels["error_bound"])))
 tables.show(floats.reset_index(), "float-accuracy")
 # %% [markdown]
 # ## What the rules see

@@ -117,6 +117,7 @@ def measured(seed):
             candidates,
             random_planes(x, y, count, seed),
             n,
+            way="adaptive",
             batch_size=BATCH,
         )
         slice_columns = ["jaccard", "grid_change"]
@@ -125,7 +126,9 @@ def measured(seed):
             found.merge(means, on="candidate").assign(part=part, seed=seed)
         )
         by_plane.append(
-            cut[["candidate", "plane", "jaccard"]].assign(part=part, seed=seed)
+            cut[["candidate", "plane", "jaccard", "error_bound"]].assign(
+                part=part, seed=seed
+            )
         )
     return pd.concat(parts), pd.concat(by_plane)
 
@@ -144,7 +147,8 @@ floats = on_test.groupby("seed")["accuracy_reference"].first()
 display(
     Markdown(
         f"Test accuracy of the {seeds} float networks: mean **{floats.mean():.3f}**, from "
-        f"{floats.min():.3f} to {floats.max():.3f}."
+        f"{floats.min():.3f} to {floats.max():.3f}. "
+        + tables.audit_text(by_plane["error_bound"])
     )
 )
 
@@ -425,6 +429,7 @@ def chosen(seed):
             spanned,
             choice.get("n", n),
             choice.get("sides", "two"),
+            "adaptive",
             BATCH,
         )
         jaccard = cut.groupby("candidate")["jaccard"].mean().reset_index()

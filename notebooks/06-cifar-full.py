@@ -182,7 +182,7 @@ def measured(family, seed):
     width["law"] = [band_flip_law(overall, s) for s in shares]
 
     drawn = {b: candidates["per tensor", b] for b in bits if b in (8, 6, 4)}
-    cut = per_plane(reference, drawn, spanned, n, batch_size=BATCH)
+    cut = per_plane(reference, drawn, spanned, n, way="adaptive", batch_size=BATCH)
     return rows, width, cut.assign(**name)
 
 
@@ -548,7 +548,8 @@ by_plane["setting"] = (
 )
 display(
     Markdown(
-        f"Median and 90 % interval over {planes} planes of {seeds} seeds, n = {n}:"
+        f"{tables.audit_text(by_plane['error_bound'])} Median and 90 % interval over {planes} "
+        f"planes of {seeds} seeds, n = {n}:"
     )
 )
 tables.show(
@@ -580,7 +581,7 @@ def floor(family, one, other):
     first, second = (checkpoints.load(family, seed) for seed in (one, other))
     pair = {"another training": second}
     row = compare(first, pair, x, y, share=share, gradients=False, batch_size=BATCH)
-    cut = per_plane(first, pair, spanned, n, batch_size=BATCH)
+    cut = per_plane(first, pair, spanned, n, way="adaptive", batch_size=BATCH)
     return row.assign(family=family, seed=one, jaccard=cut["jaccard"].mean())
 
 

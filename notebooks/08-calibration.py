@@ -271,16 +271,7 @@ handles += [
 ]
 legend = fig.legend(handles=handles, loc="outside lower center", ncols=3)
 # %% tags=["hide-input"]
-bound = levels["error_bound"].max()
-display(
-    Markdown(
-        "Label maps of networks with one hidden layer are certified cell for cell; those of the CNN "
-        "are refined around the boundary, and their audit bounds the share of wrong cells, with 95 % "
-        f"confidence for each pair of maps, by {bound:.2%} or less."
-        if bound
-        else "All label maps are certified cell for cell."
-    )
-)
+display(Markdown(tables.audit_text(levels["error_bound"])))
 
 # %% [markdown]
 # ## How strongly they go together

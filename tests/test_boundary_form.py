@@ -14,8 +14,9 @@ from baq.boundary_form import (
     mean_square,
     sample_boundary,
 )
+from baq.calibration import Calibration
 from baq.inference import labels, logits
-from baq.layers import matrix_layers, recorded, second_moments
+from baq.layers import matrix_layers, recorded
 from baq.local import displacement, margins, pair_gap
 
 
@@ -114,7 +115,9 @@ def test_offset_is_minus_the_displacement(kind):
     assert torch.allclose(form.offset, -displacement(at, at_q), rtol=1e-12, atol=1e-14)
     expected = naive(reference, candidate, X).detach()
     assert torch.allclose(form.offset, expected, rtol=1e-10, atol=1e-13)
-    assert mean_square(reference, candidate, X) == pytest.approx(float(expected.square().mean()))
+    assert mean_square(pair_gap(reference, X), candidate, X) == pytest.approx(
+        float(expected.square().mean())
+    )
     assert not boundary_form(reference, reference, X).offset.any()
 
 
@@ -146,7 +149,7 @@ def test_the_linear_form_errs_by_the_square_of_the_change(kind):
         linear = linear_change(form, changes)
         e = naive(reference, candidate, X).detach()
         e_errors.append(float((e - linear).abs().mean()))
-        expected = mean_square(reference, candidate, X)
+        expected = mean_square(pair_gap(reference, X), candidate, X)
         square_errors.append(abs(float(linear.square().mean()) - expected))
     assert slope(sizes, e_errors) == pytest.approx(2, abs=0.1)
     assert slope(sizes, square_errors) == pytest.approx(3, abs=0.25)
@@ -203,7 +206,7 @@ def test_the_two_shapes_are_one_at_one_point_and_position(kind):
     _, changes = moved(model, 1.0)
     for name, change in changes.items():
         exact = float(linear_change(form, {name: change}).square().mean())
-        gram = second_moments(model, model, name, x)[0]
+        gram = Calibration(model, x).moments(name)[0]
         kronecker = float((form.outputs[name] @ change.T @ gram * change.T).sum())
         assert exact > 0
         assert kronecker == pytest.approx(exact, rel=1e-10)
@@ -232,7 +235,7 @@ def test_the_kronecker_shape_is_the_exact_one_of_independent_factors(independent
     if not independent:
         x[:, 3:] = x[:, :2]
     form = boundary_form(model, model, x, unit="logit", batch_size=1000)
-    gram = second_moments(model, model, "layer", x)[0]
+    gram = Calibration(model, x).moments("layer")[0]
     ratios = []
     for seed in range(4):
         change = normal(3, 2, seed=70 + seed)

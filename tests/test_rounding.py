@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from baq import data, models, rounding
+from baq import calibration, data, models
 from baq.boundary_form import low_margin_points, mean_square
+from baq.calibration import Calibration
 from baq.descent import descend, neighbours, rounded_layer
 from baq.inference import logits
-from baq.layers import matrix_layers, patches, recorded, second_moments
+from baq.layers import matrix_layers, patches, recorded
+from baq.local import pair_gap
 from baq.quantization import ptq_w, quantized_weights, weight_grid
 from baq.rounding import adaround, boundary_gap, boundary_metric
 from baq.training import fit
@@ -106,6 +108,20 @@ def test_the_boundary_points_follow_the_seed():
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_the_place_of_weights_in_memory_does_not_matter(method):
+    model = trained("CNN")
+    other = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    assert not other[3].weight.is_contiguous()
+    weights = (
+        [w.detach() for w in quantized_weights(METHODS[method](m, 4, X)).values()]
+        for m in (model, other)
+    )
+    # Sums in another order may turn a weight that is as well on either side.
+    for one, two in zip(*weights, strict=True):
+        assert (one != two).double().mean() < 0.05
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_sixteen_bits_are_the_float_network(method):
     model = trained("CNN")
     z, z_q = logits(model, X), logits(METHODS[method](model, 16, X), X)
@@ -158,7 +174,7 @@ def test_adaround_needs_no_batches(kind):
         assert ours <= 1.02 * objective(weight, peer, a), name
         assert ours < 0.8 * plain, name
         # Coordinate descent alone, from nearest, sees one weight at a time.
-        gram, target = second_moments(model, model, name, X)
+        gram, target = Calibration(model, X).moments(name)
         start = matrix_layers(nearest)[name].weight.detach()
         alone = rounded_layer(
             layer.weight.detach(), start, bits, gram, target, torch.eye(len(weight))
@@ -233,14 +249,14 @@ def test_the_boundary_stays_nearer_than_by_nearest_or_adaround():
             "ours": boundary_metric(model, bits, x, validation, points=400, rows=200),
         }
         for name, candidate in candidates.items():
-            sums[name] = sums.get(name, 0.0) + mean_square(model, candidate, near)
+            sums[name] = sums.get(name, 0.0) + mean_square(pair_gap(model, near), candidate, near)
     assert sums["ours"] < 0.8 * sums["AdaRound"]
     assert sums["AdaRound"] < 0.5 * sums["nearest"]
 
 
 def test_the_directions_of_the_gradients_matter(monkeypatch):
     """A control: the same eigenvalues in directions drawn at random keep the boundary less."""
-    form = rounding.boundary_form
+    form = calibration.boundary_form
 
     def turned(*arguments, **options):
         found = form(*arguments, **options)
@@ -252,7 +268,7 @@ def test_the_directions_of_the_gradients_matter(monkeypatch):
 
     sums = []
     for here in (form, turned):
-        monkeypatch.setattr(rounding, "boundary_form", here)
+        monkeypatch.setattr(calibration, "boundary_form", here)
         sums.append(0.0)
         for seed in range(3):
             model, split = trained("MLP", seed), splits(seed)
@@ -260,7 +276,7 @@ def test_the_directions_of_the_gradients_matter(monkeypatch):
             candidate = boundary_metric(
                 model, 4, split.x_calibration, exact=[0.0], points=300, steps=80
             )
-            sums[-1] += mean_square(model, candidate, near)
+            sums[-1] += mean_square(pair_gap(model, near), candidate, near)
     assert sums[0] < 0.7 * sums[1]
 
 
@@ -272,7 +288,7 @@ def test_the_weight_with_the_least_displacement_on_validation_is_kept(kind):
     margin = logits(model, validation).topk(2).values.diff(dim=1).abs().squeeze(1)
     near = validation[margin.argsort(stable=True)[: len(validation) // 3]]
     apart = [boundary_metric(model, 3, x, exact=[weight], **options) for weight in weights]
-    values = [mean_square(model, candidate, near) for candidate in apart]
+    values = [mean_square(pair_gap(model, near), candidate, near) for candidate in apart]
     assert len(set(values)) > 1
     chosen = boundary_metric(model, 3, x, validation, exact=weights, **options)
     assert same(chosen, apart[values.index(min(values))])
@@ -285,7 +301,9 @@ def test_the_exact_shape_lowers_the_displacement_at_its_own_points():
         boundary_metric(model, 3, X, exact=[weight], **options) for weight in (0.0, 1.0)
     )
     near = low_margin_points(model, X, 150)
-    assert mean_square(model, with_it, near) < 0.9 * mean_square(model, without, near)
+    assert mean_square(pair_gap(model, near), with_it, near) < 0.9 * mean_square(
+        pair_gap(model, near), without, near
+    )
 
 
 def test_the_ridge_pulls_to_the_float_weights():

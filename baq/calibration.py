@@ -1,0 +1,157 @@
+"""What calibration inputs say about a network, computed once for all ways of rounding and bit widths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from baq.boundary_form import boundary_form, sample_boundary
+from baq.inference import batches, check_inputs, place
+from baq.layers import as_columns, layer_input, matrix_layers, patches, recorded
+
+__all__ = ["Calibration"]
+
+
+class Calibration:
+    """A network and calibration inputs, with what rounding needs to know of both.
+
+    Everything is computed when it is first asked for, and kept. The layers' outputs, which the moments
+    of a candidate need, are the most: N times ``positions`` times the outputs of all layers.
+
+    Arguments:
+        model: the network that is going to be rounded.
+        x: calibration inputs, shape (N, *).
+        positions: neighbouring positions of a convolution say much the same, so of more than these
+            a sample of this many is drawn for each batch and stands for all of them.
+        seed: seed of that draw.
+        batch_size: inputs per pass.
+
+    Raises:
+        ValueError: as :func:`baq.layers.matrix_layers`, for inputs that are empty or not finite, or
+            positions or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        *,
+        positions: int = 64,
+        seed: int = 0,
+        batch_size: int = 100,
+    ) -> None:
+        if positions < 1:
+            raise ValueError(f"positions is {positions}: allowed is 1 or more")
+        self.given, self.model = model, place(model)
+        self.layers = matrix_layers(self.model)
+        self.x = check_inputs(self.model, x)
+        self._parts = batches(self.x, batch_size)
+        self._positions, self._seed = positions, seed
+        self._boundary: dict[tuple[int, float, int], tuple[Tensor, dict[str, Tensor]]] = {}
+
+    def moments(self, name: str, candidate: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """What a layer's quadratic loss needs to know of the data, per input of the network.
+
+        With the model's weight W and patch a, the candidate's patch ``a_q``, which carries the errors
+        of the layers before, and any weight V, the mean squared error of the layer's output is
+        ``E|V a_q - W a|^2 = tr(V A V') - 2 tr(V T') + const`` with ``A = sum_p E[a_q a_q']``, the Gram
+        matrix, and ``T = sum_p E[(W a) a_q']``.
+
+        Arguments:
+            name: a key of :func:`baq.layers.matrix_layers`.
+            candidate: a network of the same shape; the model itself where not given.
+
+        Returns:
+            ``A`` of shape (in, in) and ``T`` of shape (out, in).
+
+        Raises:
+            ValueError: for a layer that the forward pass leaves out.
+        """
+        if candidate is None:
+            gram = self._named(self._grams, name)
+            return gram, self.layers[name].weight.detach().flatten(1) @ gram
+        count, outputs = self._named(self._outputs, name)
+        gram, target = 0.0, 0.0
+        for batch, drawn, output in zip(self._parts, self._drawn(count), outputs, strict=True):
+            with torch.no_grad():
+                a = layer_input(candidate, name, batch)
+            a = _flat(patches(self.layers[name], a, drawn))
+            gram, target = gram + a @ a.T, target + output @ a.T
+        share = self._share(count)
+        return gram / share, target / share
+
+    def boundary(
+        self, points: int, on_boundary: float, seed: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Points near and on the boundary, and each layer's B there.
+
+        As :func:`baq.boundary_form.sample_boundary` and :class:`baq.boundary_form.BoundaryForm` have
+        them.
+        """
+        key = points, on_boundary, seed
+        if key not in self._boundary:
+            drawn = sample_boundary(self.model, self.x, *key)
+            form = boundary_form(self.model, self.model, drawn, rows=False)
+            self._boundary[key] = drawn, form.outputs
+        return self._boundary[key]
+
+    @cached_property
+    def _grams(self) -> dict[str, Tensor]:
+        """A of every layer, on the model's own inputs."""
+        grams, counts = {}, {}
+        for k, found in enumerate(self._passes()):
+            for name, (a, y) in found.items():
+                counts[name] = as_columns(self.layers[name], y).shape[2]
+                a = _flat(patches(self.layers[name], a, self._drawn(counts[name])[k]))
+                grams[name] = grams.get(name, 0.0) + a @ a.T
+        return {name: gram / self._share(counts[name]) for name, gram in grams.items()}
+
+    @cached_property
+    def _outputs(self) -> dict[str, tuple[int, list[Tensor]]]:
+        """Of every layer the number of positions, and W a at those drawn, (out, .) for each batch."""
+        outputs: dict[str, tuple[int, list[Tensor]]] = {}
+        for k, found in enumerate(self._passes()):
+            for name, (_, y) in found.items():
+                y = as_columns(self.layers[name], y)
+                count, parts = outputs.setdefault(name, (y.shape[2], []))
+                y = _flat(y[:, :, self._drawn(count)[k]])
+                bias = self.layers[name].bias
+                parts.append(y if bias is None else y - bias.detach()[:, None])
+        return outputs
+
+    @torch.no_grad()
+    def _passes(self) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+        """Inputs and outputs of all layers, batch by batch."""
+        for batch in self._parts:
+            with recorded(self.model) as found:
+                self.model(batch)
+            yield found
+
+    def _drawn(self, count: int) -> list[Tensor | slice]:
+        """For each batch the positions that are looked at, of so many."""
+        if count <= self._positions:
+            return [slice(None)] * len(self._parts)
+        generator = torch.Generator().manual_seed(self._seed)
+        return [
+            torch.randperm(count, generator=generator)[: self._positions].to(self.x.device)
+            for _ in self._parts
+        ]
+
+    def _share(self, count: int) -> float:
+        """Inputs that the positions looked at amount to."""
+        return min(1.0, self._positions / count) * len(self.x)
+
+    def _named(self, found: dict, name: str) -> object:
+        if name not in found:
+            raise ValueError(
+                f"layer {name!r}, {self.layers[name]}, takes no part in the model's forward pass"
+            )
+        return found[name]
+
+
+def _flat(columns: Tensor) -> Tensor:
+    """Columns (N, c, P) side by side, (c, N P)."""
+    return columns.transpose(0, 1).flatten(1)

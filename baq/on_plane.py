@@ -1,0 +1,68 @@
+"""A classifier as a function of the two coordinates of a plane."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from baq.inference import Classifier, check_inputs, evaluate
+
+if TYPE_CHECKING:
+    from baq.slices import Plane
+
+__all__ = ["affine_part", "on_plane"]
+
+_PRODUCTS = nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d
+# In evaluation mode, in which alone networks are measured.
+_AFFINE = (*_PRODUCTS, nn.modules.batchnorm._BatchNorm, nn.Flatten, nn.Identity)
+
+
+def affine_part(classifier: Classifier) -> int:
+    """How many modules at the start of a ``nn.Sequential`` are together one affine map.
+
+    Linear and convolution layers, batch norm and what only reshapes; 0 without a Linear or convolution
+    among them, and for any other classifier.
+    """
+    if type(classifier) is not nn.Sequential:
+        return 0
+    modules = list(classifier)
+    count = next((k for k, m in enumerate(modules) if not isinstance(m, _AFFINE)), len(modules))
+    return count if any(isinstance(m, _PRODUCTS) for m in modules[:count]) else 0
+
+
+@torch.no_grad()
+def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]:
+    """Logits as a function of plane coordinates (N, 2).
+
+    What a network computes up to its first nonlinearity is affine in the two coordinates. So these
+    layers are evaluated at three points, in float64, and then only added up.
+
+    Raises:
+        ValueError: for a network in training mode, or one that cannot take inputs of this shape.
+    """
+    count = affine_part(classifier)
+    if count == 0:
+        return lambda coordinates: evaluate(
+            classifier, check_inputs(classifier, plane.inputs(coordinates))
+        )
+    like = check_inputs(classifier, plane.origin[None])
+    first = copy.deepcopy(classifier[:count]).double()
+    points = torch.stack([torch.zeros_like(plane.origin), plane.u, plane.v, plane.origin])
+    found = evaluate(first, points.to(like.device).double())
+    # As the layers lay them in memory, channels last or not: the next one is slow on another order.
+    order = (0, *(1 + axis for axis in found[0].dim_order()))
+    back = sorted(range(found.ndim), key=order.__getitem__)
+    found = found.permute(order)
+    shape, (zero, u, v, origin) = found.shape[1:], found.flatten(1)
+    axes, origin = torch.stack([u - zero, v - zero]).to(like.dtype), origin.to(like.dtype)
+    rest = classifier[count:]
+
+    def at(coordinates: Tensor) -> Tensor:
+        response = torch.addmm(origin, coordinates.to(axes), axes)
+        return rest(response.unflatten(1, shape).permute(back))
+
+    return at
