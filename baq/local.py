@@ -219,9 +219,10 @@ def _hidden_layer_norms(classifier: nn.Module, count: int) -> _Norms | None:
         t = evaluate(classifier[: place + 1], batch)
         z = check_logits(evaluate(classifier[place + 1 :], t), len(batch))
         slope = 1 - t**2 if isinstance(activation, nn.Tanh) else (t > 0).to(t)
-        own = V[labels(z)]
+        own = slope * V[labels(z)]
         # One class at a time: what does not fit the cache takes longer to fetch than to compute.
-        return z, torch.stack([(slope * (own - v) @ factor).norm(dim=1) for v in V], dim=1)
+        between = (torch.addcmul(own, slope, v, value=-1) @ factor for v in V)
+        return z, torch.stack([s.norm(dim=1) for s in between], dim=1)
 
     return measure
 
