@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_network import network, normal
+from tiny_network import Half, network, normal
 from torch import nn
 
 from baq import calibration
@@ -173,14 +173,6 @@ def test_what_a_calibration_cannot_take_is_named():
         Calibration(model, x, batch_size=0)
     with pytest.raises(ValueError, match="positions is 0: allowed is 1 or more"):
         Calibration(model, x, positions=0)
-
-    class Half(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.used, self.unused = nn.Linear(3, 2), nn.Linear(3, 5)
-
-        def forward(self, x):
-            return self.used(x)
 
     half = Half().eval()
     for candidate in (None, half):

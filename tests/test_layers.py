@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_network import network, normal
+from tiny_network import Half, network, normal
 from torch import nn
 
 from baq.layers import as_columns, layer_input, matrix_layers, patches, recorded
@@ -95,14 +95,6 @@ def test_what_reaches_a_layer():
 
 
 def test_a_layer_that_the_forward_pass_leaves_out_is_named():
-    class Half(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.used, self.unused = nn.Linear(3, 2), nn.Linear(3, 5)
-
-        def forward(self, x):
-            return self.used(x)
-
     model = Half().eval()
     with pytest.raises(ValueError, match=r"Linear\(in_features=3, out_features=5.* takes no part"):
         layer_input(model, "unused", torch.ones(4, 3))

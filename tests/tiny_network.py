@@ -26,3 +26,14 @@ def network(seed=0):
             .double()
             .eval()
         )
+
+
+class Half(nn.Module):
+    """A network that leaves one of its layers out."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(3, 2), nn.Linear(3, 5)
+
+    def forward(self, x):
+        return self.used(x)
