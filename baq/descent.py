@@ -38,6 +38,7 @@ class RoundedLayer:
     and ``step`` what a change to the other one adds, each (out, in). ``gram`` is A, (in, in);
     ``outputs`` is B, (out, out); ``slope`` is ``V A - T``, (out, in); ``rows`` holds the gradients of
     the exact shape, (in, m, out), and ``squares`` the sums of their squares, (out, in), or both None.
+    ``apart`` says that B is diagonal.
     """
 
     below: np.ndarray
@@ -49,6 +50,9 @@ class RoundedLayer:
     slope: np.ndarray
     rows: np.ndarray | None
     squares: np.ndarray | None
+
+    def __post_init__(self) -> None:
+        self.apart = bool((self.outputs == np.diag(self.outputs.diagonal())).all())
 
     def weight(self, like: Tensor) -> Tensor:
         """The rounded weight in the shape, dtype and place of another; each value is on the grid."""
@@ -103,9 +107,10 @@ def descend(
     ``sum_l [tr(B V A V') - 2 tr(B V T')] + exact mean_n e_n^2``, where e, the offset, grows by
     ``sum_l <rows_l, change of V_l>``.
 
-    Sweeps over the columns of every layer. Within a column, the weight whose other neighbour lowers
-    the loss most changes, until none would. The loss falls with each change, so this ends; ``sweeps``
-    bounds it all the same. Layers and offset change in place.
+    Sweeps over the columns of every layer, from the second on over those in which some weight's other
+    neighbour lowers the loss when the layer's turn comes. Within a column, the weight whose other
+    neighbour lowers it most changes, until none would. The loss falls with each change, so this ends;
+    ``sweeps`` bounds it all the same. Layers and offset change in place.
 
     Arguments:
         layers: the layers, each with ``rows`` where ``exact`` is above 0.
@@ -115,21 +120,46 @@ def descend(
     """
     if exact:
         exact /= len(offset)
-    for _ in range(sweeps):
+    for sweep in range(sweeps):
         changes = 0
         for layer in layers:
-            for j in range(layer.step.shape[1]):
+            every = np.arange(layer.step.shape[1])
+            for j in _open(layer, offset, exact) if sweep else every:
                 changes += _column(layer, j, offset, exact)
         if not changes:
             return
+
+
+#: A gain below this share of what the squared step adds is less than the rounding errors of its sums.
+_NO_GAIN = 1e-6
+
+
+def _open(layer: RoundedLayer, offset: np.ndarray | None, exact: float) -> np.ndarray:
+    """The columns in which some weight's other neighbour lowers the loss now."""
+    gradient = 2 * (layer.outputs @ layer.slope)
+    curvature = np.outer(layer.outputs.diagonal(), layer.gram.diagonal())
+    if exact:
+        gradient += 2 * exact * (offset @ layer.rows).T
+        curvature += exact * layer.squares
+    gain = layer.step * (gradient + layer.step * curvature)
+    return np.flatnonzero((gain < -_NO_GAIN * layer.step**2 * curvature).any(axis=0))
 
 
 def _column(layer: RoundedLayer, j: int, offset: np.ndarray | None, exact: float) -> int:
     """Round the weights of one column anew; returns how many changed."""
     step = layer.step[:, j]  # a view: changes go to the layer
     scale = layer.gram[j, j]
-    gradient = 2 * (layer.outputs @ layer.slope[:, j])
-    curvature = scale * layer.outputs.diagonal()
+    diagonal, slope = layer.outputs.diagonal(), layer.slope[:, j]
+    gradient = 2 * (diagonal * slope if layer.apart else layer.outputs @ slope)
+    curvature = scale * diagonal
+    if layer.apart and not exact:
+        # No output knows of another, so that the order does not matter: all at once.
+        gain = step * (gradient + step * curvature)
+        k = np.flatnonzero(gain < -_NO_GAIN * step**2 * curvature)
+        layer.slope[k] += step[k, None] * layer.gram[j]
+        layer.value[k, j] += step[k]
+        step[k] = -step[k]
+        return len(k)
     if exact:
         rows = layer.rows[j]
         gradient += 2 * exact * (offset @ rows)
@@ -138,8 +168,7 @@ def _column(layer: RoundedLayer, j: int, offset: np.ndarray | None, exact: float
     while changes < 4 * len(step):
         gain = step * (gradient + step * curvature)
         k = int(gain.argmin())
-        # Less than the rounding errors of the sums is no gain.
-        if gain[k] >= -1e-6 * step[k] ** 2 * curvature[k]:
+        if gain[k] >= -_NO_GAIN * step[k] ** 2 * curvature[k]:
             break
         change = step[k]
         gradient += 2 * change * scale * layer.outputs[:, k]

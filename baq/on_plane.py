@@ -39,7 +39,7 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     """Logits as a function of plane coordinates (N, 2).
 
     What a network computes up to its first nonlinearity is affine in the two coordinates. So these
-    layers are evaluated at three points, in float64, and then only added up.
+    layers are evaluated at four points, in float64, and then only added up.
 
     Raises:
         ValueError: for a network in training mode, or one that cannot take inputs of this shape.

@@ -578,5 +578,6 @@ for setting in families[::-1] if 4 in bits else []:
 #
 # Most of what nearest rounding breaks, any rounding that looks at data repairs. The largest further step is to let each layer make up for
 # the errors it inherits; weighing a layer's outputs by what they do to the boundary comes on top, and is cheap. It lowers flips and
-# displacement; $J$, which reads the whole slice and not just where data lie, gains nothing from it over propagated AdaRound. The exact form knows
-# more about its own points than about others, which is why its weight has to be chosen on images that it has not seen.
+# displacement; $J$, which reads the whole slice and not just where data lie, shows no gain over propagated AdaRound whose interval
+# excludes 0. The exact form knows more about its own points than about others, which is why its weight has to be chosen on images
+# that it has not seen.

@@ -98,6 +98,7 @@ from baq import (
     tables,
     training,
 )
+from baq.calibration import Calibration
 from baq.claims import answer, paper_text
 from baq.planes import random_planes
 from baq.rounding import adaround, boundary_metric
@@ -111,16 +112,16 @@ FAMILIES = {
     "fashion-mnist": ("fashion-mnist, MLP", seeds),
     "cifar10": ("cifar10, CNN", seeds_cifar),
 }
-# By name: how to round a network to some bits with calibration images x.
+# By name: how to round a network to some bits with what calibration images say about it.
 ROUNDINGS = {
-    "nearest, per tensor": lambda f, b, x: ptq_w(f, b),
-    "nearest, per channel": lambda f, b, x: ptq_w(f, b, per_channel=True),
-    "AdaRound": lambda f, b, x: adaround(f, b, x, steps=steps),
-    "AdaRound, propagated": lambda f, b, x: adaround(
-        f, b, x, steps=steps, propagate=True
+    "nearest, per tensor": lambda f, b, known: ptq_w(f, b),
+    "nearest, per channel": lambda f, b, known: ptq_w(f, b, per_channel=True),
+    "AdaRound": lambda f, b, known: adaround(f, b, known, steps=steps),
+    "AdaRound, propagated": lambda f, b, known: adaround(
+        f, b, known, steps=steps, propagate=True
     ),
-    "boundary metric": lambda f, b, x: boundary_metric(
-        f, b, x, exact=(0.0,), steps=steps, points=points
+    "boundary metric": lambda f, b, known: boundary_metric(
+        f, b, known, exact=(0.0,), steps=steps, points=points
     ),
 }
 
@@ -179,8 +180,9 @@ def measured(dataset, seed):
         "test": (split.x_test, split.y_test),
     }
     used = parts["calibration"][0][: rounding_cifar if natural else rounding]
+    known = Calibration(reference, used)
     candidates = {
-        (name, b): rounded(reference, b, used)
+        (name, b): rounded(reference, b, known)
         for name, rounded in ROUNDINGS.items()
         for b in bits
     }

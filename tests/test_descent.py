@@ -22,7 +22,7 @@ def normal(*shape, seed=0):
 class Problem:
     """A random loss of one or more layers, its roundings, and its value written from the formula."""
 
-    def __init__(self, seed, shapes=((2, 4),), exact=0.0, m=5, diagonal=False):
+    def __init__(self, seed, shapes=((2, 4),), exact=0.0, m=5, diagonal=False, apart=False):
         self.exact, self.layers = exact, []
         for k, (outputs, inputs) in enumerate(shapes):
             weight, *parts = (
@@ -36,7 +36,9 @@ class Problem:
             )  # fmt: skip
             a, b = (p @ p.T + 0.1 * torch.eye(len(p)) for p in parts[:2])
             if diagonal:
-                a, b = torch.diag(a.diagonal()), torch.diag(b.diagonal())
+                a = torch.diag(a.diagonal())
+            if diagonal or apart:
+                b = torch.diag(b.diagonal())
             target = weight @ a + 0.3 * parts[2]
             self.layers.append((weight, a, b, target, parts[3]))
         self.offset = normal(m, seed=100 * seed + 99)
@@ -80,24 +82,34 @@ class Problem:
         ]
 
     def by_formula(self):
-        """Sweeps over columns; in each the best flip, as long as one lowers the loss."""
-        values, changed = self.start, True
+        """Sweeps over columns; in each the best flip, as long as one lowers the loss.
+
+        After the first sweep, columns in which none does when the layer's turn comes are left out.
+        """
+        values, changed, sweep = self.start, True, 0
         while changed:
             changed = False
             for k, layer in enumerate(self.layers):
-                for i in range(layer[0].shape[1]):
-                    while True:
-                        here = self.loss(values)
-                        options = [self.flipped(values, k, o, i) for o in range(layer[0].shape[0])]
-                        best = min(options, key=self.loss)
-                        if self.loss(best) >= here - 1e-9:
-                            break
+                columns = range(layer[0].shape[1])
+                if sweep:
+                    columns = [i for i in columns if self.better(values, k, i) is not None]
+                for i in columns:
+                    while (best := self.better(values, k, i)) is not None:
                         values, changed = best, True
+            sweep += 1
         return values
+
+    def better(self, values, k, i):
+        """The best flip in a column if it lowers the loss, else None."""
+        options = [self.flipped(values, k, o, i) for o in range(self.layers[k][0].shape[0])]
+        best = min(options, key=self.loss)
+        return best if self.loss(best) < self.loss(values) - 1e-9 else None
 
 
 KINDS = {
     "one layer": {},
+    "outputs apart": {"shapes": ((3, 4),), "apart": True},
+    "outputs apart, both shapes": {"shapes": ((3, 2),), "apart": True, "exact": 3.0},
     "one layer, both shapes": {"exact": 3.0},
     "two layers, both shapes": {"shapes": ((2, 3), (3, 2)), "exact": 3.0},
     "two layers, mostly the exact shape": {"shapes": ((3, 2), (1, 3)), "exact": 100.0},
