@@ -68,8 +68,6 @@ shown: int = 0  # the seed whose maps are drawn; it illustrates and is chosen fo
 jobs: int = 2  # networks measured at the same time; results do not depend on it
 
 # %% tags=["hide-input"]
-import itertools
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -162,10 +160,18 @@ def measured(family, seed):
         for s, quantize in SCHEMES.items()
         for b in bits
     }
+    # Logits are looked up from here on: the images are passed through each network once.
     z = logits(reference, x, BATCH)
+    z_q = {key: logits(network, x, BATCH) for key, network in candidates.items()}
     name = {"family": family, "seed": seed}
     rows = compare(
-        reference, candidates, x, y, share=share, gradients=False, batch_size=BATCH
+        lambda _: z,
+        {key: lambda _, key=key: z_q[key] for key in z_q},
+        x,
+        y,
+        share=share,
+        gradients=False,
+        batch_size=len(x),
     )
     part = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     part = part[:gradient_images]
@@ -174,8 +180,8 @@ def measured(family, seed):
     rows = rows.join(near[local_columns]).assign(**name)
     rows["scheme"], rows["bits"] = zip(*rows.pop("candidate"), strict=True)
 
-    six = candidates["per tensor", min(bits, key=lambda b: abs(b - 6))]
-    flip = local.flips(z, logits(six, x, BATCH))
+    six = min(bits, key=lambda b: abs(b - 6))
+    flip = local.flips(z, z_q["per tensor", six])
     rates = band_curve(local.margins(z), flip, shares)
     overall = float(flip.double().mean())
     width = pd.DataFrame({"share": shares, "band_flip_rate": rates, **name})
@@ -574,21 +580,24 @@ tables.show(
 
 
 # %% tags=["hide-input"]
-def floor(family, one, other):
-    """The measures between the float networks of two seeds."""
+def floor(family, one):
+    """The measures between the float network of one seed and those of all later ones."""
     torch.set_num_threads(1)
     x, y, spanned = tested()
-    first, second = (checkpoints.load(family, seed) for seed in (one, other))
-    pair = {"another training": second}
-    row = compare(first, pair, x, y, share=share, gradients=False, batch_size=BATCH)
-    cut = per_plane(first, pair, spanned, n, way="adaptive", batch_size=BATCH)
-    return row.assign(family=family, seed=one, jaccard=cut["jaccard"].mean())
+    first = checkpoints.load(family, one)
+    others = {
+        other: checkpoints.load(family, other) for other in range(one + 1, seeds)
+    }
+    rows = compare(
+        first, others, x, y, share=share, gradients=False, batch_size=BATCH
+    )
+    cut = per_plane(first, others, spanned, n, way="adaptive", batch_size=BATCH)
+    rows = rows.join(cut.groupby("candidate")["jaccard"].mean(), on="candidate")
+    return rows.assign(family=family, seed=one, candidate="another training")
 
 
-twos = [
-    (f, a, b) for f in families for a, b in itertools.combinations(range(seeds), 2)
-]
-anew = Parallel(n_jobs=jobs)(delayed(floor)(*two) for two in twos)
+ones = [(family, one) for family in families for one in range(seeds - 1)]
+anew = Parallel(n_jobs=jobs)(delayed(floor)(*one) for one in ones)
 copies = levels[levels["scheme"] == "per tensor"].merge(
     by_plane.groupby(["family", "seed", "candidate"])["jaccard"]
     .mean()
