@@ -174,6 +174,8 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         "PYTHONDONTWRITEBYTECODE": "1",
         "IPYTHONDIR": str(work / "ipython"),
         "SOURCE_DATE_EPOCH": "0",
+        # Joblib replaces a worker whose memory has grown, and says so; results do not depend on it.
+        "PYTHONWARNINGS": "ignore:A worker stopped:UserWarning",
         "TQDM_DISABLE": "1",
         **{f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")},
     }
