@@ -145,11 +145,12 @@ def sample_boundary(
     if count < 1:
         raise ValueError(f"count is {count}: allowed is 1 or more")
     bisected = round(share * count)
+    z = logits(model, x, batch_size=100)
     parts = []
     if count > bisected:
-        parts.append(low_margin_points(model, x, min(count - bisected, len(x))))
+        parts.append(_lowest(z, x, min(count - bisected, len(x))))
     if bisected:
-        parts.append(boundary_points(model, x, bisected, seed=seed))
+        parts.append(_bisected(model, x, labels(z).cpu(), bisected, seed=seed))
     return torch.cat(parts)
 
 
@@ -159,7 +160,11 @@ def low_margin_points(model: Classifier, x: Tensor, count: int, batch_size: int 
     Raises:
         ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
     """
-    order = margins(logits(model, x, batch_size)).argsort(stable=True)
+    return _lowest(logits(model, x, batch_size), x, count)
+
+
+def _lowest(z: Tensor, x: Tensor, count: int) -> Tensor:
+    order = margins(z).argsort(stable=True)
     if not 1 <= count <= len(x):
         raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the inputs at hand")
     return x[order[:count].to(x.device)]
@@ -191,10 +196,23 @@ def boundary_points(
     Raises:
         ValueError: for a count or steps below 1, or inputs that all have one label.
     """
+    known = labels(logits(model, x, batch_size)).cpu()
+    return _bisected(model, x, known, count, steps, seed, batch_size)
+
+
+@torch.no_grad()
+def _bisected(
+    model: Classifier,
+    x: Tensor,
+    known: Tensor,
+    count: int,
+    steps: int = 10,
+    seed: int = 0,
+    batch_size: int = 100,
+) -> Tensor:
     if min(count, steps) < 1:
         raise ValueError(f"count, steps are {count}, {steps}: allowed are 1 or more")
     model = place(model)
-    known = labels(logits(model, x, batch_size)).cpu()
     if len(known.unique()) < 2:
         raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baq.boundary_form import boundary_form, sample_boundary
 from baq.inference import batches, check_inputs, place
-from baq.layers import as_columns, layer_input, matrix_layers, patches, recorded
+from baq.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
 
 __all__ = ["Calibration"]
 
@@ -52,7 +52,11 @@ class Calibration:
         self._positions, self._seed = positions, seed
         self._boundary: dict[tuple[int, float, int], tuple[Tensor, dict[str, Tensor]]] = {}
 
-    def moments(self, name: str, candidate: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+    def passed_through(self, candidate: nn.Module) -> LayerInputs:
+        """The inputs on their way through a candidate, for :meth:`moments`."""
+        return LayerInputs(candidate, self._parts)
+
+    def moments(self, name: str, inputs: LayerInputs | None = None) -> tuple[Tensor, Tensor]:
         """What a layer's quadratic loss needs to know of the data, per input of the network.
 
         With the model's weight W and patch a, the candidate's patch ``a_q``, which carries the errors
@@ -62,22 +66,22 @@ class Calibration:
 
         Arguments:
             name: a key of :func:`baq.layers.matrix_layers`.
-            candidate: a network of the same shape; the model itself where not given.
+            inputs: what reaches the layers of a candidate, a network of the same shape, from
+                :meth:`passed_through`; of the model itself where not given.
 
         Returns:
             ``A`` of shape (in, in) and ``T`` of shape (out, in).
 
         Raises:
-            ValueError: for a layer that the forward pass leaves out.
+            ValueError: for a layer that the forward pass leaves out, or as
+                :meth:`baq.layers.LayerInputs.of`.
         """
-        if candidate is None:
+        if inputs is None:
             gram = self._named(self._grams, name)
             return gram, self.layers[name].weight.detach().flatten(1) @ gram
         count, outputs = self._named(self._outputs, name)
         gram, target = 0.0, 0.0
-        for batch, drawn, output in zip(self._parts, self._drawn(count), outputs, strict=True):
-            with torch.no_grad():
-                a = layer_input(candidate, name, batch)
+        for a, drawn, output in zip(inputs.of(name), self._drawn(count), outputs, strict=True):
             a = _flat(patches(self.layers[name], a, drawn))
             gram, target = gram + a @ a.T, target + output @ a.T
         share = self._share(count)

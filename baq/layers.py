@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from baq.quantization import quantized_weights
 
-__all__ = ["as_columns", "layer_input", "matrix_layers", "patches", "recorded"]
+__all__ = ["LayerInputs", "as_columns", "matrix_layers", "patches", "recorded"]
 
 
 def matrix_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -96,14 +97,49 @@ class _Reached(Exception):
     """Carries a layer's input out of a forward pass whose rest is not needed."""
 
 
-def layer_input(model: nn.Module, name: str, x: Tensor) -> Tensor:
-    """What reaches a layer of :func:`matrix_layers` in a forward pass, which ends there.
+class LayerInputs:
+    """What reaches the layers of a network, one layer after the other, in passes that end there.
 
-    Raises:
-        ValueError: for a layer that the forward pass leaves out.
+    Through a Sequential a pass starts at the child that holds the layer: what enters that child is
+    kept, so that all layers together cost little more than one pass. The children before it must
+    not change any more.
+
+    Arguments:
+        model: the network.
+        batches: its inputs, each of shape (N, *).
     """
-    layer = matrix_layers(model)[name]
 
+    def __init__(self, model: nn.Module, batches: Sequence[Tensor]) -> None:
+        plain = type(model).forward is nn.Sequential.forward
+        self._model, self._prefix = (model, "") if plain else (nn.Sequential(model), "0.")
+        self._at, self._batches = 0, batches
+
+    @torch.no_grad()
+    def of(self, name: str) -> Iterator[Tensor]:
+        """The inputs of a layer of :func:`matrix_layers`, batch by batch.
+
+        Raises:
+            ValueError: for a layer that the forward pass leaves out, or one in a child before that of
+                the layer asked for last.
+        """
+        first, _, rest = (self._prefix + name).partition(".")
+        child = self._model.get_submodule(first)
+        at = next(k for k, module in enumerate(self._model) if module is child)
+        if at < self._at:
+            raise ValueError(
+                f"layer {name!r} is before the layer asked for last: allowed are those from there on"
+            )
+        # Copies, since a module may work in place.
+        if at > self._at:
+            between = self._model[self._at : at]
+            self._batches = [between(batch.clone()) for batch in self._batches]
+            self._at = at
+        layer = child.get_submodule(rest)
+        for batch in self._batches:
+            yield _reaching(layer, child, batch.clone())
+
+
+def _reaching(layer: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
     def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         raise _Reached(inputs[0])
 

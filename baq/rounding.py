@@ -18,53 +18,14 @@ from baq.local import pair_gap
 
 __all__ = ["adaround", "boundary_gap", "boundary_metric"]
 
-# The relaxation. Nagel et al. 2020 name the first three; the others were set by the loss alone.
-_STRETCH = 1.1, -0.1  # zeta and gamma of the rectified sigmoid
-_BETA = 20.0, 2.0  # exponent of the regularizer, from start to end
-_WARMUP = 0.2  # share of the steps before the regularizer sets in
-_REGULARIZER = 30.0  # its weight, in units of the loss that rounding to nearest adds for one weight
-_RATE = 0.05  # step size of Adam
+# The search, all set by the loss alone.
+_RATE = 0.1  # step size of Adam; a weight's two neighbours are 2 apart
+_BETAS = (
+    0.9,
+    0.9,
+)  # of Adam: with a short memory of squares its steps stay large and search more widely
+_CONCAVE = 0.75  # share of the curvature that is gone in the end
 _SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of the first
-
-
-class _SoftRounding:
-    """The weights of one layer as (out, in), between their neighbours, ``below + h(V) (above - below)``.
-
-    ``h(V) = clip(sigmoid(V)(zeta - gamma) + gamma, 0, 1)``; V starts where this is the float weight.
-    Gradients are written out: the loss is a formula, and half of the time would go into recording it.
-    """
-
-    def __init__(self, weight: Tensor, bits: int, per_channel: bool) -> None:
-        # As matrices, which also makes them contiguous: the fused Adam takes gradients by their place
-        # in memory, and the weights of a convolution may lie there with the channels last.
-        found = (w.flatten(1) for w in (weight, *neighbours(weight, bits, per_channel=per_channel)))
-        self.weight, self.below, self.above, self.nearest = (w.contiguous() for w in found)
-        zeta, gamma = _STRETCH
-        self.width = self.above - self.below
-        part = (self.weight - self.below) / self.width
-        part = torch.where(self.width > 0, part, 0.5).clamp(0, 1)
-        self.v = torch.logit((part - gamma) / (zeta - gamma))
-
-    def share(self) -> tuple[Tensor, Tensor]:
-        """h, and its slope in V."""
-        zeta, gamma = _STRETCH
-        s = torch.sigmoid(self.v)
-        h = s * (zeta - gamma) + gamma
-        slope = s * (1 - s) * ((zeta - gamma) * ((h > 0) & (h < 1)))
-        return h.clamp_(0, 1), slope
-
-    def hard(self) -> Tensor:
-        return torch.where(self.share()[0] < 0.5, self.below, self.above)
-
-
-def _decide(h: Tensor, at: float) -> Tensor:
-    """Slope in h of ``sum(1 - |2h - 1|^beta)``, 0 where every weight has decided.
-
-    Beta falls from 20 to 2 as ``at`` goes from 0 to 1.
-    """
-    beta = _BETA[0] + (_BETA[1] - _BETA[0]) * at
-    side = 2 * h - 1
-    return -2 * beta * side.sign() * side.abs().pow_(beta - 1)
 
 
 def _round_layer(
@@ -73,25 +34,27 @@ def _round_layer(
 ) -> Tensor:  # fmt: skip
     """Lower ``tr(B V A V') - 2 tr(B V T')`` over the roundings V of a weight.
 
-    AdaRound's relaxation by Adam first, which sees all weights at once, then coordinate descent, which
-    no single weight can improve on. The loss is taken in units of what rounding to nearest adds to it
-    for one weight, so that one regularizer suits every layer.
+    Graduated non-convexity (Blake, Zisserman 1987). Each weight lies between its neighbours, at -1 to
+    1, and the loss loses a growing share of its curvature along each of them: at 0 it is convex and its
+    minimum lies between the neighbours, at 1 every minimum is a rounding. Adam follows that minimum
+    with all weights at once. Coordinate descent ends it, so that no single weight can improve.
     """
-    soft = _SoftRounding(weight, bits, per_channel)
-    change = soft.nearest - soft.weight
-    added = (change * (outputs @ change @ gram)).sum()
-    optimizer = torch.optim.Adam([soft.v], _RATE, fused=True)
-    # Where rounding to nearest costs nothing there is no unit, and it is the solution or close to it.
-    for step in range(steps if added > 0 else 0):
-        h, slope = soft.share()
-        value = torch.lerp(soft.below, soft.above, h)
-        gradient = outputs @ torch.addmm(target, value, gram, beta=-1)
-        gradient *= 2 * weight.numel() / added * soft.width
-        if step >= _WARMUP * steps:
-            gradient += _REGULARIZER * _decide(h, (step / steps - _WARMUP) / (1 - _WARMUP))
-        soft.v.grad = gradient * slope
+    below, above = (w.flatten(1) for w in neighbours(weight, bits, per_channel=per_channel)[:2])
+    half, middle = (above - below) / 2, (above + below) / 2
+    curvature = 2 * half.square() * torch.outer(outputs.diagonal(), gram.diagonal())
+    # Some weights have one neighbour only, and some inputs are always 0: nothing moves those.
+    curvature = torch.where(curvature > 0, curvature, 1)
+    x = torch.where(half > 0, (weight.flatten(1) - middle) / half, 0).clamp_(-1, 1)
+    # The fused Adam takes gradients by their place in memory, and the weights of a convolution may lie
+    # there with the channels last.
+    x = x.contiguous()
+    optimizer = torch.optim.Adam([x], _RATE, _BETAS, eps=1e-3, fused=True)
+    for step in range(steps):
+        slope = outputs @ torch.addmm(target, middle + half * x, gram, beta=-1)
+        x.grad = (2 * half * slope / curvature).sub_(x, alpha=_CONCAVE * step / steps).contiguous()
         optimizer.step()
-    start = soft.hard().reshape(weight.shape)
+        x.clamp_(-1, 1)
+    start = torch.where(x < 0, below, above).reshape(weight.shape)
     layer = rounded_layer(weight, start, bits, gram, target, outputs, per_channel=per_channel)
     descend([layer])
     return layer.weight(weight)
@@ -112,9 +75,10 @@ def _layer_by_layer(
     """The rounded network, and each layer's moments A and T."""
     rounded = copy.deepcopy(calibration.model)
     layers, moments = matrix_layers(rounded), {}
+    inputs = calibration.passed_through(rounded) if propagate else None
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
-        gram, target = calibration.moments(name, rounded if propagate else None)
+        gram, target = calibration.moments(name, inputs)
         pull = ridge * gram.diagonal().mean()
         gram = gram + pull * torch.eye(len(gram)).to(gram)
         moments[name] = gram, target + pull * weight.flatten(1)
@@ -170,12 +134,12 @@ def adaround(
 ) -> nn.Module:
     """AdaRound: layer by layer, the rounding that keeps the layer's outputs.
 
-    Minimizes ``E|V a - W a|^2`` over the roundings V of a layer's weight W, with a its inputs, by the
-    relaxation ``h(V) = clip(sigmoid(V)(zeta - gamma) + gamma, 0, 1)`` with the regularizer
-    ``sum(1 - |2h - 1|^beta)``, and ends with coordinate descent. The loss is quadratic, so the Gram
-    matrix of the inputs stands for the data: each step uses all of it, and none depends on chance.
-    Source: Nagel et al. 2020, arXiv:2004.10568, equations 21 to 24; with ``propagate`` equation 25
-    without its activation.
+    Minimizes ``E|V a - W a|^2`` over the roundings V of a layer's weight W, with a its inputs
+    (Nagel et al. 2020, arXiv:2004.10568, equation 21; with ``propagate`` equation 25 without its
+    activation). The loss is quadratic, so the Gram matrix of the inputs stands for the data: each step
+    uses all of it, and none depends on chance. The paper's relaxation by a sigmoid is replaced by
+    graduated non-convexity (Blake, Zisserman 1987, Visual Reconstruction) and coordinate descent,
+    which reach a lower loss in fewer steps.
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
@@ -184,7 +148,7 @@ def adaround(
             which then does only once what several ways of rounding and bit widths share.
         per_channel: one scale for each output channel.
         propagate: each layer sees the errors of the layers before it, and makes up for them.
-        steps: steps of Adam for each layer.
+        steps: steps of the search for each layer.
         progress: show a bar.
 
     Raises:

@@ -42,7 +42,7 @@ def columns(model, x, name):
 
 def second_moments(reference, candidate, name, x, **options):
     known = Calibration(reference, x, **options)
-    return known.moments(name, None if candidate is reference else candidate)
+    return known.moments(name, None if candidate is reference else known.passed_through(candidate))
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -112,8 +112,9 @@ def test_a_copy_has_the_moments_of_the_model_itself(positions):
     """Both ways draw the same positions, so a candidate that differs in nothing gives the same."""
     model, x = network(), normal(7, 2, 4, 4, seed=7)
     known = Calibration(model, x, positions=positions, batch_size=3)
+    inputs = known.passed_through(network())
     for name in known.layers:
-        for own, copied in zip(known.moments(name), known.moments(name, network()), strict=True):
+        for own, copied in zip(known.moments(name), known.moments(name, inputs), strict=True):
             assert torch.allclose(own, copied, rtol=1e-12, atol=1e-12)
 
 
@@ -175,6 +176,7 @@ def test_what_a_calibration_cannot_take_is_named():
         Calibration(model, x, positions=0)
 
     half = Half().eval()
-    for candidate in (None, half):
+    known = Calibration(half, torch.ones(4, 3))
+    for inputs in (None, known.passed_through(half)):
         with pytest.raises(ValueError, match="layer 'unused', Linear.* takes no part"):
-            Calibration(half, torch.ones(4, 3)).moments("unused", candidate)
+            known.moments("unused", inputs)

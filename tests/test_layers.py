@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tiny_network import Half, network, normal
 from torch import nn
 
-from baq.layers import as_columns, layer_input, matrix_layers, patches, recorded
+from baq.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
+from baq.models import ResidualBlock
 
 two = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -85,16 +86,68 @@ def test_recorded_leaves_no_hook_behind():
     assert not any(layer._forward_hooks for layer in model.modules())
 
 
-def test_what_reaches_a_layer():
-    model, x = network(), normal(2, 2, 4, 4)
-    with recorded(model) as found:
-        model(x)
-    for name, (expected, _) in found.items():
-        assert torch.equal(layer_input(model, name, x), expected)
+class Wrapped(nn.Module):
+    """A network that is no Sequential."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def chain():
+    """A residual network, and a module that works in place at the start of a child."""
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return (
+            nn.Sequential(
+                nn.Conv2d(2, 3, 3),
+                nn.Sequential(nn.ELU(inplace=True), nn.Conv2d(3, 3, 1), nn.ELU(inplace=True)),
+                ResidualBlock(3, 4, 2),
+                nn.Flatten(),
+                nn.Linear(16, 3),
+            )
+            .double()
+            .eval()
+        )
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, Wrapped, lambda model: model])
+def test_what_reaches_a_layer_when_those_before_have_changed(wrap):
+    """As a whole pass through the network has it, though each pass goes on from the one before."""
+    model, parts = wrap(chain()), normal(5, 2, 6, 6).split(2)
+    kept = [part.clone() for part in parts]
+    inputs = LayerInputs(model, parts)
+    for name, layer in matrix_layers(model).items():
+        for k, found in enumerate(inputs.of(name)):
+            with recorded(model) as expected:
+                model(parts[k])
+            assert torch.equal(found, expected[name][0])
+        layer.weight.data += 0.1 * normal(*layer.weight.shape, seed=1)
+    assert all(torch.equal(*pair) for pair in zip(parts, kept, strict=True))
     assert not any(layer._forward_pre_hooks for layer in model.modules())
 
 
+def test_a_pass_starts_at_the_child_that_holds_the_layer():
+    model, runs = chain(), []
+    for k, child in enumerate(model):
+        child.register_forward_hook(lambda *_, k=k: runs.append(k))
+    inputs = LayerInputs(model, [normal(2, 2, 6, 6)])
+    for name in matrix_layers(model):
+        list(inputs.of(name))
+    assert runs == [0, 1, 2, 3]  # a pass that ends at a layer does not finish its child
+
+
+def test_layers_are_asked_for_in_their_order():
+    inputs = LayerInputs(chain(), [normal(2, 2, 6, 6)])
+    list(inputs.of("2.first"))
+    with pytest.raises(ValueError, match="layer '1.1' is before the layer asked for last"):
+        next(inputs.of("1.1"))
+
+
 def test_a_layer_that_the_forward_pass_leaves_out_is_named():
-    model = Half().eval()
+    inputs = LayerInputs(Half().eval(), [torch.ones(4, 3)])
     with pytest.raises(ValueError, match=r"Linear\(in_features=3, out_features=5.* takes no part"):
-        layer_input(model, "unused", torch.ones(4, 3))
+        next(inputs.of("unused"))
