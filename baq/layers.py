@@ -131,7 +131,7 @@ class LayerInputs:
             )
         # Copies, since a module may work in place.
         if at > self._at:
-            between = self._model[self._at : at]
+            between = nn.Sequential(*list(self._model)[self._at : at])
             self._batches = [between(batch.clone()) for batch in self._batches]
             self._at = at
         layer = child.get_submodule(rest)

@@ -114,7 +114,14 @@ def chain():
         )
 
 
-@pytest.mark.parametrize("wrap", [nn.Sequential, Wrapped, lambda model: model])
+class Own(nn.Sequential):
+    """A Sequential that is built from something else than modules."""
+
+    def __init__(self, model):
+        super().__init__(*model)
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, Wrapped, Own, lambda model: model])
 def test_what_reaches_a_layer_when_those_before_have_changed(wrap):
     """As a whole pass through the network has it, though each pass goes on from the one before."""
     model, parts = wrap(chain()), normal(5, 2, 6, 6).split(2)
