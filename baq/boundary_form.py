@@ -125,7 +125,13 @@ def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int =
 
 
 def sample_boundary(
-    model: Classifier, x: Tensor, count: int, share: float = 0.5, seed: int = 0
+    model: Classifier,
+    x: Tensor,
+    count: int,
+    share: float = 0.5,
+    seed: int = 0,
+    *,
+    z: Tensor | None = None,
 ) -> Tensor:
     """Points near the boundary and on it, one kind and then the other, shape (about count, *).
 
@@ -136,6 +142,7 @@ def sample_boundary(
         share: share of the points that :func:`boundary_points` finds; the others are the inputs with
             the lowest margins.
         seed: seed of the boundary points.
+        z: the classifier's logits at x, where they are at hand.
 
     Raises:
         ValueError: for a share outside 0..1, a count below 1, or as the two functions.
@@ -145,25 +152,26 @@ def sample_boundary(
     if count < 1:
         raise ValueError(f"count is {count}: allowed is 1 or more")
     bisected = round(share * count)
-    z = logits(model, x, batch_size=100)
+    z = logits(model, x, batch_size=100) if z is None else z
     parts = []
     if count > bisected:
-        parts.append(_lowest(z, x, min(count - bisected, len(x))))
+        parts.append(low_margin_points(model, x, min(count - bisected, len(x)), z=z))
     if bisected:
         parts.append(_bisected(model, x, labels(z).cpu(), bisected, seed=seed))
     return torch.cat(parts)
 
 
-def low_margin_points(model: Classifier, x: Tensor, count: int, batch_size: int = 100) -> Tensor:
+def low_margin_points(
+    model: Classifier, x: Tensor, count: int, batch_size: int = 100, *, z: Tensor | None = None
+) -> Tensor:
     """The ``count`` inputs with the lowest margins, shape (count, *); ties go to the lower index.
+
+    Where the classifier's logits at x are at hand as ``z``, they are not computed again.
 
     Raises:
         ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
     """
-    return _lowest(logits(model, x, batch_size), x, count)
-
-
-def _lowest(z: Tensor, x: Tensor, count: int) -> Tensor:
+    z = logits(model, x, batch_size) if z is None else z
     order = margins(z).argsort(stable=True)
     if not 1 <= count <= len(x):
         raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the inputs at hand")

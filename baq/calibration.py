@@ -8,8 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from baq.boundary_form import boundary_form, sample_boundary
-from baq.inference import batches, check_inputs, place
+from baq.boundary_form import boundary_form, low_margin_points, sample_boundary
+from baq.inference import batches, check_inputs, logits, place
 from baq.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
 
 __all__ = ["Calibration"]
@@ -97,10 +97,18 @@ class Calibration:
         """
         key = points, on_boundary, seed
         if key not in self._boundary:
-            drawn = sample_boundary(self.model, self.x, *key)
+            drawn = sample_boundary(self.model, self.x, *key, z=self._logits)
             form = boundary_form(self.model, self.model, drawn, rows=False)
             self._boundary[key] = drawn, form.outputs
         return self._boundary[key]
+
+    def low_margin(self, count: int) -> Tensor:
+        """The inputs with the lowest margins, as :func:`baq.boundary_form.low_margin_points` has them."""
+        return low_margin_points(self.model, self.x, count, z=self._logits)
+
+    @cached_property
+    def _logits(self) -> Tensor:
+        return logits(self.model, self.x, len(self._parts[0]))
 
     @cached_property
     def _grams(self) -> dict[str, Tensor]:

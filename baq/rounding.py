@@ -195,11 +195,11 @@ def boundary_gap(
     """
     _check_weights("weights", weights)
     known = _calibration(model, x)
-    model, x = known.model, known.x
+    model = known.model
     bar = f"boundary gap, {bits} bits" if progress else None
     if start is None:
         start = _layer_by_layer(known, bits, None, per_channel, False, 0.0, steps, bar)[0]
-    low = low_margin_points(model, x, min(points, len(x)))
+    low = known.low_margin(min(points, len(known.x)))
     form = boundary_form(model, start, low, unit="logit")
     moments, metric = {}, {}
     for name, layer in known.layers.items():

@@ -73,6 +73,7 @@ epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
 shown: int = 0  # which seed has its maps drawn; it illustrates and is chosen for being the first
 choice_seeds: int = 5  # seeds in the study of the other choices
+jobs: int = 2  # seeds of the controls at the same time; results do not depend on it
 
 # %% tags=["hide-input"]
 from functools import cache
@@ -82,6 +83,7 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
+from sklearn.utils.parallel import Parallel, delayed
 
 from baq import (
     compare,
@@ -496,16 +498,17 @@ tables.show(cells.set_index("choice").loc[list(choices)].reset_index(), "choices
 #   with its copy and never see a label, so they remain defined; what they say is about a network that
 #   has had to learn by heart.
 
+
 # %% tags=["hide-input"]
-rows = []
-for seed, (reference, candidates, plane) in networks.items():
-    _, x_train, x_test, y_test = trained(seed)
+def controlled(seed, reference, candidates, plane):
+    """All pairs of one seed, in a process of its own."""
+    torch.set_num_threads(1)
     split = data.load("digits", seed, test=test)
     order = torch.randperm(
         len(split.y_train), generator=torch.Generator().manual_seed(seed)
     )
 
-    def again(y, start, split=split):
+    def again(y, start):
         """A network on the training images of this seed, with other labels or another start."""
         return training.fit(
             models.mlp(64, 10, hidden, activation, start),
@@ -526,13 +529,18 @@ for seed, (reference, candidates, plane) in networks.items():
             if b in bits
         ),
     ]
-    rows += [
-        compare(
-            one, {name: other}, x_test, y_test, planes=plane, n=n, sides=sides
-        ).assign(seed=seed)
+    on_test = split.x_test, split.y_test
+    rows = [
+        compare(one, {name: other}, *on_test, planes=plane, n=n, sides=sides)
         for name, one, other in pairs
     ]
-controls = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "pair"})
+    return pd.concat(rows).assign(seed=seed)
+
+
+done = Parallel(n_jobs=jobs)(
+    delayed(controlled)(seed, *found) for seed, found in networks.items()
+)
+controls = pd.concat(done, ignore_index=True).rename(columns={"candidate": "pair"})
 tables.save(controls, "controls")
 
 # %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]

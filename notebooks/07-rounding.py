@@ -121,7 +121,7 @@ n: int = 61  # cells a side of the label maps on them
 n_digits: int = 241  # cells a side of the label map on digits
 epochs_digits: int = 200  # passes over the training images: network on digits
 ablation_images: int = 1000  # calibration images of the comparison of parts
-ablation_steps: int = 200  # steps of the search in it
+ablation_steps: int = 100  # steps of the search in it
 jobs: int = 2  # networks rounded at the same time; results do not depend on it
 
 # %% tags=["hide-input"]

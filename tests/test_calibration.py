@@ -6,7 +6,7 @@ from tiny_network import Half, network, normal
 from torch import nn
 
 from baq import calibration
-from baq.boundary_form import boundary_form, sample_boundary
+from baq.boundary_form import boundary_form, low_margin_points, sample_boundary
 from baq.calibration import Calibration
 from baq.layers import matrix_layers, recorded
 from baq.rounding import adaround, boundary_gap, boundary_metric
@@ -127,6 +127,7 @@ def test_the_boundary_is_that_of_the_two_functions():
     assert all(torch.equal(outputs[name], expected[name]) for name in known.layers)
     assert known.boundary(20, 0.5, 3)[0] is points
     assert not torch.equal(known.boundary(20, 0.5, 4)[0], points)
+    assert torch.equal(known.low_margin(7), low_margin_points(model, x, 7))
 
 
 ROUNDINGS = {
