@@ -91,6 +91,22 @@ def test_wrong_cells_are_counted_in_double_precision():
     assert maps.wrong_cells(model, found, broken) == (changed, 0)
 
 
+def test_two_labels_are_right_where_their_logits_are_one_number_in_float32():
+    """Which they are not where the map was made in float64."""
+    tied = models.mlp(2, 3, 2, "relu", seed=3)
+    with torch.no_grad():
+        for p in tied.parameters():
+            p.zero_()
+    for gap, single, double in ((0.0, 0, 0), (2**-24, 0, 4), (1e-5, 4, 4)):
+        model = copy.deepcopy(tied).double()
+        model[-1].bias.data = torch.tensor([1.0, 1.0 - gap, 0.0]).double()
+        one = np.ones((2, 2), dtype=np.int16)
+        for way, wrong in (("adaptive", single), ("certified", double)):
+            grid = slices.LabelMap(one, UNIT, way, 1)
+            dtype = torch.float32 if way == "adaptive" else torch.float64
+            assert maps.wrong_cells(model.to(dtype), grid, 0 * one)[1] == wrong, (gap, way)
+
+
 def test_scipy_counts_the_same_junctions():
     labels = np.random.default_rng(0).integers(0, 4, (30, 30)).astype(np.int16)
     row = run(masks.junction_race(labels, repeats=1), 1)
