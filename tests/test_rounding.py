@@ -222,6 +222,25 @@ def test_the_search_comes_close_to_the_best_of_all_roundings():
     assert statistics.median(nearest) > 1.2
 
 
+def test_without_its_curvature_along_each_weight_the_loss_has_no_minimum_between_neighbours():
+    """d is its second derivative there; taking all of it leaves a Hessian whose trace is zero."""
+    weight, gram, outputs = (normal(*shape, seed=7) for shape in ((3, 4), (4, 4), (3, 3)))
+    gram, outputs = gram @ gram.T, outputs @ outputs.T
+    below, above, _ = neighbours(weight, 3)
+    half, middle = (above - below) / 2, (above + below) / 2
+
+    def loss(x):
+        change = middle + half * x.reshape(3, 4) - weight
+        return (outputs @ change @ gram * change).sum()
+
+    hessian = torch.autograd.functional.hessian(loss, torch.zeros(12).double())
+    d = 2 * half.square() * torch.outer(outputs.diagonal(), gram.diagonal())
+    assert torch.allclose(hessian.diagonal(), d.flatten(), rtol=1e-10)
+    for share, convex in ((0.0, True), (1.0, False)):
+        lowest = torch.linalg.eigvalsh(hessian - share * torch.diag(d.flatten())).min()
+        assert (lowest > 0) == convex
+
+
 @pytest.mark.parametrize("kind", ["MLP", "CNN"])
 def test_adaround_with_few_steps_is_below_nearest_everywhere(kind):
     for bits in (4, 3):
