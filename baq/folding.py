@@ -20,7 +20,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     In evaluation mode batch norm is affine for each channel, so the convolution takes its scale into
     the weights and its shift into the bias, and the network computes the same function (Jacob et al. 2018,
     arXiv:1712.05877, section 3.2). Pairs are found in ``Sequential`` and in
-    :class:`baq.models.ResidualBlock`; a batch norm elsewhere, for instance after pooling, stays.
+    :class:`baq.models.ResidualBlock`; a batch norm elsewhere, for instance after pooling, stays, and so
+    does one without running statistics.
 
     Raises:
         ValueError: for a model in training mode.
@@ -30,13 +31,16 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     folded = copy.deepcopy(model)
     for module in folded.modules():
         pairs: Iterable[tuple[str, str]] = ()
-        if isinstance(module, nn.Sequential):
-            pairs = itertools.pairwise(name for name, _ in module.named_children())
+        if type(module).forward is nn.Sequential.forward:
+            # Not named_children, which leaves out a module that has stood before.
+            pairs = itertools.pairwise(list(module._modules))
         elif isinstance(module, ResidualBlock):
             pairs = [("first", "first_norm"), ("second", "second_norm")]
         for before, after in pairs:
             convolution, norm = getattr(module, before), getattr(module, after)
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            # No subclass, whose forward pass or parameters may be others.
+            plain = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d
+            if plain and norm.running_mean is not None:
                 setattr(module, before, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, after, nn.Identity())
     return folded

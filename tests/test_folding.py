@@ -29,6 +29,61 @@ def test_folded_batch_norm_computes_the_same_function(build):
     assert norms == ([10, 2] if build is models.resnet else [3, 0])
 
 
+class Swapped(nn.Sequential):
+    """Applies its modules in the other order."""
+
+    def forward(self, x):
+        for module in reversed(list(self)):
+            x = module(x)
+        return x
+
+
+class Doubled(nn.BatchNorm2d):
+    """A batch norm that does more."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def networks_that_only_look_foldable():
+    relu = nn.ReLU()
+    convolution, norm = nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)
+    torch.nn.init.normal_(norm.weight)
+    return {
+        "the same module on both sides": nn.Sequential(relu, convolution, relu, norm),
+        "another order": Swapped(convolution, norm),
+        "a subclass": nn.Sequential(convolution, Doubled(2)),
+        "no running statistics": nn.Sequential(
+            convolution, nn.BatchNorm2d(2, track_running_stats=False)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", networks_that_only_look_foldable())
+def test_what_only_looks_foldable_stays(name):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = networks_that_only_look_foldable()[name].double().eval()
+        x = torch.randn(4, 2, 6, 6).double()
+    folded = fold_batch_norm(model)
+    assert torch.equal(folded(x), model(x))
+    assert [type(m) for m in folded.modules()] == [type(m) for m in model.modules()]
+
+
+def test_a_module_at_two_places_is_folded_at_each_by_itself():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        convolution, norms = nn.Conv2d(2, 2, 1), (nn.BatchNorm2d(2), nn.BatchNorm2d(2))
+        for norm in norms:
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.running_mean)
+        x = torch.randn(4, 2, 6, 6).double()
+    model = nn.Sequential(convolution, norms[0], nn.ReLU(), convolution, norms[1], convolution)
+    folded = fold_batch_norm(model.double().eval())
+    torch.testing.assert_close(folded(x), model(x))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+
 def test_folding_needs_evaluation_mode():
     with pytest.raises(ValueError, match="training mode"):
         fold_batch_norm(models.cnn(3, 5, 4).train())
