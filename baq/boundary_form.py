@@ -79,7 +79,10 @@ def boundary_form(
         raise ValueError(f"unit is {unit!r}: allowed are input, logit")
     layers = matrix_layers(candidate)
     at = None if candidate is reference else pair_gap(reference, x, batch_size=batch_size)
-    parts: dict[str, list[Tensor]] = {name: [] for name in layers}
+    found_rows = {}
+    for name, layer in layers.items() if rows else ():
+        weight = layer.weight
+        found_rows[name] = weight.new_zeros(weight[0].numel(), len(x), len(weight))
     outputs: dict[str, Tensor | float] = dict.fromkeys(layers, 0.0)
     offset = []
     for k, batch in enumerate(batches(check_inputs(candidate, x), batch_size)):
@@ -102,9 +105,8 @@ def boundary_form(
             outputs[name] = outputs[name] + flat @ flat.T / (len(x) * s.shape[2])
             if rows:
                 a = patches(layers[name], a.detach())
-                parts[name].append(torch.einsum("nop,nip->ino", s, a))
-    found = {name: torch.cat(part, 1) for name, part in parts.items() if rows}
-    return BoundaryForm(torch.cat(offset), found, outputs)
+                found_rows[name][:, part] = torch.einsum("nop,nip->ino", s, a)
+    return BoundaryForm(torch.cat(offset), found_rows, outputs)
 
 
 def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int = 100) -> float:
@@ -157,7 +159,7 @@ def sample_boundary(
     if count > bisected:
         parts.append(low_margin_points(model, x, min(count - bisected, len(x)), z=z))
     if bisected:
-        parts.append(_bisected(model, x, labels(z).cpu(), bisected, seed=seed))
+        parts.append(boundary_points(model, x, bisected, seed=seed, z=z))
     return torch.cat(parts)
 
 
@@ -187,6 +189,7 @@ def boundary_points(
     steps: int = 10,
     seed: int = 0,
     batch_size: int = 100,
+    z: Tensor | None = None,
 ) -> Tensor:
     """Points on the decision boundary, each by bisection between two inputs of different label.
 
@@ -197,6 +200,7 @@ def boundary_points(
         steps: halvings; a point is within ``2^-(steps+1)`` of its pair's distance from a boundary.
         seed: seed of the draw of pairs.
         batch_size: inputs per pass.
+        z: the classifier's logits at x, where they are at hand.
 
     Returns:
         Points, shape (count, *).
@@ -204,23 +208,10 @@ def boundary_points(
     Raises:
         ValueError: for a count or steps below 1, or inputs that all have one label.
     """
-    known = labels(logits(model, x, batch_size)).cpu()
-    return _bisected(model, x, known, count, steps, seed, batch_size)
-
-
-@torch.no_grad()
-def _bisected(
-    model: Classifier,
-    x: Tensor,
-    known: Tensor,
-    count: int,
-    steps: int = 10,
-    seed: int = 0,
-    batch_size: int = 100,
-) -> Tensor:
     if min(count, steps) < 1:
         raise ValueError(f"count, steps are {count}, {steps}: allowed are 1 or more")
     model = place(model)
+    known = labels(logits(model, x, batch_size) if z is None else z).cpu()
     if len(known.unique()) < 2:
         raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
     generator = torch.Generator().manual_seed(seed)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from baq.boundary_form import boundary_form, low_margin_points, sample_boundary
-from baq.inference import batches, check_inputs, logits, place
+from baq.inference import batches, check_inputs, check_logits, logits, place
 from baq.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
 
 __all__ = ["Calibration"]
@@ -50,6 +50,7 @@ class Calibration:
         self.x = check_inputs(self.model, x)
         self._parts = batches(self.x, batch_size)
         self._positions, self._seed = positions, seed
+        self._z: Tensor | None = None
         self._boundary: dict[tuple[int, float, int], tuple[Tensor, dict[str, Tensor]]] = {}
 
     def passed_through(self, candidate: nn.Module) -> LayerInputs:
@@ -80,10 +81,12 @@ class Calibration:
             gram = self._named(self._grams, name)
             return gram, self.layers[name].weight.detach().flatten(1) @ gram
         count, outputs = self._named(self._outputs, name)
-        gram, target = 0.0, 0.0
+        weight = self.layers[name].weight.detach().flatten(1)
+        gram, target = weight.new_zeros(2 * weight.shape[1:]), torch.zeros_like(weight)
         for a, drawn, output in zip(inputs.of(name), self._drawn(count), outputs, strict=True):
             a = _flat(patches(self.layers[name], a, drawn))
-            gram, target = gram + a @ a.T, target + output @ a.T
+            gram.addmm_(a, a.T)
+            target.addmm_(output, a.T)
         share = self._share(count)
         return gram / share, target / share
 
@@ -106,9 +109,12 @@ class Calibration:
         """The inputs with the lowest margins, as :func:`baq.boundary_form.low_margin_points` has them."""
         return low_margin_points(self.model, self.x, count, z=self._logits)
 
-    @cached_property
+    @property
     def _logits(self) -> Tensor:
-        return logits(self.model, self.x, len(self._parts[0]))
+        """Those of the model: what a pass for something else left, or else from one of their own."""
+        if self._z is None:
+            self._z = logits(self.model, self.x, len(self._parts[0]))
+        return check_logits(self._z, len(self.x))
 
     @cached_property
     def _grams(self) -> dict[str, Tensor]:
@@ -118,7 +124,7 @@ class Calibration:
             for name, (a, y) in found.items():
                 counts[name] = as_columns(self.layers[name], y).shape[2]
                 a = _flat(patches(self.layers[name], a, self._drawn(counts[name])[k]))
-                grams[name] = grams.get(name, 0.0) + a @ a.T
+                grams[name] = grams[name].addmm_(a, a.T) if name in grams else a @ a.T
         return {name: gram / self._share(counts[name]) for name, gram in grams.items()}
 
     @cached_property
@@ -137,10 +143,12 @@ class Calibration:
     @torch.no_grad()
     def _passes(self) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
         """Inputs and outputs of all layers, batch by batch."""
+        z = []
         for batch in self._parts:
             with recorded(self.model) as found:
-                self.model(batch)
+                z.append(self.model(batch))
             yield found
+        self._z = torch.cat(z)
 
     def _drawn(self, count: int) -> list[Tensor | slice]:
         """For each batch the positions that are looked at, of so many."""

@@ -99,8 +99,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps (N, before, H, W) to (N, after, H / stride, W / stride), rounded up."""
+        # The shortcut comes first, so that a pass that ends at its layers has not done the others.
+        short = self.shortcut(x)
         y = torch.relu(self.first_norm(self.first(x)))
-        return torch.relu(self.second_norm(self.second(y)) + self.shortcut(x))
+        return torch.relu(self.second_norm(self.second(y)) + short)
 
 
 def resnet(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Sequential:

@@ -20,10 +20,7 @@ __all__ = ["adaround", "boundary_gap", "boundary_metric"]
 
 # The search, all set by the loss alone.
 _RATE = 0.1  # step size of Adam; a weight's two neighbours are 2 apart
-_BETAS = (
-    0.9,
-    0.9,
-)  # of Adam: with a short memory of squares its steps stay large and search more widely
+_BETAS = 0.9, 0.9  # of Adam: a short memory of squares keeps its steps large, and finds more
 _CONCAVE = 0.75  # share of the curvature that is gone in the end
 _SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of the first
 

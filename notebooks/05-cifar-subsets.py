@@ -51,7 +51,7 @@ n: int = 61  # cells a side of the label maps
 eps: float = 0.01  # largest loss of calibration accuracy, for both rules
 tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule
 tau_j: float = 0.6667  # largest calibration J, boundary-aware rule: shift of a cell
-choice_seeds: int = 3  # seeds in the study of the other choices, at most 3
+choice_seeds: int = 3  # seeds of the other choices, at most 3 and seeds
 choice_planes: int = 5  # planes in it
 grids: list[int] = [11, 31, 121]  # cells a side of the label maps in it
 jobs: int = 2  # networks measured at the same time; results do not depend on it
@@ -72,6 +72,7 @@ from baq.selection import accuracy_rule, boundary_aware_rule
 from baq.stats import paired_difference, summarize
 
 plotting.use_style()
+choice_seeds = min(choice_seeds, seeds)
 RECIPE = Recipe(epochs=epochs, batch_size=64, learning_rate=0.05, crop=2)
 BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
 
@@ -84,20 +85,22 @@ BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
 
 # %% tags=["hide-input"]
 def subset(seed):
-    """The subsets of a seed, and a network trained on them."""
-    split = data.load(
+    return data.load(
         "cifar10", seed, train=train, calibration=calibration, test=test
-    )
-    network = models.cnn(3, 10, width, seed)
-    return split, fit_images(
-        network, split.x_train, split.y_train, RECIPE, seed=seed
     )
 
 
 def measured(seed):
-    """Every level of one network on its calibration and test data, and on their planes."""
+    """A network, and every level of it on calibration and test data, and on their planes."""
     torch.set_num_threads(1)
-    split, reference = subset(seed)
+    split = subset(seed)
+    reference = fit_images(
+        models.cnn(3, 10, width, seed),
+        split.x_train,
+        split.y_train,
+        RECIPE,
+        seed=seed,
+    )
     candidates = {b: ptq_w(reference, b) for b in bits}
     parts, by_plane = [], []
     for part, x, y, count in [
@@ -130,13 +133,14 @@ def measured(seed):
                 part=part, seed=seed
             )
         )
-    return pd.concat(parts), pd.concat(by_plane)
+    return reference, pd.concat(parts), pd.concat(by_plane)
 
 
-found = Parallel(n_jobs=jobs)(delayed(measured)(seed) for seed in range(seeds))
-levels, by_plane = (
-    pd.concat(frames, ignore_index=True) for frames in zip(*found, strict=True)
+networks, *found = zip(
+    *Parallel(n_jobs=jobs)(delayed(measured)(seed) for seed in range(seeds)),
+    strict=True,
 )
+levels, by_plane = (pd.concat(frames, ignore_index=True) for frames in found)
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
 on_calibration, on_test = (
@@ -403,44 +407,43 @@ choices = {
 }
 
 
-def chosen(seed):
-    """Both levels of a seed's network under every choice."""
+def chosen(name, seed, own):
+    """Both levels of a seed's network under one choice."""
     torch.set_num_threads(1)
-    split, own = subset(seed)
+    choice, split = choices[name], subset(seed)
     x, y = split.x_test, split.y_test
-    rows = []
-    for name, choice in choices.items():
-        reference = checkpoints.load("cnn", seed) if "full" in choice else own
-        source = fold_batch_norm(reference) if "fold" in choice else reference
-        candidates = {
-            b: ptq_w(source, b, per_channel="per_channel" in choice) for b in (8, 6)
-        }
-        spanned = (
-            [slices.pca_plane(x)]
-            if "pca" in choice
-            else random_planes(x, y, choice_planes, seed)
-        )
-        flipped = compare(
-            reference, candidates, x, y, gradients=False, batch_size=BATCH
-        )
-        cut = per_plane(
-            reference,
-            candidates,
-            spanned,
-            choice.get("n", n),
-            choice.get("sides", "two"),
-            "adaptive",
-            BATCH,
-        )
-        jaccard = cut.groupby("candidate")["jaccard"].mean().reset_index()
-        rows.append(
-            flipped.merge(jaccard, on="candidate").assign(choice=name, seed=seed)
-        )
-    return pd.concat(rows)
+    reference = checkpoints.load("cnn", seed) if "full" in choice else own
+    source = fold_batch_norm(reference) if "fold" in choice else reference
+    candidates = {
+        b: ptq_w(source, b, per_channel="per_channel" in choice) for b in (8, 6)
+    }
+    spanned = (
+        [slices.pca_plane(x)]
+        if "pca" in choice
+        else random_planes(x, y, choice_planes, seed)
+    )
+    flipped = compare(
+        reference, candidates, x, y, gradients=False, batch_size=BATCH
+    )
+    cut = per_plane(
+        reference,
+        candidates,
+        spanned,
+        choice.get("n", n),
+        choice.get("sides", "two"),
+        "adaptive",
+        BATCH,
+    )
+    jaccard = cut.groupby("candidate")["jaccard"].mean().reset_index()
+    return flipped.merge(jaccard, on="candidate").assign(choice=name, seed=seed)
 
 
 by_choice = pd.concat(
-    Parallel(n_jobs=jobs)(delayed(chosen)(k) for k in range(choice_seeds))
+    Parallel(n_jobs=jobs)(
+        delayed(chosen)(name, seed, networks[seed])
+        for name in reversed(choices)  # the costly ones first
+        for seed in range(choice_seeds)
+    )
 )
 tables.save(by_choice, "by-choice")
 parts = [

@@ -273,6 +273,55 @@ def measured(family, seed, reference):
     return rows, pd.concat(paths)
 
 
+PARTS = {
+    "all outputs alike (AdaRound, propagated)": None,
+    "without the errors of layers before": {"propagate": False},
+    "without ridge": {"ridge": 0.0},
+    "low-margin points only": {"on_boundary": 0.0},
+    "boundary points only": {"on_boundary": 1.0},
+    "a quarter of the points": {"points": max(4, points // 4)},
+    "Kronecker shape": {},
+    "and the exact shape, weight 0.1": {"exact": [0.1]},
+    "and the exact shape, weight 1": {"exact": [1.0]},
+    "almost the exact shape alone": {"exact": [1000.0]},
+}
+
+
+def parts(family, seed, reference):
+    """The boundary metric with each part changed, on test images."""
+    torch.set_num_threads(1)
+    if family == "digits":
+        split = on_digits(seed)
+    else:
+        split = data.load("cifar10", seed, train=ablation_images, test=images)
+    level = max(bits)
+    known = Calibration(reference, split.x_train, positions=positions)
+    standard = {"exact": [0.0], "points": min(points, 2 * len(known.x))}
+    standard |= {"steps": ablation_steps}
+    found = {
+        name: rounding.adaround(
+            reference, level, known, propagate=True, steps=ablation_steps
+        )
+        if change is None
+        else rounding.boundary_metric(
+            reference, level, known, **(standard | change)
+        )
+        for name, change in PARTS.items()
+    }
+    row = compare(
+        reference, found, split.x_test, split.y_test, share=share, gradients=False,
+        batch_size=BATCH,
+    )  # fmt: skip
+    near = low_margin_points(
+        reference, split.x_test, max(1, len(split.x_test) // 20)
+    )
+    at = pair_gap(reference, near, batch_size=BATCH)
+    row["displacement"] = [mean_square(at, q, near) ** 0.5 for q in found.values()]
+    return row.assign(setting=family, seed=seed).rename(
+        columns={"candidate": "part"}
+    )
+
+
 # The largest networks come first, so that no process is left with one of them at the end.
 shipped = [
     (family, seed, checkpoints.load(family, seed))
@@ -282,10 +331,18 @@ shipped = [
 mlps = [models.mlp(64, 10, 64, "tanh", seed) for seed in range(seeds_digits)]
 mlps = Parallel(n_jobs=jobs)(delayed(trained)(*task) for task in enumerate(mlps))
 mlps = [("digits", seed, network) for seed, network in enumerate(mlps)]
-done = Parallel(n_jobs=jobs)(delayed(measured)(*task) for task in shipped + mlps)
+work = [(measured, task) for task in shipped]
+work += [(parts, task) for task in shipped if task[0] == families[0]]
+work += [(run, task) for task in mlps for run in (measured, parts)]
+done = Parallel(n_jobs=jobs)(delayed(run)(*task) for run, task in work)
+found = {measured: [], parts: []}
+for (run, _), result in zip(work, done, strict=True):
+    found[run].append(result)
 results, paths = (
-    pd.concat(frames, ignore_index=True) for frames in zip(*done, strict=True)
+    pd.concat(frames, ignore_index=True)
+    for frames in zip(*found[measured], strict=True)
 )
+ablation = pd.concat(found[parts])
 results["loss"] = results["accuracy_reference"] - results["accuracy"]
 results["method"] = pd.Categorical(results["method"], METHODS)
 results = results.sort_values(["setting", "bits", "method", "seed"]).reset_index(
@@ -461,56 +518,6 @@ tables.show(counts.reset_index(), "chosen-weights")
 # calibration images and steps, so that all of it stays cheap; on test images.
 
 # %% tags=["hide-input"]
-PARTS = {
-    "all outputs alike (AdaRound, propagated)": None,
-    "without the errors of layers before": {"propagate": False},
-    "without ridge": {"ridge": 0.0},
-    "low-margin points only": {"on_boundary": 0.0},
-    "boundary points only": {"on_boundary": 1.0},
-    "a quarter of the points": {"points": max(4, points // 4)},
-    "Kronecker shape": {},
-    "and the exact shape, weight 0.1": {"exact": [0.1]},
-    "and the exact shape, weight 1": {"exact": [1.0]},
-    "almost the exact shape alone": {"exact": [1000.0]},
-}
-
-
-def parts(family, seed, reference):
-    """The boundary metric with each part changed, on test images."""
-    torch.set_num_threads(1)
-    if family == "digits":
-        split = on_digits(seed)
-    else:
-        split = data.load("cifar10", seed, train=ablation_images, test=images)
-    level, known = max(bits), Calibration(reference, split.x_train)
-    standard = {"exact": [0.0], "points": min(points, 2 * len(known.x))}
-    standard |= {"steps": ablation_steps}
-    found = {
-        name: rounding.adaround(
-            reference, level, known, propagate=True, steps=ablation_steps
-        )
-        if change is None
-        else rounding.boundary_metric(
-            reference, level, known, **(standard | change)
-        )
-        for name, change in PARTS.items()
-    }
-    row = compare(
-        reference, found, split.x_test, split.y_test, share=share, gradients=False,
-        batch_size=BATCH,
-    )  # fmt: skip
-    near = low_margin_points(
-        reference, split.x_test, max(1, len(split.x_test) // 20)
-    )
-    at = pair_gap(reference, near, batch_size=BATCH)
-    row["displacement"] = [mean_square(at, q, near) ** 0.5 for q in found.values()]
-    return row.assign(setting=family, seed=seed).rename(
-        columns={"candidate": "part"}
-    )
-
-
-tasks = [task for task in shipped if task[0] == families[0]] + mlps
-ablation = pd.concat(Parallel(n_jobs=jobs)(delayed(parts)(*task) for task in tasks))
 tables.save(ablation, "parts")
 for setting in settings[:2]:
     cells = tables.interval_cells(
@@ -543,11 +550,11 @@ for setting in settings[:2]:
 # * Steps down the gradient of the displacement at many low-margin images, with the Kronecker shape as curvature: lower there, not on
 #   validation images.
 # * The exact shape on the ResNet, at any weight but a small one.
-# * Biases that make up for the mean error of a layer's outputs: no difference, since weights keep that mean already.
+# * Biases that make up for the mean error of a layer's outputs: no difference on one network of each family.
 #
-# What did help was a search that ends lower, for every method alike, and more calibration images for those that propagate errors: where
-# a layer has as many inputs as there are images, as the last of the CNN, they decide. AdaRound on float inputs gains little from them.
-# So the lead of the boundary metric over AdaRound grows with them, and its lead over propagated AdaRound stays small: on deep networks
+# What did help was a search that ends lower, for every method alike, and more calibration images for those that propagate errors: on a
+# layer whose inputs are a good part as many as the images, as the CNN's last, they decide. AdaRound on float inputs gains little from
+# them. So the lead of the boundary metric over AdaRound grows with them, and its lead over propagated AdaRound stays small: on deep networks
 # most of what a boundary needs is that layers repair each other.
 
 # %% [markdown]
