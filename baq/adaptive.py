@@ -25,7 +25,7 @@ def adaptive_labels(
     label_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
     n: int,
     stride: int = 8,
-    audit: int = 1000,
+    audit: int = 500,
     seed: int = 0,
 ) -> tuple[np.ndarray, int, float]:
     """Label an n x n grid from a coarse lattice, refined around its boundary.

@@ -189,14 +189,15 @@ def measured(family, seed):
 
     drawn = {b: candidates["per tensor", b] for b in bits if b in (8, 6, 4)}
     cut = per_plane(reference, drawn, spanned, n, way="adaptive", batch_size=BATCH)
-    return rows, width, cut.assign(**name)
+    return z, rows, width, cut.assign(**name)
 
 
 tasks = [(family, seed) for family in families for seed in range(seeds)]
 found = Parallel(n_jobs=jobs)(delayed(measured)(*task) for task in reversed(tasks))
+floats, *found = zip(*found[::-1], strict=True)
+floats = dict(zip(tasks, floats, strict=True))  # logits of the float networks
 levels, by_share, by_plane = (
-    pd.concat(frames[::-1], ignore_index=True)
-    for frames in zip(*found, strict=True)
+    pd.concat(frames, ignore_index=True) for frames in found
 )
 levels["loss"] = levels["accuracy_reference"] - levels["accuracy"]
 levels["setting"] = levels["family"] + ", " + levels["scheme"]
@@ -589,7 +590,13 @@ def floor(family, one):
         other: checkpoints.load(family, other) for other in range(one + 1, seeds)
     }
     rows = compare(
-        first, others, x, y, share=share, gradients=False, batch_size=BATCH
+        lambda _: floats[family, one],
+        {o: lambda _, o=o: floats[family, o] for o in others},
+        x,
+        y,
+        share=share,
+        gradients=False,
+        batch_size=len(x),
     )
     cut = per_plane(first, others, spanned, n, way="adaptive", batch_size=BATCH)
     rows = rows.join(cut.groupby("candidate")["jaccard"].mean(), on="candidate")

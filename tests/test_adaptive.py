@@ -106,4 +106,4 @@ def test_evaluations_grow_with_the_boundary_not_the_area():
 
 def adaptive_cells(classifier, n):
     """Cells evaluated without the lattice and the audit, which are fixed shares and numbers."""
-    return slices.label_map(classifier, UNIT, n, "adaptive").evaluated - (n // 8) ** 2 - 1000
+    return slices.label_map(classifier, UNIT, n, "adaptive").evaluated - (n // 8) ** 2 - 500
