@@ -172,23 +172,23 @@ def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Ten
     measure = _hidden_layer_norms(classifier, len(x)) or _gradient_norms(classifier)
     parts = []
     for batch in batches(x, batch_size):
-        z, norms = measure(batch)
-        top = labels(z)[:, None]
+        z, top, norms = measure(batch)
         distance = _ratio(z.gather(1, top) - z, norms, torch.inf)
         parts.append(distance.scatter(1, top, torch.inf).min(dim=1))
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
 
 
-#: From a batch to its logits and ``||grad(f_c - f_k)||``, c the top-1 label, both of shape (B, K).
-_Norms = Callable[[Tensor], tuple[Tensor, Tensor]]
+#: From a batch to its logits, (B, K), their top-1 labels c, (B, 1), and ``||grad(f_c - f_k)||``, (B, K).
+_Norms = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def _gradient_norms(classifier: nn.Module) -> _Norms:
     """By one forward pass and a backward pass for each class behind the first, of one gap each."""
-    if isinstance(classifier, nn.Module) and not any(m.training for m in classifier.modules()):
+    modules = list(classifier.modules()) if isinstance(classifier, nn.Module) else []
+    if any(isinstance(m, nn.BatchNorm2d) for m in modules) and not any(m.training for m in modules):
         classifier = fold_batch_norm(classifier)
 
-    def measure(batch: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch = batch.detach().requires_grad_()
         z = check_logits(evaluate(classifier, batch), len(batch))
         order = z.detach().argsort(dim=1, descending=True, stable=True)
@@ -198,7 +198,7 @@ def _gradient_norms(classifier: nn.Module) -> _Norms:
             gap = (ordered[:, 0] - ordered[:, k]).sum()
             (gradient,) = torch.autograd.grad(gap, batch, retain_graph=True)
             norms.scatter_(1, order[:, k : k + 1], gradient.flatten(1).norm(dim=1, keepdim=True))
-        return z.detach(), norms
+        return z.detach(), order[:, :1], norms
 
     return measure
 
@@ -219,14 +219,17 @@ def _hidden_layer_norms(classifier: nn.Module, count: int) -> _Norms | None:
     factor = torch.linalg.qr(W.T, mode="r").R.T if few else W
 
     @torch.no_grad()
-    def measure(batch: Tensor) -> tuple[Tensor, Tensor]:
+    def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         t = evaluate(classifier[: place + 1], batch)
         z = check_logits(evaluate(classifier[place + 1 :], t), len(batch))
-        slope = 1 - t**2 if isinstance(activation, nn.Tanh) else (t > 0).to(t)
-        own = slope * V[labels(z)]
-        # One class at a time: what does not fit the cache takes longer to fetch than to compute.
-        between = (torch.addcmul(own, slope, v, value=-1) @ factor for v in V)
-        return z, torch.stack([s.norm(dim=1) for s in between], dim=1)
+        top = labels(z)
+        slope = 1 - t**2 if isinstance(activation, nn.Tanh) else t.sign()
+        own = V.index_select(0, top)
+        # One class at a time, at the same place: what does not fit the cache takes longer to fetch than
+        # to compute. Differences come first: they are exact where two classes have much in common.
+        s, g = torch.empty_like(own), own.new_empty(len(own), factor.shape[1])
+        gradients = (torch.mm(torch.sub(own, v, out=s).mul_(slope), factor, out=g) for v in V)
+        return z, top[:, None], torch.stack([gradient.norm(dim=1) for gradient in gradients], dim=1)
 
     return measure
 

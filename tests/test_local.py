@@ -176,10 +176,12 @@ def test_radii_equal_those_of_a_jacobian_for_each_point(kind):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("hidden", [1, 6, 40])
 @pytest.mark.parametrize("count", [3, 200])
-def test_radii_in_closed_form_equal_those_by_gradients(activation, hidden, count):
-    """With fewer and more hidden units than inputs, and than points."""
+@pytest.mark.parametrize("shared", [0.0, 1e6])
+def test_radii_in_closed_form_equal_those_by_gradients(activation, hidden, count, shared):
+    """With fewer and more hidden units than inputs, and than points; and where classes share a lot."""
     torch.manual_seed(hidden)
     model = models.mlp(12, K, hidden, activation, seed=hidden).double()
+    model[-1].weight.data += shared * torch.randn(hidden).double()
     # The identity in front hides what kind of network it is.
     by_gradients = nn.Sequential(nn.Identity(), model)
     x = 3 * torch.randn(count, 3, 2, 2).double()
@@ -415,6 +417,9 @@ def test_without_a_gradient_the_boundary_is_nowhere():
     assert (local.radii(constant, x)[0] == torch.inf).all()
     assert (local.pair_gap(constant, x).radius == torch.inf).all()
     assert (local.radii(tied, x)[0] == 0).all()
+    twins = models.mlp(3, 2, 8, "tanh", seed=0)
+    twins[-1].weight.data[1] = twins[-1].weight[0]
+    assert (local.radii(twins, torch.ones(4, 3))[0] == torch.inf).all()
     assert (local.displacement(*pair_gaps(constant, moved, x)) == -torch.inf).all()
     assert (local.displacement(*pair_gaps(constant, constant, x)) == 0).all()
     assert local.normal_angle(*pair_gaps(constant, sloped, x)).isnan().all()
