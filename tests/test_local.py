@@ -169,7 +169,7 @@ def test_radii_equal_those_of_a_jacobian_for_each_point(kind):
         c = int(z.argmax())
         others = [k for k in range(K) if k != c]
         found = [float((z[c] - z[k]) / (jacobian[c] - jacobian[k]).norm()) for k in others]
-        assert radius[i].item() == pytest.approx(min(found), rel=1e-11)
+        assert radius[i].item() == pytest.approx(min(found), rel=1e-12)
         assert behind[i].item() == others[int(np.argmin(found))]
 
 
