@@ -1,15 +1,33 @@
-"""The boundary band: how flips overall and flips in the band hang together."""
+"""The boundary band: the points of lowest margin, and how flips there hang together with all flips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from baq.local import boundary_band
+__all__ = [
+    "band_curve",
+    "band_flip_law",
+    "boundary_band",
+]
 
-__all__ = ["band_curve", "band_flip_law"]
+
+def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
+    """The points with the lowest margins: a mask of shape (N,) with round(share N) points, at least 1.
+
+    Ties go to the lower index.
+
+    Raises:
+        ValueError: for a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}: allowed is above 0 and up to 1")
+    band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
+    band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
+    return band
 
 
 def band_flip_law(flip_rate: float, share: float = 0.2) -> float:

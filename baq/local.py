@@ -1,4 +1,4 @@
-"""Local decision geometry: margins, radii, first-order displacement, normals, the boundary band."""
+"""Local decision geometry: margins, radii, first-order displacement and normals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baq.certified import has_one_hidden_layer
-from baq.folding import fold_batch_norm
 from baq.inference import batches, check_inputs, check_logits, evaluate, labels, top_pair
+from baq.structure import fold_batch_norm, has_one_hidden_layer
 
 __all__ = [
     "PairGap",
-    "boundary_band",
     "displacement",
     "flips",
     "margins",
@@ -60,21 +58,6 @@ def margins(z: Tensor) -> Tensor:
     """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits."""
     first, second = top_pair(z)
     return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
-
-
-def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
-    """The points with the lowest margins: a mask of shape (N,) with round(share N) points, at least 1.
-
-    Ties go to the lower index.
-
-    Raises:
-        ValueError: for a share outside (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}: allowed is above 0 and up to 1")
-    band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
-    band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
-    return band
 
 
 def flips(z: Tensor, z_q: Tensor) -> Tensor:

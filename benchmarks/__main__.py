@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from baq import data
+from baq.zoo import data
 from benchmarks import maps, masks, radii, rounding
 from benchmarks.race import COLUMNS, Race, run
 

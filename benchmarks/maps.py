@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from baq import checkpoints, data, models, training
 from baq.inference import logits, place
-from baq.planes import random_planes
-from baq.slices import LabelMap, Plane, label_map, pca_plane
+from baq.slices import LabelMap, Plane, label_map, pca_plane, random_planes
+from baq.zoo import checkpoints, data, models, training
 from benchmarks.race import Race
 
 __all__ = ["audit", "costs", "dense_loop", "map_race", "mnist", "network", "races", "wrong_cells"]

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import distance
 
-from baq.junctions import junctions
 from baq.quantization import ptq_w
 from baq.slices import boundary_mask, jaccard_distance, label_map, pca_plane
+from baq.slices.junctions import junction_cells
 from benchmarks.maps import mnist, network
 from benchmarks.race import Race, absent
 
@@ -43,7 +43,7 @@ def junction_race(a: np.ndarray, repeats: int = 10) -> Race:
         "triple-junction cells of a map / scipy filters",
         f"{len(a)} x {len(a)}",
         1.0,
-        lambda _: int(junctions(a).sum()),
+        lambda _: int(junction_cells(a).sum()),
         lambda _: scipy_junctions(a),
         _equal,
         repeats,

@@ -9,8 +9,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from baq import data
 from baq.local import radii
+from baq.zoo import data
 from benchmarks.maps import network
 from benchmarks.race import Race, absent
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from baq import data
-from baq.layers import patches
 from baq.quantization import weight_grid
 from baq.rounding import adaround
+from baq.rounding.layers import patches
+from baq.zoo import data
 from benchmarks.maps import network
 from benchmarks.race import Race
 

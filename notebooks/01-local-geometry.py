@@ -81,12 +81,14 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from baq import compare, data, local, models, plotting, ptq_w, tables, training
-from baq.claims import answer
+from baq import compare, local, ptq_w
 from baq.inference import labels, logits
-from baq.stats import summarize
+from baq.report import charts, style, tables
+from baq.report.claims import answer
+from baq.report.stats import summarize
+from baq.zoo import data, models, training
 
-plotting.use_style()
+style.use_style()
 
 # %% [markdown]
 # ## The run
@@ -201,7 +203,7 @@ measures = [
 summary = summarize(by_seed, ["bits"], measures)
 tables.save(summary, "by-bits")
 SHIFT, ANGLE = "local shift, input units", "normal variation, degrees"
-fig = plotting.by_bits(
+fig = charts.by_bits(
     summary,
     {
         SHIFT: {"shift": "all images", "band_shift": "boundary band"},
@@ -228,7 +230,7 @@ for ax, measure in zip(fig.axes, ["shift", "normal_angle"], strict=True):
 
 # %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} data=["by-bits"] tags=["hide-input"]
 ACCURACY, FLIPS = "test accuracy", "share of images flipped"
-fig = plotting.by_bits(
+fig = charts.by_bits(
     summary,
     {
         ACCURACY: {"accuracy": "quantized"},
@@ -283,8 +285,8 @@ for k, b in enumerate(low_bits):
     ax.plot(
         rows["tenth"],
         rows["value"],
-        marker=plotting.MARKERS[k],
-        ls=plotting.DASHES[k],
+        marker=style.MARKERS[k],
+        ls=style.DASHES[k],
         label=f"{b} bits",
     )
 ax.axvspan(0.5, 0.5 + 10 * share, color="0.9", zorder=0, label="boundary band")
@@ -312,7 +314,7 @@ claimed = {
     ]
     if b in bits
 }
-fig = plotting.against_paper(claimed)
+fig = charts.against_paper(claimed)
 
 # %% tags=["hide-input"]
 tables.show(answer(claimed), "claims")

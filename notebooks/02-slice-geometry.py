@@ -85,21 +85,15 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.utils.parallel import Parallel, delayed
 
-from baq import (
-    compare,
-    curves,
-    data,
-    models,
-    plotting,
-    ptq_w,
-    slices,
-    tables,
-    training,
-)
-from baq.claims import answer, paper_value
-from baq.stats import summarize
+from baq import compare, ptq_w, slices
+from baq.report import charts, style, tables
+from baq.report.claims import answer, paper_value
+from baq.report.maps import boundary_overlay, label_maps, map_runs
+from baq.report.stats import summarize
+from baq.slices import curves
+from baq.zoo import data, models, training
 
-plotting.use_style()
+style.use_style()
 
 # %% [markdown]
 # ## The run
@@ -150,16 +144,14 @@ reference, candidates, plane = networks[first_seed + shown]
 drawn = [b for b in (8, 4, 3) if b in bits]
 float_map = slices.label_map(reference, plane, n)
 maps = {f"{b} bits": slices.label_map(candidates[b], plane, n) for b in drawn}
-tables.save(plotting.map_runs({"float": float_map} | maps), "maps")
-fig = plotting.label_maps({"float": float_map} | maps, classes=10)
+tables.save(map_runs({"float": float_map} | maps), "maps")
+fig = label_maps({"float": float_map} | maps, classes=10)
 
 # %% [markdown]
 # The masks say more than the maps. Where float and quantized boundary share a cell it is black.
 
 # %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} data=["maps"] tags=["hide-input"]
-fig = plotting.boundary_overlay(
-    float_map, {title: maps[title] for title in list(maps)[:2]}
-)
+fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2]})
 
 # %% [markdown]
 # ## Against the bit width
@@ -175,7 +167,7 @@ measures = [
 summary = summarize(by_seed, ["bits"], measures)
 tables.save(summary, "by-bits")
 JACCARD, SHIFT = "Jaccard distance J", "mean displacement, input units"
-fig = plotting.by_bits(
+fig = charts.by_bits(
     summary,
     {
         JACCARD: {"jaccard": "ours"},
@@ -287,14 +279,14 @@ grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
-fig, axes = plt.subplot_mosaic("AA;BC", figsize=(plotting.WIDTH, 6))
+fig, axes = plt.subplot_mosaic("AA;BC", figsize=(style.WIDTH, 6))
 for k, (b, group) in enumerate(grid_summary.groupby("bits")):
     for panel, lines in [
         ("A", {"jaccard": f"{b} bits, measured", "law": f"{b} bits, law"}),
         ("B", {"grid_change": f"{b} bits"}),
         ("C", {"curve_distance": f"{b} bits"}),
     ]:
-        plotting.interval_lines(axes[panel], group, "n", lines, first=2 * k)
+        charts.interval_lines(axes[panel], group, "n", lines, first=2 * k)
 for claim in ("D2", "D4"):
     axes["A"].axhline(paper_value(claim), color="0.4", lw=0.8, zorder=0)
     axes["A"].annotate(
@@ -546,7 +538,7 @@ tables.save(controls, "controls")
 # %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
-fig = plotting.interval_rows(
+fig = charts.interval_rows(
     control_summary,
     "pair",
     {"jaccard": "Jaccard distance J", "flip_rate": "share of test images flipped"},
@@ -596,7 +588,7 @@ claimed = {
     for claim, b in [("D2", 8), ("D4", 4)]
     if b in bits
 }
-fig = plotting.against_paper(claimed)
+fig = charts.against_paper(claimed)
 
 # %% tags=["hide-input"]
 tables.show(answer(claimed), "claims")

@@ -69,12 +69,16 @@ from IPython.display import Markdown, display
 from scipy import ndimage
 from scipy.stats import wilcoxon
 
-from baq import data, junctions, models, plotting, ptq_w, slices, tables, training
-from baq.claims import answer, paper_value
+from baq import ptq_w, slices
 from baq.quantization import interpolate
-from baq.stats import summarize
+from baq.report import charts, style, tables
+from baq.report.claims import answer, paper_value
+from baq.report.maps import stepper
+from baq.report.stats import summarize
+from baq.slices import junctions
+from baq.zoo import data, models, training
 
-plotting.use_style()
+style.use_style()
 transitions = [f"{b} to {c} bits" for b, c in pairwise(levels)]
 
 # %% [markdown]
@@ -107,7 +111,7 @@ for seed in range(first_seed, first_seed + seeds):
             (ptq_w(reference, b), ptq_w(reference, c)),
         )
         film = [slices.label_map(interpolate(*ends, t), plane, n) for t in ts]
-        triple = [junctions.junctions(grid.labels) for grid in film]
+        triple = [junctions.junction_cells(grid.labels) for grid in film]
         number = [int(found.sum()) for found in triple]
         rows.append(
             setting
@@ -116,7 +120,7 @@ for seed in range(first_seed, first_seed + seeds):
                 "first map": number[0],
                 "last map": number[-1],
                 "largest, 3 x 3 rule": max(
-                    int(junctions.junctions(grid.labels, block=3).sum())
+                    int(junctions.junction_cells(grid.labels, block=3).sum())
                     for grid in film
                 ),
                 "anywhere on the path": int(np.any(triple, axis=0).sum()),
@@ -163,7 +167,7 @@ def frames(film):
 
 
 captions, marks = frames(film_of_shown)
-plotting.stepper(
+stepper(
     [grid for _, _, grid, _ in film_of_shown],
     captions,
     classes=10,
@@ -178,7 +182,7 @@ plotting.stepper(
 tables.save(along, "junctions-along-t")
 path = summarize(along, ["transition", "t"], ["triple"])
 fig, axes = plt.subplots(
-    1, len(transitions), figsize=(plotting.WIDTH, 3), sharey=True, squeeze=False
+    1, len(transitions), figsize=(style.WIDTH, 3), sharey=True, squeeze=False
 )
 for ax, transition, claim in zip(
     axes.flat, transitions, ("T1", "T2", "T3"), strict=False
@@ -240,14 +244,14 @@ share = pooled.groupby(["transition", "kind"], sort=False).transform(
     lambda k: k.cumsum() / k.sum()
 )
 fig, axes = plt.subplots(
-    1, len(transitions), figsize=(plotting.WIDTH, 3.2), sharey=True, squeeze=False
+    1, len(transitions), figsize=(style.WIDTH, 3.2), sharey=True, squeeze=False
 )
 for ax, transition in zip(axes.flat, transitions, strict=True):
     for k, kind in enumerate(
         ["changed cells", "boundary cells", "all cells", "regions"]
     ):
         curve = share[transition, kind].iloc[:-1]
-        ax.plot(curve.index, curve, ls=plotting.DASHES[k], label=kind)
+        ax.plot(curve.index, curve, ls=style.DASHES[k], label=kind)
     ax.axvline(near, color="0.6", lw=0.8, zorder=0)
     ax.set(title=transition, xlabel="distance,\nshare of width", ylim=(0, 1.02))
 axes.flat[0].set_ylabel("share within the distance")
@@ -334,7 +338,7 @@ counts = {
     }
     for reading in readings
 }
-fig = plotting.against_paper(counts["largest on the path"])
+fig = charts.against_paper(counts["largest on the path"])
 
 # %% [markdown]
 # All readings of T1 to T3, and for T4 the share near a junction in excess of that of boundary cells, as

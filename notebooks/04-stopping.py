@@ -83,12 +83,14 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.utils.parallel import Parallel, delayed
 
-from baq import compare, data, models, plotting, ptq_w, slices, tables, training
-from baq.claims import answer, paper_value
+from baq import compare, ptq_w, slices
+from baq.report import charts, style, tables
+from baq.report.claims import answer, paper_value
+from baq.report.stats import paired_difference
 from baq.selection import accuracy_rule, boundary_aware_rule
-from baq.stats import paired_difference
+from baq.zoo import data, models, training
 
-plotting.use_style()
+style.use_style()
 datasets = [dataset] if dataset else datasets
 
 # %% [markdown]
@@ -213,7 +215,7 @@ tables.show(floats.reset_index(), "float-accuracy")
 calibration = calibration.assign(
     loss=(calibration["accuracy_reference"] - calibration["accuracy"]).clip(lower=0)
 )
-fig, axes = plt.subplots(3, 1, figsize=(plotting.WIDTH, 7.5), sharex=True)
+fig, axes = plt.subplots(3, 1, figsize=(style.WIDTH, 7.5), sharex=True)
 panels = {
     "loss": ("loss of accuracy", eps),
     "flip_rate": ("flip rate", tau_f),
@@ -227,8 +229,8 @@ for ax, (measure, (label, threshold)) in zip(axes, panels.items(), strict=True):
         ax.plot(
             -rows.mean().index.to_numpy(),
             rows.mean(),
-            marker=plotting.MARKERS[k],
-            ls=plotting.DASHES[k % 4],
+            marker=style.MARKERS[k],
+            ls=style.DASHES[k % 4],
             label=setting,
         )
     ax.axhline(threshold, color="black", ls="--", lw=1)
@@ -236,7 +238,7 @@ for ax, (measure, (label, threshold)) in zip(axes, panels.items(), strict=True):
     if measure != "jaccard":
         ax.set_yscale("symlog", linthresh=1e-3)
         ax.set_ylim(0, 1)
-    plotting.bit_axis(ax, bits)
+    charts.bit_axis(ax, bits)
 for ax in axes[:-1]:
     ax.set_xlabel("")
 legend = fig.legend(
@@ -308,7 +310,7 @@ MEASURES = {
 }
 wide = picks.pivot(index=NETWORK, columns="rule", values=[*MEASURES, "grid_change"])
 fig, axes = plt.subplots(
-    2, 2, figsize=(plotting.WIDTH, 1.6 + 0.8 * len(settings)), sharey=True
+    2, 2, figsize=(style.WIDTH, 1.6 + 0.8 * len(settings)), sharey=True
 )
 for ax, (measure, label) in zip(axes.flat, MEASURES.items(), strict=True):
     for k, setting in enumerate(settings):
@@ -364,7 +366,7 @@ numbers = {
     if "digits" in datasets
 }
 if numbers:
-    plotting.against_paper(numbers)
+    charts.against_paper(numbers)
 # %% tags=["hide-input"]
 if numbers:
     means_over_seeds = ", ".join(
@@ -463,7 +465,7 @@ tables.show(
 fig, axes = plt.subplots(
     -(-len(settings) // 2),
     2,
-    figsize=(plotting.WIDTH, 2.5 * -(-len(settings) // 2)),
+    figsize=(style.WIDTH, 2.5 * -(-len(settings) // 2)),
     squeeze=False,
 )
 for ax in axes.flat[len(settings) :]:
@@ -549,16 +551,14 @@ frontier = pd.concat([own, others]).merge(base.add_suffix("_base"), on="setting"
 frontier["extra_bits"] = frontier["bits"] - frontier["bits_base"]
 frontier["flips_avoided"] = 1 - frontier["flip_rate"] / frontier["flip_rate_base"]
 tables.save(frontier, "frontier")
-fig, ax = plt.subplots(figsize=(plotting.WIDTH, 4))
+fig, ax = plt.subplots(figsize=(style.WIDTH, 4))
 for k, setting in enumerate(settings):
     rows = frontier[frontier["setting"] == setting].sort_values(
         ["extra_bits", "flips_avoided"]
     )
     best = rows.groupby("extra_bits")["flips_avoided"].max().cummax()
-    style = {"marker": plotting.MARKERS[k], "color": f"C{k}"}
-    ax.plot(
-        best.index, best, ls=plotting.DASHES[k % 4], label=setting, ms=4, **style
-    )
+    style = {"marker": style.MARKERS[k], "color": f"C{k}"}
+    ax.plot(best.index, best, ls=style.DASHES[k % 4], label=setting, ms=4, **style)
     mark = rows[rows["kind"] == "own"]
     ax.plot(
         mark["extra_bits"],

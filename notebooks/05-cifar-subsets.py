@@ -63,15 +63,18 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.utils.parallel import Parallel, delayed
 
-from baq import checkpoints, compare, data, models, plotting, ptq_w, slices, tables
-from baq.claims import answer, paper_value
-from baq.folding import fold_batch_norm
-from baq.image_training import Recipe, fit_images
-from baq.planes import per_plane, random_planes
+from baq import compare, ptq_w, slices
+from baq.comparison import per_plane
+from baq.report import charts, style, tables
+from baq.report.claims import answer, paper_value
+from baq.report.stats import paired_difference, summarize
 from baq.selection import accuracy_rule, boundary_aware_rule
-from baq.stats import paired_difference, summarize
+from baq.slices import random_planes
+from baq.structure import fold_batch_norm
+from baq.zoo import checkpoints, data, models
+from baq.zoo.training import Recipe, fit_images
 
-plotting.use_style()
+style.use_style()
 choice_seeds = min(choice_seeds, seeds)
 RECIPE = Recipe(epochs=epochs, batch_size=64, learning_rate=0.05, crop=2)
 BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
@@ -172,7 +175,7 @@ FLIPS, JACCARD, CHANGE = (
     "Jaccard distance J",
     "grid prediction change",
 )
-fig = plotting.by_bits(
+fig = charts.by_bits(
     summary,
     {
         "loss of accuracy": {"loss": "ours"},
@@ -290,7 +293,7 @@ CLAIMED = [
 at_picks = {
     c: picks.loc[picks["rule"] == rule, measure] for c, _, rule, measure in CLAIMED
 }
-fig = plotting.against_paper(at_picks)
+fig = charts.against_paper(at_picks)
 
 # %% [markdown]
 # The flips and the $J$ of a rule hang on the level that it picks. The same four at the levels that the
@@ -302,7 +305,7 @@ fixed = {
     for c, b, _, measure in CLAIMED
     if b in bits
 }
-fig = plotting.against_paper(fixed)
+fig = charts.against_paper(fixed)
 # %% [markdown]
 # Both settings, C1, and the paired differences of the seeds:
 
@@ -356,7 +359,7 @@ ax.plot(
     label="proportional to the step",
 )
 ax.plot(
-    in_paper["step"], in_paper["shift"], label="paper, C5 and C3", **plotting.PAPER
+    in_paper["step"], in_paper["shift"], label="paper, C5 and C3", **style.PAPER
 )
 for b, step, shift in law[["bits", "step", "shift"]].itertuples(index=False):
     ax.annotate(

@@ -75,15 +75,19 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.utils.parallel import Parallel, delayed
 
-from baq import checkpoints, compare, data, local, plotting, ptq_w, slices, tables
+from baq import compare, local, ptq_w, slices
 from baq.band import band_curve, band_flip_law
-from baq.claims import answer, claims, paper_value
-from baq.folding import fold_batch_norm
+from baq.comparison import per_plane
 from baq.inference import logits
-from baq.planes import per_plane, random_planes
-from baq.stats import summarize
+from baq.report import charts, style, tables
+from baq.report.claims import answer, claims, paper_value
+from baq.report.maps import label_maps, map_runs
+from baq.report.stats import summarize
+from baq.slices import random_planes
+from baq.structure import fold_batch_norm
+from baq.zoo import checkpoints, data
 
-plotting.use_style()
+style.use_style()
 BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
 CLAIMED = {"F1": "loss", "F2": "flip_rate", "F3": "band_flip_rate"}
 
@@ -94,7 +98,7 @@ CLAIMED = {"F1": "loss", "F2": "flip_rate", "F3": "band_flip_rate"}
 # {cite}`he2016` of eight layers. Both are trained by SGD with Nesterov momentum, one cycle of the step size
 # and mirrored and shifted images, on the official training images less 2,000 that each seed keeps for
 # calibration. Recipes were set by cost and on training images alone. The trained networks ship with this
-# book, since training them takes longer than everything else in it; `python -m baq.checkpoints train`
+# book, since training them takes longer than everything else in it; `python -m baq.zoo.checkpoints train`
 # makes them anew.
 #
 # Training was in bfloat16, measuring is in float32. The minutes are those of one thread of the processor
@@ -216,7 +220,7 @@ tables.save(summary, "by-bits")
 fig, axes = plt.subplots(
     3,
     len(families),
-    figsize=(plotting.WIDTH, 8),
+    figsize=(style.WIDTH, 8),
     sharex=True,
     sharey="row",
     squeeze=False,
@@ -234,14 +238,14 @@ for row, (claim, measure) in zip(axes, CLAIMED.items(), strict=True):
             lines = summary[
                 (summary["family"] == family) & (summary["scheme"] == scheme)
             ]
-            plotting.interval_lines(
+            charts.interval_lines(
                 ax, lines, "bits", {measure: scheme}, sign=-1, first=k
             )
-        ax.plot(-6, paper_value(claim), label=f"paper, {claim}", **plotting.PAPER)
+        ax.plot(-6, paper_value(claim), label=f"paper, {claim}", **style.PAPER)
         ax.set_yscale(
             "symlog", linthresh=0.003
         ) if claim == "F1" else ax.set_yscale("log")
-        plotting.bit_axis(ax, bits)
+        charts.bit_axis(ax, bits)
         ax.set_xlabel("")
     row[0].set_ylabel(NAMES[claim])
     row[-1].legend()
@@ -382,7 +386,7 @@ display(
 # %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} data=["levels"] tags=["hide-input"]
 reported = [float(claims()["O1"]["given"]["overall"]), paper_value("O1")]
 levels["law"] = [band_flip_law(min(f, 0.5), share) for f in levels["flip_rate"]]
-fig, ax = plt.subplots(figsize=(plotting.WIDTH, 4.5))
+fig, ax = plt.subplots(figsize=(style.WIDTH, 4.5))
 line = np.geomspace(
     levels.loc[levels["flip_rate"] > 0, "flip_rate"].min(), 0.5, 100
 )
@@ -396,19 +400,19 @@ for other, dash in ((share / 2, ":"), (share, "-"), (1.5 * share, "--")):
     )
 for k, (setting, group) in enumerate(levels.groupby("setting", sort=False)):
     ax.plot(
-        group["flip_rate"], group["band_flip_rate"], plotting.MARKERS[k], ms=5, alpha=0.7,
+        group["flip_rate"], group["band_flip_rate"], style.MARKERS[k], ms=5, alpha=0.7,
         mew=0, label=setting,
     )  # fmt: skip
 ax.plot(
     [paper_value("F2")],
     [paper_value("F3")],
     label="paper, F2 and F3",
-    **plotting.PAPER,
+    **style.PAPER,
 )
 ax.plot(
     *reported,
     label="reported, O1",
-    **(plotting.PAPER | {"marker": "*", "markersize": 11}),
+    **(style.PAPER | {"marker": "*", "markersize": 11}),
 )
 ax.set(
     xscale="log",
@@ -460,8 +464,8 @@ for k, family in enumerate(families):
         by_share[by_share["family"] == family], ["share"], ["band_flip_rate", "law"]
     )
     labels = {"band_flip_rate": f"{family}, measured", "law": f"{family}, law"}
-    plotting.interval_lines(ax, lines, "share", labels, first=2 * k)
-ax.plot(0.2, paper_value("F3"), label="paper, F3", **plotting.PAPER)
+    charts.interval_lines(ax, lines, "share", labels, first=2 * k)
+ax.plot(0.2, paper_value("F3"), label="paper, F3", **style.PAPER)
 ax.set(
     xscale="log",
     xlabel="share of the images in the band",
@@ -539,14 +543,14 @@ def maps(family):
     made = {
         k: slices.label_map(m, plane, n, batch_size=BATCH) for k, m in drawn.items()
     }
-    tables.save(plotting.map_runs(made), f"maps-{family}")
+    tables.save(map_runs(made), f"maps-{family}")
     return made
 
 
-fig = plotting.label_maps(maps(families[0]), classes=10)
+fig = label_maps(maps(families[0]), classes=10)
 _ = fig.suptitle(families[0])
 # %% mystnb={"image": {"alt": "The same four label maps for the residual network."}} data=["maps-resnet"] tags=["hide-input"]
-fig = plotting.label_maps(maps(families[-1]), classes=10)
+fig = label_maps(maps(families[-1]), classes=10)
 _ = fig.suptitle(families[-1])
 
 # %% tags=["hide-input"]
@@ -628,7 +632,7 @@ tables.save(
 floor_summary = summarize(
     floors.sort_values("family", kind="stable"), ["pair"], list(FLOOR)
 )
-fig = plotting.interval_rows(
+fig = charts.interval_rows(
     floor_summary,
     "pair",
     {k: FLOOR[k] for k in ("flip_rate", "jaccard")},
@@ -647,10 +651,10 @@ tables.show(cells.set_index("pair").loc[order].reset_index(), "noise-floor-summa
 
 # %% mystnb={"image": {"alt": "One row for each of the claims F1 to F3, for the convolutional network per tensor at 6 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
 if len(six):
-    plotting.against_paper(claimed[f"{families[0]}, per tensor"])
+    charts.against_paper(claimed[f"{families[0]}, per tensor"])
 # %% mystnb={"image": {"alt": "The same three rows for the residual network."}} data=["levels"] tags=["hide-input"]
 if len(six):
-    plotting.against_paper(claimed[f"{families[-1]}, per tensor"])
+    charts.against_paper(claimed[f"{families[-1]}, per tensor"])
 # %% [markdown]
 # O1 names neither its networks nor their data. So its answer is conditional: where our networks flip as
 # many of all labels as it says, by the interpolation above, how many flip in the band? O2 is a statement,

@@ -133,26 +133,19 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.utils.parallel import Parallel, delayed
 
-from baq import (
-    checkpoints,
-    compare,
-    data,
-    models,
-    plotting,
-    ptq_w,
-    rounding,
-    slices,
-    tables,
-    training,
-)
-from baq.boundary_form import low_margin_points, mean_square
-from baq.calibration import Calibration
-from baq.claims import answer
+from baq import compare, ptq_w, rounding, slices
+from baq.comparison import per_plane
 from baq.local import pair_gap
-from baq.planes import per_plane, random_planes
-from baq.stats import paired_difference, summarize
+from baq.report import charts, style, tables
+from baq.report.claims import answer
+from baq.report.stats import paired_difference, summarize
+from baq.rounding import Calibration
+from baq.rounding.form import mean_square
+from baq.rounding.points import low_margin_points
+from baq.slices import random_planes
+from baq.zoo import checkpoints, data, models, training
 
-plotting.use_style()
+style.use_style()
 families = families if "cifar10" in datasets else []
 seeds_digits = seeds_digits if "digits" in datasets else 0
 BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
@@ -402,7 +395,7 @@ tables.show(took.loc[METHODS].reset_index(), "seconds", precision=1)
 first = summary[summary["bits"] == bits[0]]
 first = first.assign(row=first["setting"] + ", " + first["method"].astype(str))
 rows = [f"{s}, {m}" for s in settings for m in METHODS]
-fig = plotting.interval_rows(
+fig = charts.interval_rows(
     first.set_index("row").loc[rows].reset_index(),
     "row",
     {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")},
@@ -486,7 +479,7 @@ display(Markdown("\n".join(lines)))
 # %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} data=["gap-path"] tags=["hide-input"]
 ticks = sorted(paths["weight"].unique())
 paths["position"] = paths["weight"].map({w: k for k, w in enumerate(ticks)})
-fig, axes = plt.subplots(2, 1, figsize=(plotting.WIDTH, 6.5), sharex=True)
+fig, axes = plt.subplots(2, 1, figsize=(style.WIDTH, 6.5), sharex=True)
 PATH = {
     "band_pair_flip_rate": "pair-order flips in the band",
     "accuracy": "accuracy",
@@ -497,7 +490,7 @@ for ax, (measure, label) in zip(axes, PATH.items(), strict=True):
         on_path.groupby(["setting", "bits"], sort=False)
     ):
         named = {measure: f"{key[0]}, {key[1]} bits"}
-        plotting.interval_lines(ax, part, "position", named, first=k)
+        charts.interval_lines(ax, part, "position", named, first=k)
     ax.set_ylabel(label)
 axes[-1].set_xticks(range(len(ticks)), [f"{w:g}" for w in ticks])
 axes[-1].set_xlabel("weight of the boundary-gap term")
@@ -592,7 +585,7 @@ tables.show(
 # %% mystnb={"image": {"alt": "One row for each of the claims R1 to R4, for each family of networks at 4 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["rounded"] tags=["hide-input"]
 for setting in families[::-1] if 4 in bits else []:
     shown = {c: claimed[setting][c] for c in ("R1", "R2", "R3", "R4")}
-    fig = plotting.against_paper(shown)
+    fig = charts.against_paper(shown)
     _ = fig.suptitle(setting)
 
 # %% [markdown]

@@ -87,24 +87,15 @@ import torch
 from IPython.display import Markdown, display
 from sklearn.utils.parallel import Parallel, delayed
 
-from baq import (
-    checkpoints,
-    compare,
-    data,
-    models,
-    plotting,
-    ptq_w,
-    slices,
-    tables,
-    training,
-)
-from baq.calibration import Calibration
-from baq.claims import answer, paper_text
-from baq.planes import random_planes
-from baq.rounding import adaround, boundary_metric
-from baq.stats import correlation, paired_difference
+from baq import compare, ptq_w, slices
+from baq.report import charts, style, tables
+from baq.report.claims import answer, paper_text
+from baq.report.stats import correlation, paired_difference
+from baq.rounding import Calibration, adaround, boundary_metric
+from baq.slices import random_planes
+from baq.zoo import checkpoints, data, models, training
 
-plotting.use_style()
+style.use_style()
 datasets = [dataset] if dataset else datasets
 FAMILIES = {
     "digits": ("digits, MLP", seeds_digits),
@@ -241,7 +232,7 @@ def panels():
     """A figure with a panel for each family, and its axes by family."""
     rows = -(-len(families) // 2)
     fig, axes = plt.subplots(
-        rows, 2, figsize=(plotting.WIDTH, 2.9 * rows), squeeze=False
+        rows, 2, figsize=(style.WIDTH, 2.9 * rows), squeeze=False
     )
     for ax in axes.flat[len(families) :]:
         ax.set_axis_off()
@@ -257,7 +248,7 @@ for family, ax in axes.items():
         ax.plot(
             rows["jaccard"],
             rows["held_out"],
-            plotting.MARKERS[list(ROUNDINGS).index(name)],
+            style.MARKERS[list(ROUNDINGS).index(name)],
             ms=4,
             mew=0,
             color=shades[b],
@@ -265,7 +256,7 @@ for family, ax in axes.items():
     ax.set(title=family, xlabel="J, calibration", ylabel="J, held-out")
 handles = [
     plt.Line2D([], [], ls="none", marker=marker, color="black", label=name)
-    for marker, name in zip(plotting.MARKERS, ROUNDINGS, strict=False)
+    for marker, name in zip(style.MARKERS, ROUNDINGS, strict=False)
 ]
 handles += [
     plt.Line2D([], [], ls="none", marker="o", color=shades[b], label=f"{b} bits")
@@ -334,12 +325,10 @@ def dodged(ax, rows, column, places, value):
         at = np.array([places.index(place) for place in own[column]])
         at = at + (k - (len(families) - 1) / 2) * 0.16
         ax.vlines(at, own[f"{value}_lo"], own[f"{value}_hi"], color=f"C{k}", lw=2)
-        ax.plot(
-            at, own[value], plotting.MARKERS[k], ms=6, color=f"C{k}", label=family
-        )
+        ax.plot(at, own[value], style.MARKERS[k], ms=6, color=f"C{k}", label=family)
 
 
-fig, ax = plt.subplots(figsize=(plotting.WIDTH, 4))
+fig, ax = plt.subplots(figsize=(style.WIDTH, 4))
 ax.axhspan(low, high, color="black", alpha=0.2, lw=0, label="paper, P1")
 ax.axhline(0, color="black", lw=1, ls=":", zorder=0)
 dodged(ax, of_j, "scope", scopes, "r")
@@ -417,7 +406,7 @@ tables.show(wide.reset_index(), "by-rounding-shown")
 
 # %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} data=["correlations"] tags=["hide-input"]
 NAMES = PREDICTORS | {"fewness": "fewer bits"}
-fig, axes = plt.subplots(3, 1, figsize=(plotting.WIDTH, 8), sharex=True)
+fig, axes = plt.subplots(3, 1, figsize=(style.WIDTH, 8), sharex=True)
 for ax, scope in zip(axes, (EVERY, BETWEEN, OPTIMIZED), strict=True):
     ax.axhline(0, color="black", lw=1, ls=":", zorder=0)
     rows = correlations[correlations["scope"] == scope]
@@ -499,7 +488,7 @@ per_network = pd.DataFrame(
     for (family, seed), rows in pairs.groupby(["family", "seed"], sort=False)
 )
 tables.save(per_network, "per-network")
-fig = plotting.against_paper({"P1": per_network["r"]})
+fig = charts.against_paper({"P1": per_network["r"]})
 # %% [markdown]
 # The same for each family, and between the roundings of each network, where the paper gives no figure of its own:
 

@@ -9,7 +9,7 @@ from scipy.stats import binom
 from torch import nn
 
 from baq import slices
-from baq.adaptive import adaptive_labels, wrong_share_bound
+from baq.slices.adaptive import adaptive_labels, wrong_share_bound
 
 EYE = torch.eye(2).double()
 UNIT = slices.Plane(torch.zeros(2).double(), EYE[0], EYE[1], (-1.0, 1.0, -1.0, 1.0))

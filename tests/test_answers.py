@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baq.claims import answer, claims, paper_value
-from baq.verdicts import RULES
+from baq.report.claims import answer, claims, paper_value
+from baq.report.verdicts import RULES
 from workflow import markdown
 from workflow.answers import collect, counts, disagreements, judged, summary, write_table
 from workflow.claims_page import (

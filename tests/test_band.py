@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baq import band
-from baq.local import boundary_band
+from baq.band import boundary_band
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.05, 0.2])

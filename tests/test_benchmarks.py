@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from baq import models, slices
+from baq import slices
+from baq.zoo import models
 from benchmarks import __main__ as command
 from benchmarks import maps, masks, radii, rounding
 from benchmarks.race import COLUMNS, Race, absent, run

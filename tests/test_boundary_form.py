@@ -7,17 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from baq.boundary_form import (
-    boundary_form,
-    boundary_points,
-    low_margin_points,
-    mean_square,
-    sample_boundary,
-)
-from baq.calibration import Calibration
 from baq.inference import labels, logits
-from baq.layers import matrix_layers, recorded
 from baq.local import displacement, margins, pair_gap
+from baq.rounding import Calibration
+from baq.rounding.form import boundary_form, mean_square
+from baq.rounding.layers import matrix_layers, recorded
+from baq.rounding.points import boundary_points, low_margin_points, sample_boundary
 
 
 def normal(*shape, seed=0):

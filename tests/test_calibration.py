@@ -5,11 +5,10 @@ import torch
 from tiny_network import Half, network, normal
 from torch import nn
 
-from baq import calibration
-from baq.boundary_form import boundary_form, low_margin_points, sample_boundary
-from baq.calibration import Calibration
-from baq.layers import matrix_layers, recorded
-from baq.rounding import adaround, boundary_gap, boundary_metric
+from baq.rounding import Calibration, adaround, boundary_gap, boundary_metric
+from baq.rounding.form import boundary_form
+from baq.rounding.layers import matrix_layers, recorded
+from baq.rounding.points import low_margin_points, sample_boundary
 
 
 def disturbed(model, size=0.1):
@@ -150,7 +149,8 @@ def test_all_ways_and_bits_share_one_calibration(monkeypatch):
     )
     forms = []
     monkeypatch.setattr(
-        calibration, "boundary_form", lambda *a, **k: forms.append(1) or boundary_form(*a, **k)
+        "baq.rounding.statistics.boundary_form",
+        lambda *a, **k: forms.append(1) or boundary_form(*a, **k),
     )
     known = Calibration(model, x)
     for (name, bits), expected in alone.items():

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baq import certified, data, models, slices, training
+from baq import slices
+from baq.slices import certified
+from baq.zoo import data, models, training
 
 UNIT = slices.Plane(
     torch.zeros(2).double(),

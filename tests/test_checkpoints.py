@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tiny_images import TINY, images, same
 
-from baq import checkpoints, data, models
 from baq.inference import logits
+from baq.zoo import checkpoints, data, models
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_network_is_trained_and_saved_where_there_is_none(tmp_path, monkeypatc
     x, y = images(40)
     split = data.Splits(x, y, x[:10], y[:10], x[:20], y[:20])
     monkeypatch.setattr(checkpoints.data, "load", lambda *_, **__: split)
-    family = checkpoints.Family(models.resnet, 2, TINY)
+    family = checkpoints.Family(models.resnet, 8, TINY)
     monkeypatch.setitem(checkpoints.FAMILIES, "resnet", family)
     one = checkpoints.load_or_train("resnet", 1, tmp_path)
     entry = checkpoints.manifest(tmp_path)["resnet-1"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from baq.claims import COLUMNS, WORDS, answer, claims, paper_number, paper_text, paper_value
+from baq.report.claims import COLUMNS, WORDS, answer, claims, paper_number, paper_text, paper_value
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "book" / "claims.yml"

@@ -5,9 +5,10 @@ import itertools
 import pytest
 import torch
 
-from baq import compare, data, models, training
+from baq import compare
 from baq.inference import labels, logits
 from baq.quantization import ptq_w, quantized_weights
+from baq.zoo import data, models, training
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 28), (3, 32), (1, 25)])

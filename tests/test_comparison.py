@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baq import compare, curves, junctions, local, models, ptq_w, slices
+from baq import compare, local, ptq_w, slices
+from baq.band import boundary_band
 from baq.inference import labels, logits
+from baq.slices import curves, junctions
+from baq.zoo import models
 
 N, D, K = 60, 6, 4
 DIFFERENCES = [
@@ -125,7 +128,7 @@ def test_a_row_holds_what_the_single_functions_give():
     plane = slices.plane_through(x[:3])
     row = compare(reference, candidate, x, y, planes=plane, share=0.3, n=40, sides="one").iloc[0]
     z, z_q = logits(reference, x), logits(candidate, x)
-    band = local.boundary_band(local.margins(z), 0.3)
+    band = boundary_band(local.margins(z), 0.3)
     gap = local.pair_gap(reference, x)
     gap_q = local.pair_gap(candidate, x, (gap.first, gap.second))
     shift = local.displacement(gap, gap_q).abs()
@@ -149,8 +152,8 @@ def test_a_row_holds_what_the_single_functions_give():
         "grid_change": slices.grid_change(a.labels, b.labels),
         "boundary_length": length,
         "mean_displacement": curves.mean_displacement(a, b, length),
-        "triple": junctions.junctions(b.labels).sum(),
-        "triple_reference": junctions.junctions(a.labels).sum(),
+        "triple": junctions.junction_cells(b.labels).sum(),
+        "triple_reference": junctions.junction_cells(a.labels).sum(),
         "cell": sum(a.cell) / 2,
         "error_bound": 0.0,
     }

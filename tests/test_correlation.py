@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from baq.stats import correlation
+from baq.report.stats import correlation
 
 RNG = np.random.default_rng(0)
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from baq import curves, local, models, slices
+from baq import local, slices
+from baq.slices import curves
+from baq.zoo import models
 
 BOX = (-1.5, 1.5, -1.2, 1.8)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from baq import data
+from baq.zoo import data
 
 
 def parts(split):

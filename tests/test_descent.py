@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baq.descent import descend, neighbours, rounded_layer
 from baq.quantization import quantize, weight_grid
+from baq.rounding.descent import descend, neighbours, rounded_layer
 
 BITS = 3
 

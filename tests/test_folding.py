@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from baq import models
-from baq.folding import fold_batch_norm
+from baq.structure import fold_batch_norm
+from baq.zoo import models
 
 
 @pytest.mark.parametrize("build", [models.resnet, models.cnn])

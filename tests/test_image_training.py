@@ -7,13 +7,15 @@ import torch
 from tiny_images import TINY, images, same
 from torch import nn
 
-from baq import image_training, models
-from baq.image_training import Recipe, augment, fit_images
 from baq.inference import logits
+from baq.zoo import models, training
+from baq.zoo.training import Recipe, augment, fit_images
 
 
 def tiny(seed=0):
-    return models.resnet(3, 2, width=2, seed=seed)
+    # Below 8 channels in, torch 2.14.1 corrupts memory in a 1 x 1 convolution of stride 2 on processors
+    # with AVX2 alone.
+    return models.resnet(3, 2, width=8, seed=seed)
 
 
 # Families
@@ -21,7 +23,7 @@ def tiny(seed=0):
 
 @pytest.mark.parametrize(("side", "channels"), [(32, 3), (28, 1), (9, 2)])
 def test_resnet_gives_finite_logits_of_its_shape(side, channels):
-    model = models.resnet(channels, 7, width=3).eval()
+    model = models.resnet(channels, 7, width=9).eval()
     assert logits(model, torch.rand(5, channels, side, side)).shape == (5, 7)
 
 
@@ -81,9 +83,9 @@ def test_no_crop_only_mirrors():
 def test_training_lowers_the_error_and_is_equal_for_equal_seeds():
     x, y = images(256)
     recipe = Recipe(epochs=12, batch_size=32, learning_rate=0.1, crop=1)
-    one = fit_images(models.resnet(3, 2, 4), x, y, recipe, seed=3)
-    two = fit_images(models.resnet(3, 2, 4), x, y, recipe, seed=3)
-    other = fit_images(models.resnet(3, 2, 4), x, y, recipe, seed=4)
+    one = fit_images(models.resnet(3, 2, 8), x, y, recipe, seed=3)
+    two = fit_images(models.resnet(3, 2, 8), x, y, recipe, seed=3)
+    other = fit_images(models.resnet(3, 2, 8), x, y, recipe, seed=4)
     assert same(one, two)
     assert not same(one, other)
     assert not one.training
@@ -99,7 +101,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, mo
     x, y = images()
     whole = fit_images(tiny(), x, y, TINY, seed=1)
     resume, calls = tmp_path / "run.resume", 0
-    honest = image_training.augment
+    honest = training.augment
 
     def dying(*arguments):
         nonlocal calls
@@ -108,7 +110,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, mo
             raise Killed
         return honest(*arguments)
 
-    monkeypatch.setattr(image_training, "augment", dying)
+    monkeypatch.setattr(training, "augment", dying)
     with pytest.raises(Killed):
         fit_images(tiny(), x, y, TINY, seed=1, resume=resume)
     calls = -100
@@ -120,14 +122,14 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, mo
 
 
 def killed_after_one_epoch(monkeypatch, resume, x, y):
-    keep = image_training._keep
+    keep = training._keep
 
     def keep_and_die(*arguments):
         keep(*arguments)
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(image_training, "_keep", keep_and_die)
+        patch.setattr(training, "_keep", keep_and_die)
         with pytest.raises(Killed):
             fit_images(tiny(), x, y, TINY, resume=resume)
 
@@ -139,7 +141,7 @@ def test_a_resume_file_of_another_run_is_refused_unless_fresh(tmp_path, monkeypa
     with pytest.raises(ValueError, match="start anew with fresh=True"):
         fit_images(tiny(), x, y, TINY, seed=9, resume=resume)
     with pytest.raises(ValueError, match="holds another model"):
-        fit_images(models.resnet(3, 2, width=3), x, y, TINY, resume=resume)
+        fit_images(models.resnet(3, 2, width=9), x, y, TINY, resume=resume)
     anew = fit_images(tiny(), x, y, TINY, seed=9, resume=resume, fresh=True)
     assert same(anew, fit_images(tiny(), x, y, TINY, seed=9))
 

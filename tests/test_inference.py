@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baq import models
 from baq.inference import check_inputs, default_device, labels, logits, place, top_pair
+from baq.zoo import models
 
 
 def points(n=9, d=4):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from baq.junctions import junctions
+from baq.slices.junctions import junction_cells
 
 #: Drawn with its first row at the bottom of the plane.
 DRAWN = np.array(
@@ -28,9 +28,9 @@ def where(found):
 
 def test_a_map_counted_by_hand():
     # Upward: 0, 1, 2 meet; then 1, 2, 3; then 0, 2, 4 beside 0, 1, 2, 3.
-    assert where(junctions(DRAWN)) == [(1, 2), (2, 2), (4, 1), (4, 2)]
-    assert where(junctions(DRAWN, order=4)) == [(4, 2)]
-    assert not junctions(DRAWN, order=5).any()
+    assert where(junction_cells(DRAWN)) == [(1, 2), (2, 2), (4, 1), (4, 2)]
+    assert where(junction_cells(DRAWN, order=4)) == [(4, 2)]
+    assert not junction_cells(DRAWN, order=5).any()
 
 
 def test_the_wider_window_on_the_same_map():
@@ -42,20 +42,20 @@ def test_the_wider_window_on_the_same_map():
             [True, True, True, False],
         ]
     )
-    found = junctions(DRAWN, block=3)
+    found = junction_cells(DRAWN, block=3)
     assert found.shape == (4, 4)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_the_order_and_the_window_of_simple_maps():
     quarters = np.array([[0, 1], [2, 3]])
-    assert junctions(quarters).all() and junctions(quarters, order=4).all()
-    assert not junctions(np.array([[0, 1], [1, 0]])).any()
-    assert junctions(np.array([[0, 1], [1, 0]]), order=2).all()
+    assert junction_cells(quarters).all() and junction_cells(quarters, order=4).all()
+    assert not junction_cells(np.array([[0, 1], [1, 0]])).any()
+    assert junction_cells(np.array([[0, 1], [1, 0]]), order=2).all()
     stripes = np.array([[0, 1, 2]] * 3)
-    assert not junctions(stripes).any()
+    assert not junction_cells(stripes).any()
     # Negative control: the wider window takes two boundaries side by side for a junction.
-    assert junctions(stripes, block=3).all()
+    assert junction_cells(stripes, block=3).all()
 
 
 maps = arrays(np.int16, st.tuples(st.integers(3, 8), st.integers(3, 8)), elements=st.integers(0, 4))
@@ -69,26 +69,26 @@ def test_equals_a_loop(labels, order, block):
     for i, j in np.ndindex(expected.shape):
         window = labels[i : i + block, j : j + block]
         expected[i, j] = len(set(window.ravel().tolist())) >= order
-    np.testing.assert_array_equal(junctions(labels, order, block), expected)
+    np.testing.assert_array_equal(junction_cells(labels, order, block), expected)
 
 
 @settings(max_examples=100)
 @given(maps, st.permutations(range(5)))
 def test_names_turns_and_mirrors_do_not_matter(labels, names):
-    found = junctions(labels)
-    np.testing.assert_array_equal(junctions(np.array(names, dtype=np.int16)[labels]), found)
+    found = junction_cells(labels)
+    np.testing.assert_array_equal(junction_cells(np.array(names, dtype=np.int16)[labels]), found)
     for move in (np.rot90, np.flipud, np.transpose):
-        np.testing.assert_array_equal(junctions(move(labels)), move(found))
-    assert (junctions(labels, order=4) <= found).all()
+        np.testing.assert_array_equal(junction_cells(move(labels)), move(found))
+    assert (junction_cells(labels, order=4) <= found).all()
 
 
 @pytest.mark.parametrize("order", [1, 0, -1])
 def test_bad_orders_are_named(order):
     with pytest.raises(ValueError, match=f"order is {order}: allowed is 2 or more labels"):
-        junctions(DRAWN, order=order)
+        junction_cells(DRAWN, order=order)
 
 
 @pytest.mark.parametrize("block", [1, 0, 7])
 def test_bad_windows_are_named(block):
     with pytest.raises(ValueError, match=f"block is {block}: allowed is 2 to the map's side, 6"):
-        junctions(DRAWN, block=block)
+        junction_cells(DRAWN, block=block)

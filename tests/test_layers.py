@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tiny_network import Half, network, normal
 from torch import nn
 
-from baq.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
-from baq.models import ResidualBlock
+from baq.rounding.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
+from baq.zoo.models import ResidualBlock
 
 two = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

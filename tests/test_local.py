@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baq import local, models
+from baq import local
+from baq.band import boundary_band
 from baq.inference import logits, place
+from baq.zoo import models
 
 K, D, N = 5, 6, 40
 
@@ -228,7 +230,7 @@ def test_margins_flips_pair_flips_and_band_equal_loops(rows, share, seed):
         pair_flip.append((-row_q[i], i) > (-row_q[j], j))
     count = max(1, round(share * len(rows)))
     lowest = sorted(range(len(rows)), key=lambda k: (margin[k], k))[:count]
-    band = local.boundary_band(local.margins(z), share)
+    band = boundary_band(local.margins(z), share)
     assert local.margins(z).tolist() == margin
     assert local.flips(z, z_q).tolist() == flip
     assert local.pair_flips(z, z_q).tolist() == pair_flip
@@ -299,7 +301,7 @@ def test_the_names_of_the_classes_do_not_matter(seed, order):
             "margin": local.margins(z),
             "flip": local.flips(z, z_q).double(),
             "pair flip": local.pair_flips(z, z_q).double(),
-            "band": local.boundary_band(local.margins(z)).double(),
+            "band": boundary_band(local.margins(z)).double(),
             "radius": local.radii(f, x)[0],
             "displacement": local.displacement(gap, gap_q),
             "angle": local.normal_angle(gap, gap_q),
@@ -431,13 +433,13 @@ def test_without_a_gradient_the_boundary_is_nowhere():
 )
 def test_the_band_holds_its_share(share, count):
     margin = points(N, 1)[:, 0].abs()
-    band = local.boundary_band(margin, share)
+    band = boundary_band(margin, share)
     assert int(band.sum()) == count
     assert share == 1 or margin[band].max() < margin[~band].min()
 
 
 def test_ties_at_the_edge_of_the_band_go_to_the_lower_index():
-    assert local.boundary_band(torch.ones(5), 0.4).tolist() == [True, True, False, False, False]
+    assert boundary_band(torch.ones(5), 0.4).tolist() == [True, True, False, False, False]
 
 
 # Bad input
@@ -446,7 +448,7 @@ def test_ties_at_the_edge_of_the_band_go_to_the_lower_index():
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])
 def test_bad_shares_are_named(share):
     with pytest.raises(ValueError, match=f"share is {share}: allowed is above 0 and up to 1"):
-        local.boundary_band(torch.rand(5), share)
+        boundary_band(torch.rand(5), share)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (4, 4), (6, 3)])

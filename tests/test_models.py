@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from baq import models
+from baq.zoo import models
 
 
 @pytest.mark.parametrize(("activation", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh)])

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from baq.inference import labels, logits
-from baq.on_plane import affine_part, on_plane
 from baq.slices import label_map, plane_through
+from baq.slices.on_plane import on_plane
+from baq.structure import affine_part
 
 
 def normal(*shape, seed=0):

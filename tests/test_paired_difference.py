@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from baq.stats import paired_difference
+from baq.report.stats import paired_difference
 
 
 @pytest.mark.parametrize("n", [2, 5, 20])

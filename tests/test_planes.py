@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from baq import compare, models, ptq_w
-from baq.planes import per_plane, random_planes
+from baq import compare, ptq_w
+from baq.comparison import per_plane
+from baq.slices import random_planes
+from baq.zoo import models
 
 
 def test_planes_go_through_three_inputs_of_three_classes():

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import torch
 
-from baq import map_figures, plotting
+from baq.report import charts, maps, style
+from baq.report.stats import summarize
 from baq.slices import LabelMap, Plane
-from baq.stats import summarize
 
 EYE = torch.eye(2).double()
 PLANE = Plane(torch.zeros(2).double(), EYE[0], EYE[1], (-1.0, 1.0, -2.0, 2.0))
@@ -44,32 +44,32 @@ def svg(figure):
 
 @pytest.mark.parametrize("classes", [2, 10, 30])
 def test_black_text_stands_out_on_every_class(classes):
-    for colour in map_figures._class_colours(classes):
+    for colour in maps._class_colours(classes):
         assert (luminance(colour) + 0.05) / 0.05 >= 4.5
 
 
 def test_equal_content_gives_equal_figures():
-    plotting.use_style()
+    style.use_style()
     first, second, other = (
-        svg(plotting.label_maps({"float": a_map(seed)}, classes=4)) for seed in (0, 0, 1)
+        svg(maps.label_maps({"float": a_map(seed)}, classes=4)) for seed in (0, 0, 1)
     )
     assert first == second
     assert first != other  # and the comparison can fail
 
 
 def test_every_kind_of_cell_of_an_overlay_is_another_grey():
-    plotting.use_style()
-    figure = plotting.boundary_overlay(a_map(0), {"a": a_map(1), "b": a_map(2)})
+    style.use_style()
+    figure = maps.boundary_overlay(a_map(0), {"a": a_map(1), "b": a_map(2)})
     greys = sorted(luminance(c) for c in figure.axes[0].images[0].cmap.colors)
     assert min(np.diff(greys)) > 0.1
     plt.close(figure)
 
 
 def test_by_bits_runs_from_many_bits_to_few_and_names_units():
-    plotting.use_style()
+    style.use_style()
     frame = pd.DataFrame({"bits": [8, 4, 8, 4], "jaccard": [0.3, 0.9, 0.4, 0.8]})
     summary = summarize(frame, ["bits"], ["jaccard"])
-    figure = plotting.by_bits(summary, {"J": {"jaccard": "ours"}}, paper={"J": [(8, "D2")]})
+    figure = charts.by_bits(summary, {"J": {"jaccard": "ours"}}, paper={"J": [(8, "D2")]})
     axis = figure.axes[0]
     assert axis.get_ylabel() == "J"
     ticks = dict(
@@ -84,9 +84,9 @@ def test_by_bits_runs_from_many_bits_to_few_and_names_units():
 
 
 def test_against_paper_draws_every_seed_the_interval_and_the_paper():
-    plotting.use_style()
+    style.use_style()
     values = pd.Series(np.linspace(0.3, 0.5, 21))
-    figure = plotting.against_paper({"D2": values})
+    figure = charts.against_paper({"D2": values})
     axis = figure.axes[0]
     dots, median, paper = axis.lines
     np.testing.assert_allclose(np.sort(dots.get_xdata()), values)
@@ -98,9 +98,9 @@ def test_against_paper_draws_every_seed_the_interval_and_the_paper():
 
 
 def test_against_paper_marks_zero_for_a_sign_and_both_ends_of_a_range():
-    plotting.use_style()
+    style.use_style()
     values = pd.Series([-0.2, -0.1, 0.1])
-    figure = plotting.against_paper({"S5": values, "P1": values})
+    figure = charts.against_paper({"S5": values, "P1": values})
     sign, span = figure.axes
     assert sign.lines[-1].get_xdata() == [0, 0] and "(falls)" in sign.get_title(loc="left")
     assert list(span.lines[-1].get_xdata()) == [0.947, 0.994]
@@ -108,9 +108,9 @@ def test_against_paper_marks_zero_for_a_sign_and_both_ends_of_a_range():
 
 
 def test_interval_rows_run_from_top_to_bottom():
-    plotting.use_style()
+    style.use_style()
     frame = pd.DataFrame({"pair": ["b", "a"] * 2, "j": [0.0, 0.5, 1.0, 0.5]})
-    figure = plotting.interval_rows(summarize(frame, ["pair"], ["j"]), "pair", {"j": "J"})
+    figure = charts.interval_rows(summarize(frame, ["pair"], ["j"]), "pair", {"j": "J"})
     (axis,) = figure.axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
@@ -121,7 +121,7 @@ def test_interval_rows_run_from_top_to_bottom():
 
 def test_stepper_holds_all_frames_and_needs_no_server():
     captions = ["first <of> three", "second", "third"]
-    page = plotting.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
+    page = maps.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
     images, found = (
         json.loads(v) for v in re.findall(r"(?:images|captions) = (\[.*?\])[,;]", page)
     )
@@ -130,25 +130,25 @@ def test_stepper_holds_all_frames_and_needs_no_server():
     assert found == captions
     assert 'alt="first &lt;of&gt; three"' in page
     assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]*", "", page)
-    again = plotting.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
+    again = maps.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
     assert page == again
 
 
 def test_stepper_names_unequal_numbers():
     with pytest.raises(ValueError, match="1 frames, 2 captions, 1 marks: allowed are equal"):
-        plotting.stepper([a_map()], ["a", "b"], 4, "title")
+        maps.stepper([a_map()], ["a", "b"], 4, "title")
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_runs_of_a_map_paint_it_again(seed):
     labels = np.random.default_rng(seed).integers(0, 3, (7, 7)).astype(np.int16)
     labels[3] = 1  # one run from side to side
-    maps = {
+    grids = {
         name: LabelMap(part, PLANE, "dense", 49)
         for name, part in (("a", labels), ("b", labels.T.copy()))
     }
-    runs = plotting.map_runs(maps)
-    for name, grid in maps.items():
+    runs = maps.map_runs(grids)
+    for name, grid in grids.items():
         painted = np.full((7, 7), -1)
         for run in runs[runs["map"] == name].itertuples():
             assert (painted[run.row, run.first : run.last + 1] == -1).all()

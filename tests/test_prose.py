@@ -14,7 +14,7 @@ import jupytext
 import pytest
 import yaml
 
-from baq.stats import summarize
+from baq.report.stats import summarize
 from workflow.parameters import declared
 from workflow.project import Project
 

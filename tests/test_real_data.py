@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision import datasets
 
-from baq import data, sources
+from baq.zoo import data, sources
 from workflow.outcome import settle
 from workflow.project import Project
 from workflow.runner import execute

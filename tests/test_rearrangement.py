@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from baq.junctions import junction_distance, junctions, rearrangement, vanished_regions
 from baq.slices import LabelMap, Plane
+from baq.slices.junctions import junction_cells, junction_distance, rearrangement, vanished_regions
 
 
 def as_map(labels, width=None, height=None):
@@ -47,7 +47,7 @@ def test_no_junction_is_infinitely_far():
 @given(arrays(np.int16, (9, 9), elements=st.integers(0, 4)), st.sampled_from([2, 3]))
 def test_distance_equals_the_nearest_by_a_loop(labels, block):
     found = junction_distance(as_map(labels), block=block)
-    blocks = np.argwhere(junctions(labels, block=block))
+    blocks = np.argwhere(junction_cells(labels, block=block))
     cells = [(r + i, c + j) for r, c in blocks for i in range(block) for j in range(block)]
     for (r, c), distance in np.ndenumerate(found):
         nearest = min((np.hypot(r - i, c - j) for i, j in cells), default=np.inf)

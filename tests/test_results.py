@@ -8,8 +8,8 @@ import nbformat
 import pandas as pd
 import pytest
 
-from baq import data
-from baq.claims import claims
+from baq.report.claims import claims
+from baq.zoo import data
 from workflow.answers import collect, judged
 from workflow.project import Project
 from workflow.stamp import tables_of
@@ -85,7 +85,7 @@ def test_the_first_seeds_come_out_as_recorded(checkout):
     assert verify_chapter(checkout, checkout.chapter(name), {"seeds": 2}) == []
     path = checkout.root / "book" / "results" / name / "by-seed.csv"
     table = pd.read_csv(path)
-    column = table.columns[table.dtypes == float][-1]
+    column = table.columns[table.dtypes.eq("float64")][-1]
     table.loc[table["seed"] == 1, column] += 1
     table.to_csv(path, index=False)
     made = checkout.build / "verify" / "results" / name

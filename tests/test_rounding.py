@@ -10,16 +10,17 @@ import torch
 from tiny_network import normal
 from torch import nn
 
-from baq import calibration, data, models, rounding
-from baq.boundary_form import low_margin_points, mean_square
-from baq.calibration import Calibration
-from baq.descent import descend, neighbours, rounded_layer
 from baq.inference import logits
-from baq.layers import matrix_layers, patches, recorded
 from baq.local import pair_gap
 from baq.quantization import ptq_w, quantized_weights, weight_grid
-from baq.rounding import adaround, boundary_gap, boundary_metric
-from baq.training import fit
+from baq.rounding import Calibration, adaround, boundary_gap, boundary_metric, methods
+from baq.rounding import statistics as rounding_statistics
+from baq.rounding.descent import descend, neighbours, rounded_layer
+from baq.rounding.form import mean_square
+from baq.rounding.layers import matrix_layers, patches, recorded
+from baq.rounding.points import low_margin_points
+from baq.zoo import data, models
+from baq.zoo.training import fit
 from benchmarks.rounding import minibatch_adaround, objective
 
 
@@ -213,7 +214,7 @@ def test_the_search_comes_close_to_the_best_of_all_roundings():
             return ((outputs @ d @ gram) * d).sum((-2, -1))
 
         best = loss(below + choices * (above - below)).min()
-        value = rounding._round_layer(weight, 3, gram, weight @ gram, outputs, False, 300)
+        value = methods._round_layer(weight, 3, gram, weight @ gram, outputs, False, 300)
         assert ((value == below) | (value == above)).all()
         found.append(float(loss(value) / best))
         nearest.append(float(loss(near) / best))
@@ -314,7 +315,7 @@ def test_the_boundary_stays_nearer_than_by_nearest_or_adaround():
 
 def test_the_directions_of_the_gradients_matter(monkeypatch):
     """A control: the same eigenvalues in directions drawn at random keep the boundary less."""
-    form = calibration.boundary_form
+    form = rounding_statistics.boundary_form
 
     def turned(*arguments, **options):
         found = form(*arguments, **options)
@@ -326,7 +327,7 @@ def test_the_directions_of_the_gradients_matter(monkeypatch):
 
     sums = []
     for here in (form, turned):
-        monkeypatch.setattr(calibration, "boundary_form", here)
+        monkeypatch.setattr(rounding_statistics, "boundary_form", here)
         sums.append(0.0)
         for seed in range(3):
             model, split = trained("MLP", seed), splits(seed)

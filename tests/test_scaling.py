@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from baq import models
+from baq.zoo import models
 from workflow import scaling_page
 from workflow.project import Project
 from workflow.scaling import multiply_adds, reference_models, write

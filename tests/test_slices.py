@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from sklearn.decomposition import PCA
 
-from baq import data, models, slices
+from baq import slices
+from baq.zoo import data, models
 
 
 def random_plane(extent, seed=0, d=5):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baq.stats import summarize
+from baq.report.stats import summarize
 
 
 def frame(seeds=21):

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from baq import tables
-from baq.stats import summarize
+from baq.report import tables
+from baq.report.stats import summarize
 
 FRAME = pd.DataFrame({"bits": [8, 4], "jaccard": [1 / 3, 2e-7]})
 

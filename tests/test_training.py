@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from baq import data, models, training
 from baq.inference import labels, logits
+from baq.zoo import data, models, training
 
 
 @pytest.fixture(scope="module")

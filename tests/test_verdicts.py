@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baq import verdicts
-from baq.claims import answer, claims, paper_text, paper_value
-from baq.verdicts import RULES, distance, standing, verdict
+from baq.report import verdicts
+from baq.report.claims import answer, claims, paper_text, paper_value
+from baq.report.verdicts import RULES, distance, standing, verdict
 
 
 def around(value, half=0.01):
@@ -87,7 +87,13 @@ def test_a_range_lies_around_ours_or_ours_around_it():
 def test_both_parts_must_lie_inside():
     def bits(accuracy, boundary):
         parts = ("accuracy rule", "boundary-aware rule")
-        return answer({"C1": {p: pd.Series([v] * 5) for p, v in zip(parts, (accuracy, boundary))}})
+        return answer(
+            {
+                "C1": {
+                    p: pd.Series([v] * 5) for p, v in zip(parts, (accuracy, boundary), strict=True)
+                }
+            }
+        )
 
     assert verdict("C1", bits(6, 8)) == "inside"
     assert verdict("C1", bits(5, 8)) == "direction"

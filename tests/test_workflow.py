@@ -267,7 +267,7 @@ def test_the_gate_refuses_a_stale_stamp(root, project):
     write_chapter(root, "01-one", BODY + "1\n")
     stale = ["01-one: its source has changed since it was executed"]
     assert problems(Project(root), "full") == stale
-    (root / "baq" / "new.py").write_text("")
+    (root / "baq" / "slices" / "new.py").write_text("")
     assert "02-two: baq has changed since it was executed" in problems(Project(root), "full")
 
 
@@ -326,9 +326,9 @@ def test_a_book_is_made_once_and_then_what_has_changed(root):
     source.write_text(good)
     (root / "book" / "intro.md").write_text("# Intro\n\nMore.\n")
     assert jobs(root) == {"render"}
-    (root / "baq" / "data.py").write_text(MISSING + "# more\n")
+    (root / "baq" / "zoo" / "data.py").write_text(MISSING + "# more\n")
     assert jobs(root) == {"01-one", "02-two", "render"}
-    (root / "baq" / "data.py").write_text(MISSING)
+    (root / "baq" / "zoo" / "data.py").write_text(MISSING)
     (root / "gone").write_text("photos")
     assert jobs(root) == {"02-two", "render"}
     (root / "gone").unlink()

@@ -2,7 +2,7 @@
 
 import torch
 
-from baq.image_training import Recipe
+from baq.zoo.training import Recipe
 
 TINY = Recipe(epochs=3, batch_size=16, learning_rate=0.05, crop=2)
 

@@ -65,7 +65,7 @@ def write_chapter(root: Path, name: str, body: str = BODY, requires: str = "") -
 @pytest.fixture
 def root(tmp_path):
     """A checkout of two tiny chapters."""
-    for folder in ("notebooks", "book", "baq", "workflow"):
+    for folder in ("notebooks", "book", "workflow"):
         (tmp_path / folder).mkdir()
     toc = "format: jb-book\nroot: book/intro\nchapters:\n"
     toc += "  - file: book/01-one\n  - file: book/02-two\n"
@@ -76,10 +76,11 @@ def root(tmp_path):
     (tmp_path / "book" / "references.bib").write_text("")
     shutil.copy(ROOT / "book" / "claims.yml", tmp_path / "book")
     shutil.copy(ROOT / "CITATION.cff", tmp_path)
-    for path in (ROOT / "baq").glob("*.py"):  # the pages are made with the real one
-        shutil.copy(path, tmp_path / "baq")
-    (tmp_path / "baq" / "__init__.py").write_text("")
-    (tmp_path / "baq" / "data.py").write_text(MISSING)
+    # The pages are made with the real package, but for the data.
+    shutil.copytree(ROOT / "baq", tmp_path / "baq", ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ("", "zoo"):
+        (tmp_path / "baq" / room / "__init__.py").write_text("")
+    (tmp_path / "baq" / "zoo" / "data.py").write_text(MISSING)
     (tmp_path / "workflow" / "quick.yml").write_text("01-one: {rows: 1}\n")
     write_chapter(tmp_path, "01-one")
     write_chapter(tmp_path, "02-two", requires="photos")

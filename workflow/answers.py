@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from baq.claims import COLUMNS, claims, paper_text
-from baq.verdicts import RULES, distance, standing, verdict
+from baq.report.claims import COLUMNS, claims, paper_text
+from baq.report.verdicts import RULES, distance, standing, verdict
 from workflow.outcome import load
 from workflow.project import Project
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from baq.stats import summarize
-from baq.tables import interval_cells
+from baq.report.stats import summarize
+from baq.report.tables import interval_cells
 from workflow import markdown
 
 __all__ = ["TABLES", "Extract", "choice_tables"]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from baq.claims import WORDS, claims, paper_text
-from baq.verdicts import RULES, standing, verdict
+from baq.report.claims import WORDS, claims, paper_text
+from baq.report.verdicts import RULES, standing, verdict
 from workflow import markdown
 from workflow.answers import counts, disagreements
 

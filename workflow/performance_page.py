@@ -8,7 +8,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from baq.style import DASHES, MARKERS, WIDTH, use_style
+from baq.report.style import DASHES, MARKERS, WIDTH, use_style
 from benchmarks.race import MISSING, UNEQUAL
 from workflow import markdown
 from workflow.project import Project

@@ -148,7 +148,7 @@ class Project:
         names = sorted(set(names))
         if not names:
             return {}
-        from baq.data import missing  # slow to import, and seldom needed
+        from baq.zoo.data import missing  # slow to import, and seldom needed
 
         try:
             return missing(names)

@@ -19,9 +19,10 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from baq import data, local, models, ptq_w, slices, training
-from baq.checkpoints import processor_name
+from baq import local, ptq_w, slices
 from baq.inference import logits
+from baq.zoo import data, models, training
+from baq.zoo.checkpoints import processor_name
 from workflow.project import Project
 from workflow.runner import execute
 

@@ -28,7 +28,7 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
 
 def package_files(project: Project) -> list[Path]:
     """The files of ``baq``, the claims that ship with it, and the manifest of its checkpoints."""
-    files = [*(project.root / "baq").glob("*.py"), project.root / "book" / "claims.yml"]
+    files = [*(project.root / "baq").rglob("*.py"), project.root / "book" / "claims.yml"]
     files.append(project.root / "checkpoints" / "manifest.json")
     return sorted(path for path in files if path.is_file())
 

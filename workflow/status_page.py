@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from baq.sources import SOURCES
+from baq.zoo.sources import SOURCES
 from workflow import markdown
 from workflow.gate import stale
 from workflow.outcome import load, run_record

@@ -90,10 +90,10 @@ def _figure(sweep: Sweep, gathered: pd.DataFrame) -> str | None:
     import matplotlib as mpl
     import seaborn as sns
 
-    from baq import plotting
+    from baq.report import style
 
     mpl.use("agg")
-    plotting.use_style()
+    style.use_style()
     mpl.rcParams["figure.constrained_layout.use"] = False  # facets are laid out by seaborn
     frame = frame.assign(median=pd.to_numeric(frame["median"]))
     named = [name for name in ("setting", "quantity") if name in frame]

@@ -12,7 +12,9 @@ from torch import nn
 
 from baq.inference import Classifier, labels, logits
 from baq.local import pair_gap
-from baq.slices import LabelMap, Plane, grid_change
+from baq.slices.label_maps import LabelMap
+from baq.slices.masks import grid_change
+from baq.slices.planes import Plane
 
 __all__ = [
     "Crossings",

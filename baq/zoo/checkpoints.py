@@ -20,9 +20,9 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import nn
 
-from baq import data, models
-from baq.image_training import Recipe, fit_images
 from baq.inference import default_device, labels, logits
+from baq.zoo import data, models
+from baq.zoo.training import Recipe, fit_images
 
 __all__ = [
     "CALIBRATION",
@@ -62,7 +62,7 @@ def folder() -> Path:
     """Where checkpoints lie: ``$BAQ_CHECKPOINTS``, else ``checkpoints`` beside the package."""
     if named := os.environ.get("BAQ_CHECKPOINTS"):
         return Path(named).expanduser()
-    return Path(__file__).parent.parent / "checkpoints"
+    return Path(__file__).parents[2] / "checkpoints"
 
 
 def manifest(where: Path | None = None) -> dict[str, dict[str, object]]:
@@ -112,7 +112,7 @@ def load(family: str, seed: int, where: Path | None = None) -> nn.Module:
         known = ", ".join(manifest(where)) or "none"
         raise FileNotFoundError(
             f"no checkpoint {name} in {where}: there are {known}; "
-            f"train it with: python -m baq.checkpoints train {family} {seed}"
+            f"train it with: python -m baq.zoo.checkpoints train {family} {seed}"
         )
     content = path.read_bytes()
     if len(content) != entry["bytes"]:
@@ -188,7 +188,7 @@ def train(
         batch_size: images per evaluation of the accuracy.
 
     Raises:
-        ValueError: as :func:`baq.image_training.fit_images`, or for an unknown family.
+        ValueError: as :func:`baq.zoo.training.fit_images`, or for an unknown family.
         FileNotFoundError: where CIFAR-10 cannot be had.
     """
     name, where, kind = _name(family, seed), where or folder(), FAMILIES.get(family)
@@ -268,7 +268,7 @@ def load_or_train(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List the checkpoints, check them, or train one; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m baq.checkpoints", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m baq.zoo.checkpoints", description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=None, help="instead of the shipped ones")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("list", help="each checkpoint, checked")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from baq.stats import summarize
+from baq.report.stats import summarize
 
 __all__ = ["COLUMNS", "WORDS", "answer", "claims", "paper_number", "paper_text", "paper_value"]
 
@@ -30,7 +30,7 @@ def claims() -> dict[str, dict[str, object]]:
     Source: O. M. Kiselev 2026, arXiv:2607.01478, abstract.
     """
     here = Path(__file__).parent
-    packaged, checkout = here / "claims.yml", here.parent / "book" / "claims.yml"
+    packaged, checkout = here.parent / "claims.yml", here.parents[1] / "book" / "claims.yml"
     source = packaged if packaged.exists() else checkout
     return {claim["id"]: claim for claim in yaml.safe_load(source.read_text("utf-8"))}
 

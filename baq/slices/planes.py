@@ -1,4 +1,4 @@
-"""Slice geometry: planes through input space, label maps, boundary masks, Jaccard, junctions."""
+"""Planes through input space: of principal components, through three inputs, many at random."""
 
 from __future__ import annotations
 
@@ -10,27 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baq.adaptive import adaptive_labels
-from baq.certified import certified_labels, has_one_hidden_layer, plane_network
-from baq.inference import Classifier, check_points, labels, logits
-from baq.on_plane import on_plane
+from baq.inference import check_points
 
 __all__ = [
-    "WAYS",
-    "LabelMap",
     "Plane",
-    "boundary_mask",
-    "grid_change",
-    "jaccard_distance",
-    "jaccard_law",
-    "label_map",
+    "check_side",
     "pca_plane",
     "plane_through",
+    "random_planes",
 ]
-
-
-#: The ways of :func:`label_map`.
-WAYS = ("auto", "dense", "certified", "adaptive")
 
 
 @dataclass(frozen=True)
@@ -82,7 +70,7 @@ class Plane:
         Raises:
             ValueError: for n below 2, or not an integer: one cell has no neighbour, so no boundary.
         """
-        _check_side(n)
+        check_side(n)
         return self.centre(n, *np.indices((n, n)).reshape(2, -1)).reshape(n, n, 2)
 
     def centre(self, n: int, row: np.ndarray, column: np.ndarray) -> Tensor:
@@ -97,7 +85,7 @@ class Plane:
         return torch.from_numpy(at)
 
 
-def _check_side(n: int) -> None:
+def check_side(n: int) -> None:
     if not isinstance(n, numbers.Integral) or n < 2:
         raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
 
@@ -168,140 +156,27 @@ def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
     return _spanned(x[0], *(axis.to(x).reshape(x.shape[1:]) for axis in (u, v)), x, pad)
 
 
-@dataclass(frozen=True)
-class LabelMap:
-    """Top-1 labels at the centres of an n x n grid on a plane: ``labels[row, column]``, int16 (n, n).
-
-    ``way`` is how they were found, ``evaluated`` how many boxes and cells that took. ``error_bound`` is
-    an upper 95 % bound of the share of cells with a wrong label; 0 where every label is exact.
-    """
-
-    labels: np.ndarray
-    plane: Plane
-    way: str
-    evaluated: int
-    error_bound: float = 0.0
-
-    @property
-    def n(self) -> int:
-        """Cells a side."""
-        return len(self.labels)
-
-    @property
-    def cell(self) -> tuple[float, float]:
-        """Width and height of a cell, in input units."""
-        return self.plane.cell(self.n)
-
-
-def label_map(
-    classifier: Classifier,
-    plane: Plane,
-    n: int = 241,
-    way: str = "auto",
-    batch_size: int = 8192,
-) -> LabelMap:
-    """Label every cell of an n x n grid on a plane by the classifier's label at its centre.
+def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane]:
+    """Planes through three inputs of three classes each, drawn by a seed.
 
     Arguments:
-        classifier: any callable from inputs to logits.
-        plane: the slice.
-        n: cells a side.
-        way: ``dense`` evaluates every centre, at the classifier's own precision (:mod:`baq.on_plane`);
-            ``certified``, for networks with one hidden layer, evaluates only what
-            :mod:`baq.certified` cannot bound, in float64, and gives the same map; ``adaptive`` refines
-            a coarse lattice where labels differ and audits the rest (:mod:`baq.adaptive`), so it may
-            miss an island and bounds what it missed; ``auto`` is certified where it can be, else
-            dense.
-        batch_size: centres per evaluation.
+        x: inputs, shape (N, *).
+        y: labels, shape (N,).
+        count: number of planes, 1 or more.
+        seed: seed of the draw.
 
     Raises:
-        ValueError: for n below 2, another way, a network that the certified way does not know, or as
-            :func:`baq.inference.logits`.
+        ValueError: for a count below 1, labels of another shape, or fewer than three classes.
     """
-    if way not in WAYS:
-        raise ValueError(f"way is {way!r}: allowed are {', '.join(WAYS)}")
-    _check_side(n)
-    if way == "certified" or (way == "auto" and has_one_hidden_layer(classifier)):
-        network = plane_network(classifier, plane.origin, plane.u, plane.v)
-        found, evaluated = certified_labels(network, plane.extent, n)
-        return LabelMap(found, plane, "certified", evaluated)
-
-    at = on_plane(classifier, plane)
-
-    def label_of(points: Tensor) -> np.ndarray:
-        return labels(logits(at, points, batch_size)).to("cpu", torch.int16).numpy()
-
-    if way == "adaptive":
-        found, evaluated, bound = adaptive_labels(
-            lambda row, column: label_of(plane.centre(n, row, column)), n
+    if count < 1 or y.shape != x.shape[:1] or len(y.unique()) < 3:
+        raise ValueError(
+            f"count is {count}, and {len(x)} inputs have {len(y)} labels of {len(y.unique())} "
+            "classes: allowed are 1 or more, as many labels, and 3 classes or more"
         )
-        return LabelMap(found, plane, "adaptive", evaluated, bound)
-    return LabelMap(label_of(plane.centres(n).reshape(-1, 2)).reshape(n, n), plane, "dense", n * n)
-
-
-def check_maps(*maps: np.ndarray) -> None:
-    """Raise where maps are not label maps or masks of one shape, with at least 2 cells a side."""
-    for a in maps:
-        if a.shape != maps[0].shape or a.ndim != 2 or min(a.shape) < 2:
-            raise ValueError(
-                f"maps have shapes {', '.join(str(m.shape) for m in maps)}: "
-                "allowed are equal ones with 2 or more cells a side"
-            )
-
-
-def boundary_mask(labels: np.ndarray, sides: str = "two") -> np.ndarray:
-    """Cells on the boundary of a label map, bool, same shape.
-
-    Two-sided: cells with a 4-neighbour of another label, so that a line is two cells thick.
-    One-sided: only the cells whose right or upper neighbour has another label, one cell thick.
-
-    Raises:
-        ValueError: for another name of the sides, or a map with fewer than 2 cells a side.
-    """
-    if sides not in ("one", "two"):
-        raise ValueError(f"sides is {sides!r}: allowed are 'one' and 'two'")
-    check_maps(labels)
-    across, along = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
-    mask = np.zeros(labels.shape, dtype=bool)
-    mask[:, :-1] |= across
-    mask[:-1] |= along
-    if sides == "two":
-        mask[:, 1:] |= across
-        mask[1:] |= along
-    return mask
-
-
-def jaccard_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Boundary Jaccard distance ``J = 1 - |A and B| / |A or B|`` of two masks; 0 where both are empty.
-
-    Raises:
-        ValueError: if the masks differ in shape.
-    """
-    check_maps(a, b)
-    union = np.count_nonzero(a | b)
-    return 1 - np.count_nonzero(a & b) / union if union else 0.0
-
-
-def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
-    """J of two boundaries a given displacement apart, with two-cell masks on cells of side h.
-
-    Where the displacement is s cells, a stretch of boundary has ``2 + min(s, 2)`` cells in the union
-    of the masks and ``2 - min(s, 2)`` in both. So ``J = 2 m / (2 + m)`` with m the mean of min(s, 2)
-    along the boundary: ``2 s / (2 + s)`` for parallel boundaries, and 1 from s = 2.
-
-    Arguments:
-        displacement: one distance, or distances along the boundary, in input units.
-        cell: side h of a cell, in input units.
-    """
-    m = float(np.minimum(np.abs(displacement) / cell, 2.0).mean())
-    return 2 * m / (2 + m)
-
-
-def grid_change(a: np.ndarray, b: np.ndarray) -> float:
-    """Grid prediction change: share of cells whose label differs between two label maps.
-
-    Raises:
-        ValueError: if the maps differ in shape.
-    """
-    check_maps(a, b)
-    return float(np.mean(a != b))
+    generator = torch.Generator().manual_seed(seed)
+    planes: list[Plane] = []
+    while len(planes) < count:
+        rows = torch.randperm(len(x), generator=generator)[:3]
+        if len(y[rows].unique()) == 3:
+            planes.append(plane_through(x[rows]))
+    return planes

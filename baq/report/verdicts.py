@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from baq.claims import WORDS, claims, paper_text
+from baq.report.claims import WORDS, claims, paper_text
 
 __all__ = ["RULES", "distance", "standing", "verdict"]
 
@@ -34,7 +34,7 @@ def standing(claim: str, answers: pd.DataFrame, setting: str | None = None) -> p
 
     Arguments:
         claim: its id.
-        answers: tables of :func:`baq.claims.answer`, one below the other, with texts where cells
+        answers: tables of :func:`baq.report.claims.answer`, one below the other, with texts where cells
             are empty.
         setting: another setting than the one that ``book/claims.yml`` names.
     """

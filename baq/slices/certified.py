@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Gaps", "PlaneNetwork", "certified_labels", "has_one_hidden_layer", "plane_network"]
+from baq.structure import has_one_hidden_layer, without_flatten
+
+__all__ = ["Gaps", "PlaneNetwork", "certified_labels", "plane_network"]
 
 #: Where ``|tanh''|`` is largest: ``tanh^2 = 1/3``.
 _TANH_BEND = np.arctanh(np.sqrt(1 / 3))
@@ -122,18 +124,6 @@ _ACTIVATIONS: dict[str, tuple[Callable, Callable, bool]] = {
 }
 
 
-def _layers(model: object) -> list[nn.Module]:
-    """Layers of a ``Sequential`` without Flatten; empty for any other model."""
-    layers = model if isinstance(model, nn.Sequential) else ()
-    return [layer for layer in layers if not isinstance(layer, nn.Flatten)]
-
-
-def has_one_hidden_layer(model: object) -> bool:
-    """Whether a model is a ``Sequential`` of (Flatten,) Linear, ReLU or Tanh, Linear."""
-    kinds = [type(layer) for layer in _layers(model)]
-    return kinds in ([nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, nn.Tanh, nn.Linear])
-
-
 def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneNetwork:
     """Restrict a network with one hidden layer to the plane ``origin + a u + b v``.
 
@@ -142,11 +132,14 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
             of another size or gives fewer than 2 logits, or if a weight is not finite.
     """
     if not has_one_hidden_layer(model):
-        shape = ", ".join(type(layer).__name__ for layer in _layers(model)) or type(model).__name__
+        shape = (
+            ", ".join(type(layer).__name__ for layer in without_flatten(model))
+            or type(model).__name__
+        )
         raise ValueError(
             f"model is {shape}: allowed is a Sequential of Linear, ReLU or Tanh, Linear"
         )
-    first, activation, last = _layers(model)
+    first, activation, last = without_flatten(model)
     if origin.numel() != first.in_features:
         raise ValueError(
             f"inputs have {origin.numel()} values: allowed are {first.in_features}, as the network takes"

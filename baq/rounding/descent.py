@@ -79,7 +79,7 @@ def rounded_layer(
         weight: the float weight, shape (out, ...), whose neighbours are allowed.
         start: a rounding of it, as :func:`neighbours` returns them.
         bits, per_channel: the grid.
-        gram, target: A and T as :meth:`baq.calibration.Calibration.moments` returns them.
+        gram, target: A and T as :meth:`baq.rounding.statistics.Calibration.moments` returns them.
         outputs: B, shape (out, out).
         rows: see :class:`RoundedLayer`.
     """

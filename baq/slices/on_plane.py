@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baq.inference import Classifier, check_inputs, evaluate
+from baq.slices.planes import Plane
+from baq.structure import affine_part
 
-if TYPE_CHECKING:
-    from baq.slices import Plane
-
-__all__ = ["affine_part", "on_plane"]
-
-_PRODUCTS = nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d
-# In evaluation mode, in which alone networks are measured.
-_AFFINE = (*_PRODUCTS, nn.modules.batchnorm._BatchNorm, nn.Flatten, nn.Identity)
-
-
-def affine_part(classifier: Classifier) -> int:
-    """How many modules at the start of a ``nn.Sequential`` are together one affine map.
-
-    Linear and convolution layers, batch norm and what only reshapes; 0 without a Linear or convolution
-    among them, and for any other classifier.
-    """
-    if type(classifier) is not nn.Sequential:
-        return 0
-    modules = list(classifier)
-    count = next((k for k, m in enumerate(modules) if not isinstance(m, _AFFINE)), len(modules))
-    return count if any(isinstance(m, _PRODUCTS) for m in modules[:count]) else 0
+__all__ = ["on_plane"]
 
 
 @torch.no_grad()

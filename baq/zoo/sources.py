@@ -32,7 +32,9 @@ class Source:
 
 
 def _idx(folder: str, *md5: str) -> tuple[tuple[str, int, str], ...]:
-    parts = (("train-images-idx3", 47_040_016), ("train-labels-idx1", 60_008)) + (
+    parts = (
+        ("train-images-idx3", 47_040_016),
+        ("train-labels-idx1", 60_008),
         ("t10k-images-idx3", 7_840_016),
         ("t10k-labels-idx1", 10_008),
     )

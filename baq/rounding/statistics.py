@@ -8,9 +8,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from baq.boundary_form import boundary_form, low_margin_points, sample_boundary
 from baq.inference import batches, check_inputs, check_logits, logits, place
-from baq.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
+from baq.rounding.form import boundary_form
+from baq.rounding.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
+from baq.rounding.points import low_margin_points, sample_boundary
 
 __all__ = ["Calibration"]
 
@@ -30,7 +31,7 @@ class Calibration:
         batch_size: inputs per pass.
 
     Raises:
-        ValueError: as :func:`baq.layers.matrix_layers`, for inputs that are empty or not finite, or
+        ValueError: as :func:`baq.rounding.layers.matrix_layers`, for inputs that are empty or not finite, or
             positions or a batch size below 1.
     """
 
@@ -66,7 +67,7 @@ class Calibration:
         matrix, and ``T = sum_p E[(W a) a_q']``.
 
         Arguments:
-            name: a key of :func:`baq.layers.matrix_layers`.
+            name: a key of :func:`baq.rounding.layers.matrix_layers`.
             inputs: what reaches the layers of a candidate, a network of the same shape, from
                 :meth:`passed_through`; of the model itself where not given.
 
@@ -75,7 +76,7 @@ class Calibration:
 
         Raises:
             ValueError: for a layer that the forward pass leaves out, or as
-                :meth:`baq.layers.LayerInputs.of`.
+                :meth:`baq.rounding.layers.LayerInputs.of`.
         """
         if inputs is None:
             gram = self._named(self._grams, name)
@@ -95,7 +96,7 @@ class Calibration:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Points near and on the boundary, and each layer's B there.
 
-        As :func:`baq.boundary_form.sample_boundary` and :class:`baq.boundary_form.BoundaryForm` have
+        As :func:`baq.rounding.points.sample_boundary` and :class:`baq.rounding.form.BoundaryForm` have
         them.
         """
         key = points, on_boundary, seed
@@ -106,7 +107,7 @@ class Calibration:
         return self._boundary[key]
 
     def low_margin(self, count: int) -> Tensor:
-        """The inputs with the lowest margins, as :func:`baq.boundary_form.low_margin_points` has them."""
+        """The inputs with the lowest margins, as :func:`baq.rounding.points.low_margin_points` has them."""
         return low_margin_points(self.model, self.x, count, z=self._logits)
 
     @property

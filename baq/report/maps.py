@@ -19,8 +19,9 @@ from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from baq.slices import LabelMap, boundary_mask
-from baq.style import WIDTH
+from baq.report.style import WIDTH
+from baq.slices.label_maps import LabelMap
+from baq.slices.masks import boundary_mask
 
 __all__ = ["boundary_overlay", "label_maps", "map_runs", "stepper"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from baq.slices import LabelMap, boundary_mask, check_maps
+from baq.slices.label_maps import LabelMap
+from baq.slices.masks import boundary_mask, check_maps
 
-__all__ = ["junction_distance", "junctions", "rearrangement", "vanished_regions"]
+__all__ = ["junction_cells", "junction_distance", "rearrangement", "vanished_regions"]
 
 
-def junctions(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
+def junction_cells(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
     """Junction cells: ``block x block`` windows with at least ``order`` different labels.
 
     Order 3 gives triple and order 4 quadruple junctions. Returns a mask of shape
@@ -40,7 +41,7 @@ def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndar
 
     Cells inside a junction block are at distance 0. Without a junction all distances are infinite.
     """
-    found = junctions(grid.labels, order, block)
+    found = junction_cells(grid.labels, order, block)
     inside = np.zeros(grid.labels.shape, dtype=bool)
     rows, columns = found.shape
     for i in range(block):

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baq.boundary_form import BoundaryForm, boundary_form, low_margin_points, mean_square
-from baq.calibration import Calibration
-from baq.descent import descend, neighbours, rounded_layer
-from baq.layers import matrix_layers
 from baq.local import pair_gap
+from baq.rounding.descent import descend, neighbours, rounded_layer
+from baq.rounding.form import BoundaryForm, boundary_form, mean_square
+from baq.rounding.layers import matrix_layers
+from baq.rounding.points import low_margin_points
+from baq.rounding.statistics import Calibration
 
 __all__ = ["adaround", "boundary_gap", "boundary_metric"]
 
@@ -141,7 +142,7 @@ def adaround(
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
         bits: bit width; the scales are those of :func:`baq.quantization.ptq_w`.
-        x: calibration inputs, shape (N, *); or a :class:`baq.calibration.Calibration` of the model,
+        x: calibration inputs, shape (N, *); or a :class:`baq.rounding.statistics.Calibration` of the model,
             which then does only once what several ways of rounding and bit widths share.
         per_channel: one scale for each output channel.
         propagate: each layer sees the errors of the layers before it, and makes up for them.
@@ -149,7 +150,7 @@ def adaround(
         progress: show a bar.
 
     Raises:
-        ValueError: as :func:`baq.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, for
+        ValueError: as :func:`baq.rounding.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, for
             inputs that are empty or not finite, or the calibration of another model.
     """
     bar = f"AdaRound, {bits} bits" if progress else None
@@ -232,7 +233,7 @@ def boundary_metric(
     """The rounding that keeps the decision boundary: its mean squared displacement is least.
 
     To first order the displacement at a point is linear in the change of the weights
-    (:class:`baq.boundary_form.BoundaryForm`), so its mean square is a quadratic form. First each layer
+    (:class:`baq.rounding.form.BoundaryForm`), so its mean square is a quadratic form. First each layer
     is rounded under the Kronecker shape, with the errors of the layers before it in its inputs, so
     that it makes up for them; then all layers at once under both shapes, with the form taken anew at
     the rounded network. Of several weights of the exact shape, the one with the least displacement on

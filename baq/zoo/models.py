@@ -85,6 +85,9 @@ class ResidualBlock(nn.Module):
     Where the number of channels or pixels changes, the shortcut is a 1 x 1 convolution with batch norm.
     """
 
+    #: Each convolution with the batch norm that follows it, for :func:`baq.structure.fold_batch_norm`.
+    conv_norm_pairs = (("first", "first_norm"), ("second", "second_norm"))
+
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from baq import sources
+from baq.zoo import sources
 
 __all__ = ["NAMES", "Splits", "load", "main", "missing"]
 
@@ -134,7 +134,7 @@ def _folder(name: str, download: bool) -> Path | None:
         return sources.fetch(name)
     except ValueError as error:
         # What someone put there is not replaced unasked.
-        raise ValueError(f"{error}; replace it with: python -m baq.data fetch {name}") from None
+        raise ValueError(f"{error}; replace it with: python -m baq.zoo.data fetch {name}") from None
     return sources.root()
 
 
@@ -196,7 +196,7 @@ def _draw(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List the data sets, or fetch some by name; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m baq.data", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m baq.zoo.data", description=main.__doc__)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("list", help="each data set: state, size, and where it is or would be")
     fetch = commands.add_parser("fetch", help="download what is absent, replace what is damaged")

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from baq.claims import WORDS, claims, paper_text, paper_value
-from baq.map_figures import boundary_overlay, label_maps, map_runs, stepper
-from baq.style import DASHES, MARKERS, PAPER, WIDTH, use_style
+from baq.report.claims import WORDS, claims, paper_text, paper_value
+from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
+from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
 
 __all__ = [
     "DASHES",
@@ -51,7 +51,7 @@ def interval_lines(
 
     Arguments:
         ax: where to draw.
-        summary: as :func:`baq.stats.summarize` returns it.
+        summary: as :func:`baq.report.stats.summarize` returns it.
         x: its column along the axis.
         labels: measure to legend text, in drawing order.
         sign: -1 draws the axis from large to small.
@@ -74,7 +74,7 @@ def by_bits(
     """Measures against the bit width: a panel for each unit, a line for each measure.
 
     Arguments:
-        summary: as :func:`baq.stats.summarize` returns it, with a column ``bits``.
+        summary: as :func:`baq.report.stats.summarize` returns it, with a column ``bits``.
         panels: axis label, unit included, to measures and their legend texts.
         log: the axis labels drawn on a logarithmic axis.
         paper: axis label to (bits, claim) pairs, drawn as the paper's values.
@@ -105,7 +105,7 @@ def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure
     the paper says that something falls or rises, a dotted line marks zero.
 
     Arguments:
-        values: claim id to one value a seed, as :func:`baq.claims.answer` takes it, without parts.
+        values: claim id to one value a seed, as :func:`baq.report.claims.answer` takes it, without parts.
         level: share of the seeds within the bar.
     """
     figure, axes = plt.subplots(
@@ -146,7 +146,7 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
     """Medians within their intervals, a row for each setting and a panel for each measure.
 
     Arguments:
-        summary: as :func:`baq.stats.summarize` returns it, settings from top to bottom.
+        summary: as :func:`baq.report.stats.summarize` returns it, settings from top to bottom.
         by: its column that names the rows.
         panels: measure to axis label, unit included.
     """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["audit_text", "interval_cells", "save", "show"]
+__all__ = ["audit_text", "interval_cells", "interval_text", "save", "show"]
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -27,19 +28,30 @@ def save(frame: pd.DataFrame, name: str) -> None:
         frame.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
 
 
-def show(frame: pd.DataFrame, name: str, precision: int = 4) -> Styler:
-    """Save a table and return it for display, without its index and without columns of no text.
+def show(
+    frame: pd.DataFrame, name: str, precision: int = 4, *, shown: pd.DataFrame | None = None
+) -> Styler:
+    """Save a tidy table and return it for display, without its index and without columns of no text.
 
     Arguments:
-        frame: the table.
+        frame: the table: a column a variable, numbers as numbers.
         name: as for :func:`save`; also the name of the table's elements in the page, so that equal
             tables give equal pages.
         precision: decimals shown.
+        shown: what is displayed in place of the table, such as :func:`interval_cells` of it.
     """
     save(frame, name)
-    empty = [name for name in frame if len(frame) and (frame[name] == "").all()]
-    shown = frame.style.hide(axis="index").hide(empty, axis="columns")
-    return shown.format(precision=precision).set_uuid(name)
+    shown = frame if shown is None else shown
+    empty = [name for name in shown if len(shown) and (shown[name] == "").all()]
+    styler = shown.style.hide(axis="index").hide(empty, axis="columns")
+    return styler.format(precision=precision).set_uuid(name)
+
+
+def interval_text(middle: float, lo: float, hi: float, precision: int = 4) -> str:
+    """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``; a dash for NaN."""
+    if math.isnan(middle):
+        return "–"
+    return f"{middle:.{precision}f} [{lo:.{precision}f}, {hi:.{precision}f}]"
 
 
 def audit_text(error_bound: pd.Series) -> str:
@@ -60,15 +72,12 @@ def interval_cells(
     """A wide table of ``median [lo, hi]`` out of a summary, a row for each value of ``index``.
 
     Arguments:
-        summary: as :func:`baq.stats.summarize` returns it.
+        summary: as :func:`baq.report.stats.summarize` returns it.
         index: its column that names the rows; larger values come first.
         columns: measure to heading, unit included.
         precision: decimals shown.
     """
-    cells = [
-        f"{median:.{precision}f} [{lo:.{precision}f}, {hi:.{precision}f}]"
-        for median, lo, hi in summary[["median", "lo", "hi"]].to_numpy()
-    ]
+    cells = [interval_text(*row, precision) for row in summary[["median", "lo", "hi"]].to_numpy()]
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
     wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()

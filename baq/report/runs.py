@@ -1,0 +1,64 @@
+"""Run one function over many tasks, such as seeds, several at a time and with progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import torch
+from sklearn.utils.parallel import Parallel, delayed
+from tqdm import tqdm
+
+__all__ = ["run_all"]
+
+Result = TypeVar("Result")
+
+
+def run_all(
+    function: Callable[..., Result],
+    tasks: Iterable[Sequence[Any]],
+    *,
+    jobs: int = 2,
+    label: str = "runs",
+) -> list[Result]:
+    """``[function(*task) for task in tasks]``, each on one thread and ``jobs`` at a time.
+
+    Tasks start from the last one, so that no processor waits at the end where the longest come last.
+    Results do not depend on ``jobs``. Progress goes to the file that ``$BAQ_PROGRESS`` names, so that it
+    never enters a notebook, and to standard error where the variable is not set.
+
+    Arguments:
+        function: called in a process of its own; it may be defined in a notebook.
+        tasks: the arguments of each call.
+        jobs: calls at the same time, 1 or more; never more processes than tasks.
+        label: what the progress bar counts.
+
+    Returns:
+        The results, in the order of the tasks.
+
+    Raises:
+        ValueError: for jobs below 1.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}: allowed is 1 or more")
+    todo = list(tasks)[::-1]
+    parallel = Parallel(n_jobs=max(1, min(jobs, len(todo))), return_as="generator")
+    with ExitStack() as stack:
+        bar: dict[str, Any] = {"desc": label, "total": len(todo), "leave": False}
+        if path := os.environ.get("BAQ_PROGRESS"):
+            bar["file"] = stack.enter_context(open(path, "w", encoding="utf-8"))
+            bar["disable"] = False
+        results = parallel(delayed(_on_one_thread)(function, task) for task in todo)
+        done = list(tqdm(results, **bar))
+    return done[::-1]
+
+
+def _on_one_thread(function: Callable[..., Result], task: Sequence[Any]) -> Result:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return function(*task)
+    finally:
+        torch.set_num_threads(before)

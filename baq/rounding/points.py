@@ -1,0 +1,120 @@
+"""Calibration points near the decision boundary and on it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from baq.inference import Classifier, labels, logits, place
+from baq.local import margins
+
+__all__ = [
+    "boundary_points",
+    "low_margin_points",
+    "sample_boundary",
+]
+
+
+def sample_boundary(
+    model: Classifier,
+    x: Tensor,
+    count: int,
+    share: float = 0.5,
+    seed: int = 0,
+    *,
+    z: Tensor | None = None,
+) -> Tensor:
+    """Points near the boundary and on it, one kind and then the other, shape (about count, *).
+
+    Arguments:
+        model: the classifier.
+        x: inputs, shape (N, *).
+        count: number of points; fewer where x holds fewer inputs of low margin.
+        share: share of the points that :func:`boundary_points` finds; the others are the inputs with
+            the lowest margins.
+        seed: seed of the boundary points.
+        z: the classifier's logits at x, where they are at hand.
+
+    Raises:
+        ValueError: for a share outside 0..1, a count below 1, or as the two functions.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}: allowed is 0 to 1")
+    if count < 1:
+        raise ValueError(f"count is {count}: allowed is 1 or more")
+    bisected = round(share * count)
+    z = logits(model, x, batch_size=100) if z is None else z
+    parts = []
+    if count > bisected:
+        parts.append(low_margin_points(model, x, min(count - bisected, len(x)), z=z))
+    if bisected:
+        parts.append(boundary_points(model, x, bisected, seed=seed, z=z))
+    return torch.cat(parts)
+
+
+def low_margin_points(
+    model: Classifier, x: Tensor, count: int, batch_size: int = 100, *, z: Tensor | None = None
+) -> Tensor:
+    """The ``count`` inputs with the lowest margins, shape (count, *); ties go to the lower index.
+
+    Where the classifier's logits at x are at hand as ``z``, they are not computed again.
+
+    Raises:
+        ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
+    """
+    z = logits(model, x, batch_size) if z is None else z
+    order = margins(z).argsort(stable=True)
+    if not 1 <= count <= len(x):
+        raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the inputs at hand")
+    return x[order[:count].to(x.device)]
+
+
+@torch.no_grad()
+def boundary_points(
+    model: Classifier,
+    x: Tensor,
+    count: int,
+    *,
+    steps: int = 10,
+    seed: int = 0,
+    batch_size: int = 100,
+    z: Tensor | None = None,
+) -> Tensor:
+    """Points on the decision boundary, each by bisection between two inputs of different label.
+
+    Arguments:
+        model: the classifier.
+        x: inputs, shape (N, *), of which the classifier gives at least two labels.
+        count: number of points.
+        steps: halvings; a point is within ``2^-(steps+1)`` of its pair's distance from a boundary.
+        seed: seed of the draw of pairs.
+        batch_size: inputs per pass.
+        z: the classifier's logits at x, where they are at hand.
+
+    Returns:
+        Points, shape (count, *).
+
+    Raises:
+        ValueError: for a count or steps below 1, or inputs that all have one label.
+    """
+    if min(count, steps) < 1:
+        raise ValueError(f"count, steps are {count}, {steps}: allowed are 1 or more")
+    model = place(model)
+    known = labels(logits(model, x, batch_size) if z is None else z).cpu()
+    if len(known.unique()) < 2:
+        raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
+    generator = torch.Generator().manual_seed(seed)
+    first = torch.randint(len(x), (count,), generator=generator)
+    second = first.clone()
+    while (same := known[first] == known[second]).any():
+        drawn = torch.randint(len(x), (int(same.sum()),), generator=generator)
+        second[same] = drawn
+    a, b = x[first], x[second]
+    lo = torch.zeros(count, *(1,) * (x.ndim - 1), dtype=x.dtype, device=x.device)
+    hi = torch.ones_like(lo)
+    for _ in range(steps):
+        middle = (lo + hi) / 2
+        here = labels(logits(model, torch.lerp(a, b, middle.expand_as(a)), batch_size)).cpu()
+        stays = (here == known[first]).to(x.device).reshape(lo.shape)
+        lo, hi = torch.where(stays, middle, lo), torch.where(stays, hi, middle)
+    return torch.lerp(a, b, ((lo + hi) / 2).expand_as(a))
