@@ -7,11 +7,13 @@ LOCK := requirements.lock
 PEERS := _build/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book quick test test-slurm verify pages-check race lock clean
+.PHONY: help book quick test test-slow test-slurm lint verify pages-check race lock clean
 
 help:
 	@echo "make book   execute every chapter that has changed, and render the book"
-	@echo "make test   run the tests"
+	@echo "make test   run the tests, but for the slow ones"
+	@echo "make test-slow  run the slow tests"
+	@echo "make lint   check style, formatting and types"
 	@echo "make test-slurm  a sweep on a real Slurm of this machine alone, some minutes"
 	@echo "make verify execute every chapter anew, and compare its tables with those in book/"
 	@echo "make pages-check open every page of the book in Chromium: accessible, narrow, no network"
@@ -28,7 +30,15 @@ quick: $(INSTALLED)
 	@$(RUN) -m workflow book --profile quick
 
 test: $(INSTALLED)
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: $(INSTALLED)
+	@$(RUN) -m pytest -n 2 --dist worksteal -m slow
+
+lint: $(INSTALLED)
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --quiet --check .
+	@$(RUN) -m mypy
 
 test-slurm: $(INSTALLED)
 	@BAQ_TEST_SLURM=1 $(RUN) -m pytest tests/test_slurm.py
@@ -73,4 +83,4 @@ lock: $(INSTALLED)
 	--no-header --no-emit-index-url --no-emit-find-links --output-file $(LOCK) pyproject.toml
 
 clean:
-	rm -rf _build .snakemake runs .pytest_cache .hypothesis .ruff_cache
+	rm -rf _build .snakemake runs .pytest_cache .hypothesis .ruff_cache .mypy_cache
