@@ -59,10 +59,12 @@ FAMILIES = {
 
 
 def folder() -> Path:
-    """Where checkpoints lie: ``$BAQ_CHECKPOINTS``, else ``checkpoints`` beside the package."""
+    """Where checkpoints lie: ``$BAQ_CHECKPOINTS``, else in the installed package or the checkout."""
     if named := os.environ.get("BAQ_CHECKPOINTS"):
         return Path(named).expanduser()
-    return Path(__file__).parents[2] / "checkpoints"
+    package = Path(__file__).parents[1]
+    packaged, checkout = package / "checkpoints", package.parent / "checkpoints"
+    return packaged if packaged.is_dir() else checkout
 
 
 def manifest(where: Path | None = None) -> dict[str, dict[str, object]]:
