@@ -163,3 +163,40 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
         ax.set_yticks(at, names)
     axes.flat[0].invert_yaxis()
     return figure
+
+
+def across_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
+    """J, its law, grid prediction change and distance of the curves against the cells a side.
+
+    Arguments:
+        summary: as :func:`baq.report.stats.summarize` returns it by ``bits`` and ``n``, with the
+            measures of :func:`baq.slices.grids.across_grids`; distances are in input units.
+        claimed: claims about J to the bit widths that they are about; those present are drawn as lines.
+    """
+    figure, axes = plt.subplot_mosaic("AA;BC", figsize=(WIDTH, 6))
+    for k, (bits, group) in enumerate(summary.groupby("bits")):
+        name = f"{bits} bits"
+        panels = {
+            "A": {"jaccard": f"{name}, measured", "law": f"{name}, law"},
+            "B": {"grid_change": name},
+            "C": {"curve_distance": name},
+        }
+        for panel, lines in panels.items():
+            interval_lines(axes[panel], group, "n", lines, first=2 * k)
+    grids = sorted(summary["n"].unique())
+    for claim, bits in claimed.items():
+        if bits in summary["bits"].to_numpy():
+            at = paper_value(claim)
+            axes["A"].axhline(at, color="0.4", lw=0.8, zorder=0)
+            axes["A"].annotate(f"paper, {claim}", (grids[0], at), va="bottom", fontsize=9)
+    axes["A"].set(ylabel="Jaccard distance J", ylim=(0, 1.08))
+    axes["B"].set(ylabel="grid prediction change, share", ylim=(0, None))
+    axes["C"].set(ylabel="median distance of the curves,\ninput units", yscale="log")
+    for panel, ax in axes.items():
+        ax.set(xlabel="cells a side, n", xscale="log")
+        ax.set_xticks(grids, [str(n) for n in grids], rotation=0 if panel == "A" else 45)
+        ax.minorticks_off()
+    for panel in "BC":
+        axes[panel].legend()
+    axes["A"].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1)
+    return figure
