@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["Pick", "accuracy_rule", "boundary_aware_rule", "picked"]
+__all__ = ["Pick", "accuracy_rule", "boundary_aware_rule", "pick_counts", "picked"]
 
 #: Slack for the rounding of a difference such as 0.97 - 0.96, far below one point of any set.
 SLACK = 1e-9
@@ -118,3 +118,20 @@ def picked(
             f"{len(picks)} networks have {len(found)} rows of test at their picks: allowed is one each"
         )
     return found
+
+
+def pick_counts(picks: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """How many networks each level was picked for, and how often the thresholds were missed.
+
+    Arguments:
+        picks: rows of :func:`picked`, with a column for the rule.
+        by: the columns to count by, such as setting and rule.
+
+    Returns:
+        A row for each of them: ``by``, a column ``B bits`` for each level that was picked, from the
+        most bits to the fewest, and ``not satisfied``.
+    """
+    counted = picks.groupby([*by, "bits"], sort=False).size().unstack(fill_value=0)
+    counted = counted[sorted(counted, reverse=True)].rename(columns="{} bits".format)
+    counted["not satisfied"] = (~picks["satisfied"]).groupby([picks[name] for name in by]).sum()
+    return counted.rename_axis(columns=None).reset_index()

@@ -84,8 +84,8 @@ from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_value
 from baq.report.runs import run_all
-from baq.report.stats import paired_difference
-from baq.selection import accuracy_rule, boundary_aware_rule, picked
+from baq.report.stats import paired_differences
+from baq.selection import accuracy_rule, boundary_aware_rule, pick_counts, picked
 from baq.zoo.recipes import digits_network, mnist_network
 
 style.use_style()
@@ -117,36 +117,27 @@ def measured(dataset, family, seed):
         "calibration": (split.x_calibration, split.y_calibration),
         "test": (split.x_test, split.y_test),
     }
-    options = {"way": "adaptive" if family == "CNN" else "auto", "batch_size": 1024}
-    rows = [
-        compare(
-            reference,
-            candidates,
-            x,
-            y,
-            planes=slices.pca_plane(x),
-            n=n,
-            gradients=False,
-            **options,
-        ).assign(part=part, dataset=dataset, model=family, seed=seed)
-        for part, (x, y) in parts.items()
-    ]
-    return pd.concat(rows)
+    way = "adaptive" if family == "CNN" else "auto"
+    options = {"n": n, "way": way, "gradients": False, "batch_size": 1024}
+    rows = []
+    for part, (x, y) in parts.items():
+        plane = slices.pca_plane(x)
+        found = compare(reference, candidates, x, y, planes=plane, **options)
+        rows.append(found.assign(part=part))
+    return pd.concat(rows).assign(dataset=dataset, model=family, seed=seed)
 
 
 tasks = []
 for dataset in datasets:
     digits = dataset == "digits"
-    seeds_here = range(seeds_digits if digits else seeds)
     families = ["MLP"] if digits else ["MLP", "CNN"]
-    tasks += product([dataset], families, seeds_here)
+    tasks += product([dataset], families, range(seeds_digits if digits else seeds))
 levels = pd.concat(run_all(measured, tasks, jobs=jobs, label="networks"))
 levels["setting"] = levels["dataset"] + ", " + levels["model"]
 NETWORK = ["setting", "dataset", "model", "seed"]
 settings = list(levels["setting"].unique())
-calibration, test = (
-    levels[levels["part"] == part] for part in ("calibration", "test")
-)
+parts = levels.groupby("part")
+calibration, test = map(parts.get_group, ("calibration", "test"))
 test = test.rename(columns={"candidate": "bits"})
 test["accuracy_change"] = test["accuracy"] - test["accuracy_reference"]
 tables.save(levels, "levels")
@@ -155,9 +146,7 @@ tables.save(levels, "levels")
 # One network by hand, the first: what its levels show on calibration data, and what the two rules pick.
 
 # %%
-one = calibration[
-    (calibration["setting"] == settings[0]) & (calibration["seed"] == 0)
-]
+one = calibration.query("setting == @settings[0] and seed == 0")
 display(
     one[["candidate", "accuracy_reference", "accuracy", "flip_rate", "jaccard"]]
 )
@@ -168,16 +157,15 @@ accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 
 # %% tags=["hide-input"]
 floats = (
-    test.groupby([*NETWORK, "points"], sort=False)["accuracy_reference"]
-    .first()
-    .reset_index()
-)
-floats = floats.groupby("setting", sort=False).agg(
-    networks=("seed", "count"),
-    images=("points", "first"),
-    mean=("accuracy_reference", "mean"),
-    least=("accuracy_reference", "min"),
-    most=("accuracy_reference", "max"),
+    test.drop_duplicates(NETWORK)
+    .groupby("setting", sort=False)
+    .agg(
+        networks=("seed", "count"),
+        images=("points", "first"),
+        mean=("accuracy_reference", "mean"),
+        least=("accuracy_reference", "min"),
+        most=("accuracy_reference", "max"),
+    )
 )
 display(Markdown(tables.audit_text(levels["error_bound"])))
 tables.show(floats.reset_index(), "float-accuracy")
@@ -201,27 +189,13 @@ fig = charts.against_thresholds(calibration, panels)
 # ## What they pick
 
 # %% tags=["hide-input"]
-RULES = {
-    "accuracy": partial(accuracy_rule, eps=eps),
-    "boundary-aware": partial(
-        boundary_aware_rule, eps=eps, tau_f=tau_f, tau_j=tau_j
-    ),
-}
+thresholds = {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}
+both = partial(boundary_aware_rule, **thresholds)
+RULES = {"accuracy": partial(accuracy_rule, eps=eps), "boundary-aware": both}
 pick = partial(picked, calibration, test, by=NETWORK)
 picks = pd.concat(pick(rule).assign(rule=name) for name, rule in RULES.items())
 tables.save(picks, "picks")
-counted = (
-    picks.groupby(["setting", "rule", "bits"], sort=False)
-    .size()
-    .unstack(fill_value=0)
-)
-counted = counted[sorted(counted.columns, reverse=True)].rename(
-    columns="{} bits".format
-)
-counted["not satisfied"] = (
-    (~picks["satisfied"]).groupby([picks["setting"], picks["rule"]]).sum()
-)
-tables.show(counted.rename_axis(columns=None).reset_index(), "picked-bits")
+tables.show(pick_counts(picks, ["setting", "rule"]), "picked-bits")
 # %% tags=["hide-input"]
 walks = pd.concat(pick(partial(rule, stop_early=True)) for rule in RULES.values())
 differ = int((walks["bits"].to_numpy() != picks["bits"].to_numpy()).sum())
@@ -254,30 +228,11 @@ fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # initializations, not of other images.
 
 # %% tags=["hide-input"]
-differences = [
-    {"setting": setting, "measure": measure}
-    | paired_difference(*(wide.loc[setting, (measure, rule)] for rule in RULES))
-    for setting in settings
-    for measure in [*MEASURES, "grid_change"]
-    if len(wide.loc[setting]) > 1  # one pair has no interval
-]
-differences = pd.DataFrame(
-    differences,
-    columns=[
-        *("setting", "measure", "before", "after", "difference", "lo", "hi"),
-        *("n", "fall", "rise"),
-    ],
+NAMES = MEASURES | {"grid_change": "grid change"}
+differences = paired_differences(wide, list(NAMES), tuple(RULES))
+tables.show(
+    differences, "differences", shown=tables.paired_cells(differences, NAMES)
 )
-middles = differences[["difference", "lo", "hi"]].to_numpy()
-cells = differences[["setting", "measure", "before", "after"]].assign(
-    difference=[tables.interval_text(*row) for row in middles],
-    seeds=[
-        f"{row.fall}, {row.rise} of {row.n}" for row in differences.itertuples()
-    ],
-)
-cells = cells.replace({"measure": MEASURES | {"grid_change": "grid change"}})
-cells = cells.rename(columns={"seeds": "fall, rise"})
-tables.show(differences, "differences", shown=cells)
 # %% [markdown]
 # ## Beside the paper
 #
@@ -285,16 +240,10 @@ tables.show(differences, "differences", shown=cells)
 # images in any one test split. Here every dot is a seed; the means over seeds stand below.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
-numbers = {
-    claim: wide.loc["digits, MLP", (measure, rule)]
-    for claim, measure, rule in [
-        ("S1", "flip_rate", "accuracy"),
-        ("S2", "flip_rate", "boundary-aware"),
-        ("S3", "jaccard", "accuracy"),
-        ("S4", "jaccard", "boundary-aware"),
-    ]
-    if "digits" in datasets
-}
+ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
+ANSWERS |= {"S3": ("jaccard", "accuracy"), "S4": ("jaccard", "boundary-aware")}
+on_digits = "digits" in datasets
+numbers = {c: wide.loc["digits, MLP", of] for c, of in ANSWERS.items() if on_digits}
 fig = charts.against_paper(numbers) if numbers else None
 # %% tags=["hide-input"]
 if numbers:
@@ -302,15 +251,14 @@ if numbers:
         f"{values.mean():.4f} ({claim}, paper {paper_value(claim)})"
         for claim, values in numbers.items()
     )
-    flips_by_eps = {
-        e: pick(partial(accuracy_rule, eps=e))
-        .loc[lambda found: found["dataset"] == "digits", "flip_rate"]
-        .mean()
-        for e in sorted({eps, *eps_study})
-    }
-    nearest = min(
-        flips_by_eps, key=lambda e: abs(flips_by_eps[e] - paper_value("S1"))
-    )
+    flips_by_eps = {}
+    for e in sorted({eps, *eps_study}):
+        found = pick(partial(accuracy_rule, eps=e))
+        flips_by_eps[e] = found.loc[
+            found["dataset"] == "digits", "flip_rate"
+        ].mean()
+    far = {e: abs(flips - paper_value("S1")) for e, flips in flips_by_eps.items()}
+    nearest = min(far, key=far.get)
     display(
         Markdown(
             f"Means over seeds: {means_over_seeds}. "
@@ -356,16 +304,12 @@ def means(rule, **thresholds):
 
 grid = [
     sorted({own, *others})
-    for own, others in (
-        (eps, eps_study),
-        (tau_f, tau_f_study),
-        (tau_j, tau_j_study),
+    for own, others in zip(
+        thresholds.values(), (eps_study, tau_f_study, tau_j_study), strict=True
     )
 ]
 alone = pd.concat(means(partial(accuracy_rule, eps=e), eps=e) for e in grid[0])
-triples = [
-    dict(zip(("eps", "tau_f", "tau_j"), t, strict=True)) for t in product(*grid)
-]
+triples = [dict(zip(thresholds, t, strict=True)) for t in product(*grid)]
 study = pd.concat(means(partial(boundary_aware_rule, **t), **t) for t in triples)
 tables.save(study, "thresholds")
 alone["place"] = alone["setting"].map(settings.index)
@@ -399,10 +343,10 @@ display(
 )
 tables.show(verdict.reset_index(), "thresholds-verdict", precision=2)
 # %% tags=["hide-input"]
-full = pick(RULES["boundary-aware"])
+full = pick(both)
 dropped = {
-    "flip rate": pick(partial(RULES["boundary-aware"], tau_f=np.inf)),
-    "J": pick(partial(RULES["boundary-aware"], tau_j=np.inf)),
+    "flip rate": pick(partial(both, tau_f=np.inf)),
+    "J": pick(partial(both, tau_j=np.inf)),
 }
 same = {
     name: int((found["bits"].to_numpy() == full["bits"].to_numpy()).sum())
@@ -423,12 +367,9 @@ display(
 # flips that this avoids. Lines join the best triples of each setting; large marks are the chapter's own.
 
 # %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} data=["frontier"] tags=["hide-input"]
-base = (
-    picks[picks["rule"] == "accuracy"]
-    .groupby("setting", sort=False)[["bits", "flip_rate"]]
-    .mean()
-)
-own = means(RULES["boundary-aware"], kind="own")
+base = picks[picks["rule"] == "accuracy"].groupby("setting", sort=False)
+base = base[["bits", "flip_rate"]].mean()
+own = means(both, kind="own")
 others = study[study["eps"] == eps].assign(kind="study")
 frontier = pd.concat([own, others]).merge(base.add_suffix("_base"), on="setting")
 frontier["extra_bits"] = frontier["bits"] - frontier["bits_base"]
@@ -440,21 +381,9 @@ labels = (
 )
 fig = charts.frontier(frontier, "extra_bits", "flips_avoided", labels)
 # %% tags=["hide-input"]
-tables.show(
-    frontier.loc[
-        frontier["kind"] == "own",
-        [
-            "setting",
-            "bits_base",
-            "bits",
-            "extra_bits",
-            "flip_rate_base",
-            "flip_rate",
-            "flips_avoided",
-        ],
-    ],
-    "cost",
-)
+COST = ["setting", "bits_base", "bits", "extra_bits"]
+COST += ["flip_rate_base", "flip_rate", "flips_avoided"]
+tables.show(frontier.loc[frontier["kind"] == "own", COST], "cost")
 # %% [markdown]
 # ## What to take from it
 #

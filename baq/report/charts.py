@@ -249,7 +249,9 @@ def paired_dots(pairs: pd.DataFrame, panels: Mapping[str, str], ends: tuple[str,
     settings = list(pairs.index.get_level_values(0).unique())
     size = (WIDTH, 1.6 + 0.8 * len(settings))
     figure, axes = plt.subplots(-(-len(panels) // 2), 2, figsize=size, sharey=True, squeeze=False)
-    for ax, (measure, label) in zip(axes.flat, panels.items(), strict=True):
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (measure, label) in zip(axes.flat, panels.items(), strict=False):
         for k, setting in enumerate(settings):
             rows = pairs.loc[setting, measure]
             at = k + np.linspace(-0.3, 0.3, len(rows))
