@@ -219,7 +219,8 @@ MEASURES = {
     "jaccard": "J on the test slice",
     "accuracy_change": "change of test accuracy",
 }
-wide = picks.pivot(index=NETWORK, columns="rule", values=[*MEASURES, "grid_change"])
+NAMES = MEASURES | {"grid_change": "grid change"}
+wide = picks.pivot(index=NETWORK, columns="rule", values=list(NAMES)).loc[settings]
 fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # %% [markdown]
 # The paired differences, boundary-aware less accuracy rule, with Student's 90 % interval for the mean
@@ -228,7 +229,6 @@ fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # initializations, not of other images.
 
 # %% tags=["hide-input"]
-NAMES = MEASURES | {"grid_change": "grid change"}
 differences = paired_differences(wide, list(NAMES), tuple(RULES))
 tables.show(
     differences, "differences", shown=tables.paired_cells(differences, NAMES)

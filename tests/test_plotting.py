@@ -233,3 +233,14 @@ def test_the_frontier_never_falls_and_marks_its_own():
     assert list(best.get_xdata()) == [0, 1, 2] and list(best.get_ydata()) == [0.1, 0.5, 0.5]
     assert list(own.get_xdata()) == [1] and list(own.get_ydata()) == [0.5]
     plt.close(figure)
+
+
+def test_what_is_all_zero_is_drawn_on_a_plain_axis():
+    """A logarithmic one would warn, which is an error here."""
+    style.use_style()
+    frame = pd.DataFrame({"bits": [8, 16], "shift": 0.0, "angle": [1.0, 2.0]})
+    summary = summarize(frame, ["bits"], ["shift", "angle"])
+    panels = {"shift, mm": {"shift": "all"}, "angle, degrees": {"angle": "all"}}
+    figure = charts.by_bits(summary, panels, log=list(panels))
+    assert [ax.get_yscale() for ax in figure.axes] == ["linear", "log"]
+    svg(figure)

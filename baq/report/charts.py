@@ -95,7 +95,7 @@ def by_bits(
         interval_lines(ax, summary, "bits", labels, sign=-1)
         for bits, claim in (paper or {}).get(unit, ()):
             ax.plot(-bits, paper_value(claim), label=f"paper, {claim}", **PAPER)
-        if unit in log:
+        if unit in log and (summary.loc[summary["measure"].isin(labels), "hi"] > 0).any():
             ax.set_yscale("log")
         bit_axis(ax, sorted(summary["bits"].unique()))
         ax.set_ylabel(unit)
@@ -197,7 +197,9 @@ def across_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
             axes["A"].annotate(f"paper, {claim}", (grids[0], at), va="bottom", fontsize=9)
     axes["A"].set(ylabel="Jaccard distance J", ylim=(0, 1.08))
     axes["B"].set(ylabel="grid prediction change, share", ylim=(0, None))
-    axes["C"].set(ylabel="median distance of the curves,\ninput units", yscale="log")
+    axes["C"].set(ylabel="median distance of the curves,\ninput units")
+    if (summary.loc[summary["measure"] == "curve_distance", "hi"] > 0).any():
+        axes["C"].set_yscale("log")
     for panel, ax in axes.items():
         ax.set(xlabel="cells a side, n", xscale="log")
         ax.set_xticks(grids, [str(n) for n in grids], rotation=0 if panel == "A" else 45)
