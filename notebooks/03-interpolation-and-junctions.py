@@ -209,7 +209,7 @@ wide = tables.interval_cells(
 )
 wide = wide.set_index("transition").loc[list(transitions)].reset_index()
 paper = {name: f"{paper_value(claim):.0f}" for claim, name in claimed.items()}
-wide.insert(1, "paper", wide["transition"].map(paper).fillna(""))
+wide.insert(1, "paper", [paper.get(name, "") for name in wide["transition"]])
 display(
     Markdown(f"Triple-junction cells, median and 90 % interval over {seeds} seeds:")
 )
