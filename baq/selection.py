@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["Pick", "accuracy_rule", "boundary_aware_rule"]
+__all__ = ["Pick", "accuracy_rule", "boundary_aware_rule", "pick_counts", "picked"]
 
 #: Slack for the rounding of a difference such as 0.97 - 0.96, far below one point of any set.
 SLACK = 1e-9
@@ -83,3 +84,54 @@ def _column(levels: pd.DataFrame, name: str) -> np.ndarray:
     if name not in levels or levels[name].isna().any():
         raise ValueError(f"levels have no {name} in some row: allowed are rows of compare with it")
     return levels[name].to_numpy()
+
+
+def picked(
+    calibration: pd.DataFrame,
+    test: pd.DataFrame,
+    rule: Callable[[pd.DataFrame], Pick],
+    by: Sequence[str],
+) -> pd.DataFrame:
+    """The held-out rows of the level that a rule picks on calibration data, for every network.
+
+    Arguments:
+        calibration: rows of :func:`baq.compare` on calibration data for all levels of the networks.
+        test: the same on held-out data, with the levels in the column ``bits``.
+        rule: from the calibration rows of one network to a pick.
+        by: the columns of both tables that tell the networks apart.
+
+    Returns:
+        A row for each network, in the order of ``calibration``: the columns of ``by``, ``bits``,
+        ``satisfied``, and the other columns of ``test``.
+
+    Raises:
+        ValueError: as the rule; or where ``test`` has not just one row for a network's pick.
+    """
+    picks = []
+    for key, rows in calibration.groupby(list(by), sort=False):
+        pick = rule(rows)
+        picks.append((*key, pick.bits, pick.satisfied))
+    columns = [*by, "bits", "satisfied"]
+    found = pd.DataFrame(picks, columns=columns).merge(test, on=columns[:-1])
+    if len(found) != len(picks):
+        raise ValueError(
+            f"{len(picks)} networks have {len(found)} rows of test at their picks: allowed is one each"
+        )
+    return found
+
+
+def pick_counts(picks: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """How many networks each level was picked for, and how often the thresholds were missed.
+
+    Arguments:
+        picks: rows of :func:`picked`, with a column for the rule.
+        by: the columns to count by, such as setting and rule.
+
+    Returns:
+        A row for each of them: ``by``, a column ``B bits`` for each level that was picked, from the
+        most bits to the fewest, and ``not satisfied``.
+    """
+    counted = picks.groupby([*by, "bits"], sort=False).size().unstack(fill_value=0)
+    counted = counted[sorted(counted, reverse=True)].rename(columns="{} bits".format)
+    counted["not satisfied"] = (~picks["satisfied"]).groupby([picks[name] for name in by]).sum()
+    return counted.rename_axis(columns=None).reset_index()

@@ -56,15 +56,7 @@ seeds: int = 20  # seeds; each draws its own split and its own initialization
 first_seed: int = 0  # the first of the seeds
 bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths; 8 and 4 answer the claims
 n: int = 241  # cells a side of the label maps that answer the claims
-grids: list[int] = [
-    33,
-    65,
-    129,
-    241,
-    513,
-    1025,
-    2049,
-]  # cells a side in the grid study
+grids: list[int] = [33, 65, 129, 241, 513, 1025, 2049]  # those of the grid study
 pad: float = 0.1  # share by which the slice is wider than its images
 sides: str = "two"  # two: both sides of a boundary are in its mask; one: only one
 hidden: int = 64  # hidden units of the network
@@ -73,63 +65,64 @@ epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
 shown: int = 0  # which seed has its maps drawn; it illustrates and is chosen for being the first
 choice_seeds: int = 5  # seeds in the study of the other choices
-jobs: int = 2  # seeds of the controls at the same time; results do not depend on it
+jobs: int = 2  # seeds at the same time; results do not depend on it
 
 # %% tags=["hide-input"]
-from functools import cache
+from functools import partial
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
-from sklearn.utils.parallel import Parallel, delayed
 
 from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs
+from baq.report.runs import run_all
 from baq.report.stats import summarize
-from baq.slices import curves
-from baq.zoo import data, models, training
+from baq.slices.grids import across_grids, grid_reaching
+from baq.zoo.conventions import CHOICES, ITSELF, digits_choices, digits_controls
+from baq.zoo.recipes import digits_network
 
 style.use_style()
+# The widths that are looked at closely: those of the claims, else the most and the fewest.
+studied = sorted({8, 4} & set(bits) or {max(bits), min(bits)})
+recipe = {"hidden": hidden, "activation": activation}
+recipe |= {"epochs": epochs, "test": test}
+drawing = {"n": n, "sides": sides}
 
 # %% [markdown]
 # ## The run
 #
 # The networks are those of the chapter on local geometry: a split, an initialization and an order of
-# batches for each seed, and weights rounded to the nearest level with one scale for each matrix.
+# batches for each seed, and weights rounded to the nearest level with one scale for each matrix. One of
+# them by hand: the plane through the training images, and a copy with 4-bit weights compared on it.
+
+# %%
+network, split = digits_network(first_seed + shown, **recipe)
+plane = slices.pca_plane(split.x_train, pad)
+held_out = split.x_test, split.y_test
+row = compare(network, ptq_w(network, 4), *held_out, planes=plane, n=n, sides=sides)
+row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
+
+# %% [markdown]
+# The boundary Jaccard distance is that of the two masks on the grid of $n \times n$ cells; beside it stand
+# the share of cells changed, the mean displacement in input units and the copy's junction cells.
 
 
 # %% tags=["hide-input"]
-@cache
-def trained(seed, hidden=hidden, activation=activation, shift=0.0, scale=1.0):
-    """The splits of a seed, with inputs (x - shift) / scale, and a network trained on them."""
-    split = data.load("digits", seed, test=test)
-    x_train, x_test = ((x - shift) / scale for x in (split.x_train, split.x_test))
-    model = training.fit(
-        models.mlp(64, 10, hidden, activation, seed),
-        x_train,
-        split.y_train,
-        epochs=epochs,
-        seed=seed,
-    )
-    return model, x_train, x_test, split.y_test
-
-
-networks, rows = {}, []
-for seed in range(first_seed, first_seed + seeds):
-    reference, x_train, x_test, y_test = trained(seed)
-    plane = slices.pca_plane(x_train, pad)
+def measured(seed):
+    """A seed's candidates compared, with the network, the candidates and the slice."""
+    reference, split = digits_network(seed, **recipe)
+    plane = slices.pca_plane(split.x_train, pad)
     candidates = {b: ptq_w(reference, b) for b in bits}
-    rows.append(
-        compare(
-            reference, candidates, x_test, y_test, planes=plane, n=n, sides=sides
-        ).assign(seed=seed)
-    )
-    networks[seed] = reference, candidates, plane
+    held_out = split.x_test, split.y_test
+    rows = compare(reference, candidates, *held_out, planes=plane, **drawing)
+    return rows.assign(seed=seed), (seed, reference, candidates, plane)
 
+
+tasks = [(seed,) for seed in range(first_seed, first_seed + seeds)]
+done = run_all(measured, tasks, jobs=jobs, label="seeds")
+rows, networks = zip(*done, strict=True)
 by_seed = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "bits"})
 tables.save(by_seed, "by-seed")
 
@@ -140,10 +133,9 @@ tables.save(by_seed, "by-seed")
 # the eye sees no difference; at 4 bits regions have moved; at 3 bits some have gone.
 
 # %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} data=["maps"] tags=["hide-input"]
-reference, candidates, plane = networks[first_seed + shown]
-drawn = [b for b in (8, 4, 3) if b in bits]
-float_map = slices.label_map(reference, plane, n)
-maps = {f"{b} bits": slices.label_map(candidates[b], plane, n) for b in drawn}
+drawn = sorted({*studied, 3} & set(bits), reverse=True)
+float_map = slices.label_map(network, plane, n)
+maps = {f"{b} bits": slices.label_map(ptq_w(network, b), plane, n) for b in drawn}
 tables.save(map_runs({"float": float_map} | maps), "maps")
 fig = label_maps({"float": float_map} | maps, classes=10)
 
@@ -157,15 +149,11 @@ fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2
 # ## Against the bit width
 
 # %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} data=["by-bits"] tags=["hide-input"]
-measures = [
-    "jaccard",
-    "grid_change",
-    "mean_displacement",
-    "triple",
-    "triple_reference",
-]
-summary = summarize(by_seed, ["bits"], measures)
-tables.save(summary, "by-bits")
+summary = summarize(
+    by_seed,
+    ["bits"],
+    ["jaccard", "grid_change", "mean_displacement", "triple", "triple_reference"],
+)
 JACCARD, SHIFT = "Jaccard distance J", "mean displacement, input units"
 fig = charts.by_bits(
     summary,
@@ -183,25 +171,16 @@ fig = charts.by_bits(
 )
 
 # %% tags=["hide-input"]
-display(
-    Markdown(
-        f"Median and 90 % interval over {seeds} seeds, n = {n}, {sides}-sided masks:"
-    )
-)
-tables.show(
-    tables.interval_cells(
-        summary,
-        "bits",
-        {
-            "jaccard": "J",
-            "grid_change": "grid prediction change",
-            "mean_displacement": "mean displacement, input units",
-            "triple": "triple-junction cells",
-        },
-        precision=3,
-    ),
-    "summary",
-)
+about = f"Median and 90 % interval, {seeds} seeds, n = {n}, {sides}-sided masks:"
+display(Markdown(about))
+shown_columns = {
+    "jaccard": "J",
+    "grid_change": "grid prediction change",
+    "mean_displacement": "mean displacement, input units",
+    "triple": "triple-junction cells",
+}
+cells = tables.interval_cells(summary, "bits", shown_columns, precision=3)
+tables.show(summary, "by-bits", shown=cells)
 
 # %% [markdown]
 # ## What J reads
@@ -222,55 +201,20 @@ tables.show(
 
 
 # %% tags=["hide-input"]
-def spread(distance):
-    """The figures by which distances along a curve are summed up."""
-    return {
-        "mean": np.mean(distance),
-        "median": np.median(distance),
-        "q95": np.quantile(distance, 0.95),
-        "largest": np.max(distance),
-    }
+def on_all_grids(seed, reference, candidates, plane):
+    """Both tables of the grid study for one seed."""
+    close = {b: candidates[b] for b in studied}
+    found = across_grids(reference, close, plane, grids, sides)
+    for table in found:
+        table.insert(0, "seed", seed)
+    return found
 
 
-rows, ways = [], []
-for seed, (reference, candidates, plane) in networks.items():
-    finest = {}
-    for cells in sorted(grids, reverse=True):
-        float_n = slices.label_map(reference, plane, cells)
-        curve = curves.crossings(reference, float_n)
-        mask = slices.boundary_mask(float_n.labels, sides)
-        for b in sorted({8, 4} & set(bits)):
-            map_n = slices.label_map(candidates[b], plane, cells)
-            curve_q = curves.crossings(candidates[b], map_n)
-            distance = curves.curve_distance(curve, curve_q)
-            if b not in finest:
-                finest[b] = distance
-                for way, found in {
-                    "float to quantized": distance,
-                    "quantized to float": curves.curve_distance(curve_q, curve),
-                    "first order": curves.predicted_displacement(
-                        reference, candidates[b], float_n, curve
-                    ),
-                }.items():
-                    ways.append(
-                        {"seed": seed, "bits": b, "way": way, **spread(found)}
-                    )
-            rows.append(
-                {
-                    "seed": seed,
-                    "bits": b,
-                    "n": cells,
-                    "cell": np.mean(float_n.cell),
-                    "jaccard": slices.jaccard_distance(
-                        mask, slices.boundary_mask(map_n.labels, sides)
-                    ),
-                    "law": slices.jaccard_law(finest[b], np.mean(float_n.cell)),
-                    "grid_change": slices.grid_change(float_n.labels, map_n.labels),
-                    "curve_distance": np.median(distance),
-                }
-            )
-by_grid = pd.DataFrame(rows)
-by_way = pd.DataFrame(ways)
+found = zip(*run_all(on_all_grids, networks, jobs=jobs, label="grids"), strict=True)
+by_grid, by_way = (
+    pd.concat(part, ignore_index=True).rename(columns={"candidate": "bits"})
+    for part in found
+)
 tables.save(by_grid, "by-grid")
 tables.save(by_way, "by-way")
 
@@ -279,63 +223,28 @@ grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
-fig, axes = plt.subplot_mosaic("AA;BC", figsize=(style.WIDTH, 6))
-for k, (b, group) in enumerate(grid_summary.groupby("bits")):
-    for panel, lines in [
-        ("A", {"jaccard": f"{b} bits, measured", "law": f"{b} bits, law"}),
-        ("B", {"grid_change": f"{b} bits"}),
-        ("C", {"curve_distance": f"{b} bits"}),
-    ]:
-        charts.interval_lines(axes[panel], group, "n", lines, first=2 * k)
-for claim in ("D2", "D4"):
-    axes["A"].axhline(paper_value(claim), color="0.4", lw=0.8, zorder=0)
-    axes["A"].annotate(
-        f"paper, {claim}", (min(grids), paper_value(claim)), va="bottom", fontsize=9
-    )
-axes["A"].set(ylabel="Jaccard distance J", ylim=(0, 1.08))
-axes["B"].set(ylabel="grid prediction change, share", ylim=(0, None))
-axes["C"].set(ylabel="median distance of the curves,\ninput units", yscale="log")
-for ax in axes.values():
-    ax.set(xlabel="cells a side, n", xscale="log")
-    ax.set_xticks(grids, map(str, grids), rotation=45 if ax is not axes["A"] else 0)
-    ax.minorticks_off()
-for panel in "BC":
-    axes[panel].legend()
-legend = axes["A"].legend(
-    loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1
-)
+fig = charts.across_grids(grid_summary, {"D2": 8, "D4": 4})
 
 # %% tags=["hide-input"]
 second = sorted(grids)[min(1, len(grids) - 1)]
-by_cells = by_grid.pivot(
-    index=["seed", "bits"], columns="n", values="curve_distance"
-)
-steadiness = {
-    b: np.quantile(ratio, [0.05, 0.5, 0.95])
-    for b, ratio in (by_cells[max(grids)] / by_cells[second]).groupby("bits")
-}
-law_error = (
-    (by_grid["law"] - by_grid["jaccard"]).abs().groupby(by_grid["bits"]).median()
-)
+parts = [[], [], []]
+for b, group in by_grid.groupby("bits"):
+    error = (group["law"] - group["jaccard"]).abs().median()
+    parts[0].append(f"**{error:.3f}** at {b} bits")
+    j = group.groupby("n")["jaccard"].median()
+    parts[1].append(f"from {j.iloc[0]:.2f} to {j.iloc[-1]:.2f} at {b} bits")
+    far = group.pivot(index="seed", columns="n", values="curve_distance")
+    ratio = (far[max(grids)] / far[second]).quantile([0.5, 0.05, 0.95])
+    parts[2].append(
+        f"**{ratio[0.5]:.3f}** at {b} bits [{ratio[0.05]:.3f}, {ratio[0.95]:.3f}]"
+    )
+law, course, steadiness = map(", ".join, parts)
 display(
     Markdown(
         "Median distance between the law and the measured $J$ over seeds and grids: "
-        + ", ".join(
-            f"**{error:.3f}** at {b} bits" for b, error in law_error.items()
-        )
-        + ". From the coarsest to the finest grid the median $J$ goes "
-        + ", ".join(
-            f"from {g['median'].iloc[-1]:.2f} to {g['median'].iloc[0]:.2f} at {b} bits"
-            for b, g in grid_summary[grid_summary["measure"] == "jaccard"].groupby(
-                "bits"
-            )
-        )
-        + ". The median distance of the curves, on the finest grid over that on the second coarsest, is "
-        + ", ".join(
-            f"**{ratio:.3f}** at {b} bits [{lo:.3f}, {hi:.3f}]"
-            for b, (lo, ratio, hi) in steadiness.items()
-        )
-        + "."
+        f"{law}. From the coarsest to the finest grid the median $J$ goes {course}. "
+        "The median distance of the curves, on the finest grid over that on the second "
+        f"coarsest, is {steadiness}."
     )
 )
 
@@ -347,22 +256,14 @@ display(
 # in the largest distance alone; where the gradient within the slice is small, first order says too much.
 
 # %% tags=["hide-input"]
-SPREAD = {
-    "mean": "mean",
-    "median": "median",
-    "q95": "95th percentile",
-    "largest": "largest",
-}
-ways_summary = summarize(by_way, ["bits", "way"], list(SPREAD))
+SPREAD = ["mean", "median", "q95", "largest"]
+ways = summarize(by_way, ["bits", "way"], SPREAD)
+ways = ways.pivot(index=["bits", "way"], columns="measure", values="median")
+ways = ways[SPREAD].rename(columns={"q95": "95th percentile"})
+ways = ways.rename_axis(columns=None).reset_index()
 display(Markdown("Distances in input units, medians over seeds:"))
 tables.show(
-    ways_summary.pivot(index=["bits", "way"], columns="measure", values="median")
-    .loc[:, list(SPREAD)]
-    .rename(columns=SPREAD)
-    .rename_axis(columns=None)
-    .reset_index()
-    .sort_values(["bits", "way"], ascending=[False, True]),
-    "curve-distances",
+    ways.sort_values(["bits", "way"], ascending=[False, True]), "curve-distances"
 )
 
 # %% [markdown]
@@ -372,28 +273,18 @@ tables.show(
 # one grid, the two distributions must overlap.
 
 # %% tags=["hide-input"]
-rows = []
-for (seed, b), group in by_grid.groupby(["seed", "bits"]):
-    group = group.sort_values("n")
-    claim = {8: "D2", 4: "D4"}[b]
-    rising = group["jaccard"].cummax()
-    passed = np.interp(
-        paper_value(claim), rising, np.log(group["n"]), left=np.nan, right=np.nan
-    )
-    rows.append({"seed": seed, "claim": claim, "n": np.exp(passed)})
-grid_of_claim = pd.DataFrame(rows)
-tables.show(
-    summarize(grid_of_claim, ["claim"], ["n"])
-    .rename(
-        columns={
-            "measure": "cells a side",
-            "count": f"seeds of {seeds} that pass it",
-        }
-    )
-    .sort_values("claim"),
-    "grid-of-claim",
-    precision=0,
+grid_of_claim = pd.DataFrame(
+    [
+        (claim, grid_reaching(group["n"], group["jaccard"], paper_value(claim)))
+        for claim, b in (("D2", 8), ("D4", 4))
+        for _, group in by_grid[by_grid["bits"] == b].groupby("seed")
+    ],
+    columns=["claim", "n"],
 )
+grid_of_claim = summarize(grid_of_claim, ["claim"], ["n"])
+headings = {"measure": "cells a side", "count": f"seeds of {seeds} that pass it"}
+renamed = grid_of_claim.rename(columns=headings)
+tables.show(grid_of_claim, "grid-of-claim", precision=0, shown=renamed)
 
 # %% [markdown]
 # ## What the other choices do
@@ -402,75 +293,28 @@ tables.show(
 # standardized inputs, whose unit is a standard deviation of all pixels, have larger ones by that factor.
 
 # %% tags=["hide-input"]
-mean, deviation = (
-    f(data.load("digits", 0, test=test).x_train).item()
-    for f in (torch.mean, torch.std)
-)
-choices = {
-    "as above": {},
-    "32 hidden units": {"hidden": 32},
-    "128 hidden units": {"hidden": 128},
-    "ReLU": {"activation": "relu"},
-    "standardized inputs": {"shift": mean, "scale": deviation},
-    "one scale per output unit": {"per_channel": True},
-    "asymmetric levels": {"symmetric": False},
-    "one-sided masks": {"sides": "one"},
-    "slice without padding": {"pad": 0.0},
-    "slice of the test images": {"slice_of": "test"},
-    "plane through three test images": {"slice_of": "three"},
-}
-rows = []
-for name, choice in choices.items():
-    training_choice = {
-        k: choice[k]
-        for k in ("hidden", "activation", "shift", "scale")
-        if k in choice
-    }
-    grid_choice = {
-        k: choice[k] for k in ("per_channel", "symmetric") if k in choice
-    }
-    for seed in range(first_seed, first_seed + choice_seeds):
-        reference, x_train, x_test, y_test = trained(seed, **training_choice)
-        spanning = x_test if "slice_of" in choice else x_train
-        plane = (
-            slices.plane_through(x_test[:3], pad)
-            if choice.get("slice_of") == "three"
-            else slices.pca_plane(spanning, choice.get("pad", pad))
-        )
-        candidates = {b: ptq_w(reference, b, **grid_choice) for b in (8, 4)}
-        row = compare(
-            reference,
-            candidates,
-            x_test,
-            y_test,
-            planes=plane,
-            n=n,
-            sides=choice.get("sides", sides),
-        )
-        rows.append(row.assign(choice=name, seed=seed))
-by_choice = pd.concat(rows, ignore_index=True).rename(columns={"candidate": "bits"})
+chosen = partial(digits_choices, pad=pad, **drawing)
+tasks = [(seed, recipe) for seed in range(first_seed, first_seed + choice_seeds)]
+by_choice = pd.concat(run_all(chosen, tasks, jobs=jobs, label="choices"))
+order = {"key": lambda names: names.map(list(CHOICES).index), "kind": "stable"}
+by_choice = by_choice.rename(columns={"candidate": "bits"})
+by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
 # %% tags=["hide-input"]
-parts = []
-for claim, b, measure in [
-    ("D1", 8, "labels_changed"),
-    ("D2", 8, "jaccard"),
-    ("D3", 4, "accuracy"),
-    ("D4", 4, "jaccard"),
-    ("D5", 4, "shift"),
-]:
-    part = summarize(by_choice[by_choice["bits"] == b], ["choice"], [measure])
-    parts.append(part.assign(measure=claim))
-cells = tables.interval_cells(
-    pd.concat(parts),
-    "choice",
-    {c: f"{c}, paper {paper_value(c):g}" for c in ("D1", "D2", "D3", "D4", "D5")},
-    3,
+ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
+ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
+by_claim = pd.concat(
+    summarize(by_choice[by_choice["bits"] == b], ["choice"], [measure]).assign(
+        measure=claim
+    )
+    for claim, (b, measure) in ANSWERS.items()
 )
+headings = {c: f"{c}, paper {paper_value(c):g}" for c in ANSWERS}
+cells = tables.interval_cells(by_claim, "choice", headings, 3).set_index("choice")
 display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
-tables.show(cells.set_index("choice").loc[list(choices)].reset_index(), "choices")
+tables.show(by_claim, "choices", shown=cells.loc[list(CHOICES)].reset_index())
 
 # %% [markdown]
 # ## Controls
@@ -490,49 +334,16 @@ tables.show(cells.set_index("choice").loc[list(choices)].reset_index(), "choices
 #   with its copy and never see a label, so they remain defined; what they say is about a network that
 #   has had to learn by heart.
 
-
 # %% tags=["hide-input"]
-def controlled(seed, reference, candidates, plane):
-    """All pairs of one seed, in a process of its own."""
-    torch.set_num_threads(1)
-    split = data.load("digits", seed, test=test)
-    order = torch.randperm(
-        len(split.y_train), generator=torch.Generator().manual_seed(seed)
-    )
-
-    def again(y, start):
-        """A network on the training images of this seed, with other labels or another start."""
-        return training.fit(
-            models.mlp(64, 10, hidden, activation, start),
-            split.x_train,
-            y,
-            epochs=epochs,
-            seed=start,
-        )
-
-    shuffled = again(split.y_train[order], seed)
-    pairs = [
-        ("float against itself", reference, reference),
-        *((f"{b} bits", reference, candidates[b]) for b in (8, 4) if b in bits),
-        ("another training", reference, again(split.y_train, seed + 1000)),
-        *(
-            (f"shuffled labels, {b} bits", shuffled, ptq_w(shuffled, b))
-            for b in (8, 4)
-            if b in bits
-        ),
-    ]
-    on_test = split.x_test, split.y_test
-    rows = [
-        compare(one, {name: other}, *on_test, planes=plane, n=n, sides=sides)
-        for name, one, other in pairs
-    ]
-    return pd.concat(rows).assign(seed=seed)
-
-
-done = Parallel(n_jobs=jobs)(
-    delayed(controlled)(seed, *found) for seed, found in networks.items()
+controlled = partial(digits_controls, recipe=recipe, **drawing)
+tasks = [
+    (seed, reference, {b: candidates[b] for b in studied[::-1]}, plane)
+    for seed, reference, candidates, plane in networks
+]
+controls = run_all(controlled, tasks, jobs=jobs, label="controls")
+controls = pd.concat(controls, ignore_index=True).rename(
+    columns={"candidate": "pair"}
 )
-controls = pd.concat(done, ignore_index=True).rename(columns={"candidate": "pair"})
 tables.save(controls, "controls")
 
 # %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
@@ -545,38 +356,33 @@ fig = charts.interval_rows(
 )
 
 # %% tags=["hide-input"]
-cells = tables.interval_cells(
-    control_summary,
-    "pair",
-    {
-        "jaccard": "J",
-        "grid_change": "grid prediction change",
-        "shift": "median local shift, input units",
-        "flip_rate": "flip rate",
-        "accuracy": "test accuracy",
-    },
-    precision=3,
-)
+headings = {
+    "jaccard": "J",
+    "grid_change": "grid prediction change",
+    "shift": "median local shift, input units",
+    "flip_rate": "flip rate",
+    "accuracy": "test accuracy",
+}
+cells = tables.interval_cells(control_summary, "pair", headings, 3)
 middle = control_summary.set_index(["pair", "measure"])["median"]
+copies = ", ".join(
+    f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
+    f"{middle[f'{b} bits', 'jaccard']:.2f}"
+    for b in studied[::-1]
+)
+itself = controls["pair"] == ITSELF
 display(
     Markdown(
         f"In the median another training flips **{middle['another training', 'flip_rate']:.1%}** of "
-        f"the test images and has J = **{middle['another training', 'jaccard']:.2f}**; "
-        + ", ".join(
-            f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
-            f"{middle[f'{b} bits', 'jaccard']:.2f}"
-            for b in (8, 4)
-            if b in bits
-        )
-        + f". The largest value of any measure of a network against itself is "
-        f"{controls.loc[controls['pair'] == 'float against itself', CONTROLLED[:-1]].max(axis=None):g}."
+        f"the test images and has J = **{middle['another training', 'jaccard']:.2f}**; {copies}. The "
+        "largest value of any measure of a network against itself is "
+        f"{controls.loc[itself, CONTROLLED[:-1]].max(axis=None):g}."
     )
 )
 tables.show(
-    cells.set_index("pair")
-    .loc[list(dict.fromkeys(controls["pair"]))]
-    .reset_index(),
+    control_summary,
     "controls-summary",
+    shown=cells.set_index("pair").loc[controls["pair"].unique()].reset_index(),
 )
 
 # %% [markdown]
@@ -588,7 +394,7 @@ claimed = {
     for claim, b in [("D2", 8), ("D4", 4)]
     if b in bits
 }
-fig = charts.against_paper(claimed)
+fig = charts.against_paper(claimed) if claimed else None
 
 # %% tags=["hide-input"]
 tables.show(answer(claimed), "claims")

@@ -58,6 +58,7 @@ activation: str = "tanh"  # activation of the hidden units: tanh or relu
 epochs: int = 200  # passes over the training images
 test: float = 0.25  # share of the images held out for the test
 shown: int = 0  # which seed's maps to step through; it illustrates, chosen for being the first
+jobs: int = 2  # seeds at the same time; results do not depend on it
 
 # %% tags=["hide-input"]
 from itertools import pairwise
@@ -70,79 +71,66 @@ from scipy import ndimage
 from scipy.stats import wilcoxon
 
 from baq import ptq_w, slices
-from baq.quantization import interpolate
 from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_value
 from baq.report.maps import stepper
+from baq.report.runs import run_all
 from baq.report.stats import summarize
-from baq.slices import junctions
-from baq.zoo import data, models, training
+from baq.slices.junctions import junction_cells
+from baq.slices.paths import distances_along, follow, junction_readings
+from baq.zoo.recipes import digits_network
 
 style.use_style()
-transitions = [f"{b} to {c} bits" for b, c in pairwise(levels)]
+transitions = {f"{b} to {c} bits": (b, c) for b, c in pairwise(levels)}
+CLAIMS = {"8 to 6 bits": "T1", "6 to 4 bits": "T2", "4 to 3 bits": "T3"}
+claimed = {claim: name for name, claim in CLAIMS.items() if name in transitions}
+recipe = {"hidden": hidden, "activation": activation, "epochs": epochs}
+ts = np.linspace(0, 1, steps + 1)
 
 # %% [markdown]
 # ## The run
 #
-# The networks and slices are those of the chapters before. Each transition gives a film of label maps,
-# and each step of it the distances to the nearest junction of its changed cells and regions, and of the
+# The networks and slices are those of the chapters before. Each transition gives a film of label maps. By
+# hand, for one network and the first transition:
+
+# %%
+network, split = digits_network(first_seed + shown, test=test, **recipe)
+plane = slices.pca_plane(split.x_train, pad)
+start, stop = ptq_w(network, levels[0]), ptq_w(network, levels[1])
+film = follow(start, stop, plane, steps, n)
+pd.DataFrame([junction_readings(film)])
+
+# %% [markdown]
+# The row has the triple-junction cells of the film, read in five ways. For all seeds and transitions, each
+# step also gives the distances to the nearest junction of its changed cells and regions, and of the
 # two controls: all boundary cells of the map before, and all its cells.
 
-# %% tags=["hide-input"]
-edges = np.linspace(
-    0, 0.5, 101
-)  # distances as shares of the slice's width; the last bin is open
-rows, along, distances, film_of_shown = [], [], [], []
-for seed in range(first_seed, first_seed + seeds):
-    split = data.load("digits", seed, test=test)
-    reference = training.fit(
-        models.mlp(64, 10, hidden, activation, seed),
-        split.x_train,
-        split.y_train,
-        epochs=epochs,
-        seed=seed,
-    )
-    plane = slices.pca_plane(split.x_train, pad)
-    width = plane.extent[1] - plane.extent[0]
-    for transition, (b, c) in zip(transitions, pairwise(levels), strict=True):
-        setting = {"seed": seed, "transition": transition}
-        ts, ends = (
-            np.linspace(0, 1, steps + 1),
-            (ptq_w(reference, b), ptq_w(reference, c)),
-        )
-        film = [slices.label_map(interpolate(*ends, t), plane, n) for t in ts]
-        triple = [junctions.junction_cells(grid.labels) for grid in film]
-        number = [int(found.sum()) for found in triple]
-        rows.append(
-            setting
-            | {
-                "largest on the path": max(number),
-                "first map": number[0],
-                "last map": number[-1],
-                "largest, 3 x 3 rule": max(
-                    int(junctions.junction_cells(grid.labels, block=3).sum())
-                    for grid in film
-                ),
-                "anywhere on the path": int(np.any(triple, axis=0).sum()),
-            }
-        )
-        along += [
-            setting | {"t": t, "triple": k} for t, k in zip(ts, number, strict=True)
-        ]
-        steps_taken = [junctions.rearrangement(*pair) for pair in pairwise(film)]
-        for kind in steps_taken[0]:
-            found = np.concatenate([step[kind] for step in steps_taken]) / width
-            counts, _ = np.histogram(found.clip(max=edges[-1]), edges)
-            distances += [
-                setting | {"kind": kind, "distance": edge, "count": k}
-                for edge, k in zip(edges[1:], counts, strict=True)
-            ]
-        if seed == first_seed + shown:
-            film_of_shown += zip(
-                [transition] * len(film), ts, film, triple, strict=True
-            )
 
-by_seed, along, distances = map(pd.DataFrame, (rows, along, distances))
+# %% tags=["hide-input"]
+# Distances are shares of the slice's width; the last bin is open.
+edges = np.linspace(0, 0.5, 101)
+
+
+def measured(seed):
+    """For every transition of a seed: readings, junctions along t, distances."""
+    reference, split = digits_network(seed, test=test, **recipe)
+    plane = slices.pca_plane(split.x_train, pad)
+    readings, along, distances = [], [], []
+    for transition, (b, c) in transitions.items():
+        setting = {"seed": seed, "transition": transition}
+        film = follow(ptq_w(reference, b), ptq_w(reference, c), plane, steps, n)
+        readings.append(setting | junction_readings(film))
+        triple = [int(junction_cells(grid.labels).sum()) for grid in film]
+        along.append(pd.DataFrame(setting | {"t": ts, "triple": triple}))
+        counts = distances_along(film, edges)
+        distances.append(pd.DataFrame(setting | dict(counts.items())))
+    return pd.DataFrame(readings), pd.concat(along), pd.concat(distances)
+
+
+tasks = [(seed,) for seed in range(first_seed, first_seed + seeds)]
+found = run_all(measured, tasks, jobs=jobs, label="seeds")
+parts = zip(*found, strict=True)
+by_seed, along, distances = (pd.concat(part, ignore_index=True) for part in parts)
 tables.save(by_seed, "by-seed")
 
 # %% [markdown]
@@ -151,24 +139,23 @@ tables.save(by_seed, "by-seed")
 # Move the slider: the first seed's slice on its way from the most bits to the fewest. Junction cells are
 # black.
 
-
 # %% data=["junctions-along-t"] tags=["hide-input"]
-def frames(film):
-    """Captions and marked cells of the film of the shown seed."""
-    captions, marks = [], []
-    for transition, t, grid, found in film:
-        share = slices.grid_change(film[0][2].labels, grid.labels)
+maps, captions, marks = [], [], []
+for transition, (b, c) in transitions.items():
+    film = follow(ptq_w(network, b), ptq_w(network, c), plane, steps, n)
+    for t, grid in zip(ts, film, strict=True):
+        maps.append(grid)
+        junction = junction_cells(grid.labels)
+        share = slices.grid_change(maps[0].labels, grid.labels)
         captions.append(
-            f"{transition}, t = {t:.2f}: {found.sum()} junction cells, "
+            f"{transition}, t = {t:.2f}: {junction.sum()} junction cells, "
             f"{share:.1%} of the cells changed since {levels[0]} bits"
         )
-        marks.append(ndimage.binary_dilation(np.pad(found, (0, 1)), iterations=2))
-    return captions, marks
-
-
-captions, marks = frames(film_of_shown)
+        marks.append(
+            ndimage.binary_dilation(np.pad(junction, (0, 1)), iterations=2)
+        )
 stepper(
-    [grid for _, _, grid, _ in film_of_shown],
+    maps,
     captions,
     classes=10,
     title=f"Label map of seed {first_seed + shown} along the path of the weights",
@@ -184,22 +171,29 @@ path = summarize(along, ["transition", "t"], ["triple"])
 fig, axes = plt.subplots(
     1, len(transitions), figsize=(style.WIDTH, 3), sharey=True, squeeze=False
 )
-for ax, transition, claim in zip(
-    axes.flat, transitions, ("T1", "T2", "T3"), strict=False
-):
+for ax, transition in zip(axes.flat, transitions, strict=True):
     rows = path[path["transition"] == transition]
     ax.plot(rows["t"], rows["median"], label="median over seeds")
     ax.fill_between(
         rows["t"], rows["lo"], rows["hi"], alpha=0.2, lw=0, label="90 % interval"
     )
-    ax.axhline(paper_value(claim), color="black", ls=":", label=f"paper, {claim}")
-    ax.set(title=f"{transition} ({claim})", xlabel="t")
+    claim = CLAIMS.get(transition)
+    if claim:
+        ax.axhline(
+            paper_value(claim), color="black", ls=":", label="paper, T1 to T3"
+        )
+    ax.set(title=f"{transition} ({claim})" if claim else transition, xlabel="t")
     ax.margins(y=0.1)
     ax.set_ylim(bottom=0)
 axes.flat[0].set_ylabel("triple-junction cells of a map")
-handles, names = axes.flat[0].get_legend_handles_labels()
-names[-1] = "paper, T1 to T3"
-legend = fig.legend(handles, names, loc="outside lower center", ncols=3)
+handles = {
+    name: handle
+    for ax in axes.flat
+    for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)
+}
+legend = fig.legend(
+    handles.values(), handles.keys(), loc="outside lower center", ncols=3
+)
 
 # %% [markdown]
 # "Triple-junction cells of a transition" can be counted in several ways, and the abstract says neither
@@ -210,20 +204,16 @@ legend = fig.legend(handles, names, loc="outside lower center", ncols=3)
 # %% tags=["hide-input"]
 readings = list(by_seed.columns.drop(["seed", "transition"]))
 readings_summary = summarize(by_seed, ["transition"], readings)
-tables.save(readings_summary, "junction-readings")
 wide = tables.interval_cells(
     readings_summary, "transition", {name: name for name in readings}, 0
 )
-wide = wide.set_index("transition").loc[transitions]
-wide.insert(
-    0,
-    "paper",
-    [f"{paper_value(claim):.0f}" for claim in ("T1", "T2", "T3")[: len(wide)]],
-)
+wide = wide.set_index("transition").loc[list(transitions)].reset_index()
+paper = {name: f"{paper_value(claim):.0f}" for claim, name in claimed.items()}
+wide.insert(1, "paper", [paper.get(name, "") for name in wide["transition"]])
 display(
     Markdown(f"Triple-junction cells, median and 90 % interval over {seeds} seeds:")
 )
-tables.show(wide.reset_index(), "readings")
+tables.show(readings_summary, "readings", shown=wide)
 
 # %% [markdown]
 # ## Where the map rearranges
@@ -277,7 +267,6 @@ columns = {
     "events": "regions vanished or appeared",
 }
 near_summary = summarize(shares, ["transition"], list(columns))
-tables.save(near_summary, "near")
 display(
     Markdown(
         f"Share within {near:.0%} of the slice's width of a junction, and number of regions: median and 90 % "
@@ -285,9 +274,8 @@ display(
     )
 )
 wide = tables.interval_cells(near_summary, "transition", columns, precision=2)
-tables.show(
-    wide.set_index("transition").loc[transitions].reset_index(), "near-table"
-)
+wide = wide.set_index("transition").loc[list(transitions)].reset_index()
+tables.show(near_summary, "near", shown=wide)
 
 # %% tags=["hide-input"]
 rows = []
@@ -298,16 +286,15 @@ for transition, group in shares.groupby("transition", sort=False):
             {
                 "transition": transition,
                 "kind": kind,
-                "excess over boundary cells, median": excess.median(),
-                "seeds with an excess": f"{(excess > 0).sum()} of {len(excess)}",
-                "Wilcoxon p, two-sided": f"{wilcoxon(excess).pvalue:.1g}"
-                if excess.any()
-                else "none",
+                "excess": excess.median(),
+                "above": int((excess > 0).sum()),
+                "seeds": len(excess),
+                "p": wilcoxon(excess).pvalue if excess.any() else np.nan,
             }
         )
 excesses = pd.DataFrame(rows)
 changed, regions = (
-    excesses.loc[excesses["kind"] == kind, "excess over boundary cells, median"]
+    excesses.loc[excesses["kind"] == kind, "excess"]
     for kind in ("changed cells", "regions")
 )
 tendency = {
@@ -325,7 +312,18 @@ display(
         )
     )
 )
-tables.show(excesses, "excess")
+wide = excesses[["transition", "kind"]].assign(
+    **{
+        "excess over boundary cells, median": excesses["excess"],
+        "seeds with an excess": [
+            f"{row.above} of {row.seeds}" for row in excesses.itertuples()
+        ],
+        "Wilcoxon p, two-sided": [
+            "none" if np.isnan(p) else f"{p:.1g}" for p in excesses["p"]
+        ],
+    }
+)
+tables.show(excesses, "excess", shown=wide)
 
 # %% [markdown]
 # ## Beside the paper
@@ -334,11 +332,12 @@ tables.show(excesses, "excess")
 counts = {
     reading: {
         claim: by_seed.loc[by_seed["transition"] == transition, reading]
-        for claim, transition in zip(("T1", "T2", "T3"), transitions, strict=False)
+        for claim, transition in claimed.items()
     }
     for reading in readings
 }
-fig = charts.against_paper(counts["largest on the path"])
+first = counts["largest on the path"]
+fig = charts.against_paper(first) if claimed else None
 
 # %% [markdown]
 # All readings of T1 to T3, and for T4 the share near a junction in excess of that of boundary cells, as
@@ -357,6 +356,7 @@ tables.show(
     pd.concat(
         answer(values, setting)
         for setting, values in (counts | excess_of_seed).items()
+        if values
     ),
     "claims",
 )

@@ -73,22 +73,20 @@ epochs_cnn: int = 5  # the same: convolutional network
 jobs: int = 2  # networks measured at the same time; results do not depend on it
 
 # %% tags=["hide-input"]
-import itertools
+from functools import partial
+from itertools import product
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-import torch
 from IPython.display import Markdown, display
-from sklearn.utils.parallel import Parallel, delayed
 
 from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_value
-from baq.report.stats import paired_difference
-from baq.selection import accuracy_rule, boundary_aware_rule
-from baq.zoo import data, models, training
+from baq.report.runs import run_all
+from baq.report.stats import paired_differences
+from baq.selection import accuracy_rule, boundary_aware_rule, pick_counts, picked
+from baq.zoo.recipes import digits_network, mnist_network
 
 style.use_style()
 datasets = [dataset] if dataset else datasets
@@ -104,104 +102,70 @@ datasets = [dataset] if dataset else datasets
 # float networks reach a test accuracy that is usual for their kind, so their float accuracy is no unbiased
 # estimate; nothing was set by a quantized network.
 
+
 # %% tags=["hide-input"]
-# By whether the set is digits, and by model: how to draw a network, and how to train it.
-RECIPES = {
-    (True, "MLP"): (
-        lambda seed: models.mlp(64, 10, 64, "tanh", seed),
-        {"epochs": epochs_digits},
-    ),
-    (False, "MLP"): (
-        lambda seed: models.mlp(784, 10, 256, "relu", seed),
-        {
-            "epochs": epochs_mlp,
-            "learning_rate": 3e-3,
-            "batch_size": 256,
-            "decay": True,
-        },
-    ),
-    (False, "CNN"): (
-        lambda seed: models.cnn(1, 10, 16, seed),
-        {
-            "epochs": epochs_cnn,
-            "learning_rate": 1e-2,
-            "batch_size": 256,
-            "decay": True,
-        },
-    ),
-}
-
-
-def measured(dataset, model, seed, network):
+def measured(dataset, family, seed):
     """Train a network and measure every level of it on calibration and on test data."""
-    torch.set_num_threads(1)
-    sizes = (
-        {"calibration": 0.2, "test": 0.2}
-        if dataset == "digits"
-        else {"calibration": 0.1}
-    )
-    split = data.load(dataset, seed, **sizes)
-    recipe = RECIPES[dataset == "digits", model][1]
-    reference = training.fit(
-        network, split.x_train, split.y_train, seed=seed, **recipe
-    )
+    if dataset == "digits":
+        sizes = {"calibration": 0.2, "test": 0.2}
+        reference, split = digits_network(seed, epochs=epochs_digits, **sizes)
+    else:
+        epochs = {"MLP": epochs_mlp, "CNN": epochs_cnn}[family]
+        reference, split = mnist_network(dataset, seed, family.lower(), epochs)
     candidates = {b: ptq_w(reference, b) for b in bits}
     parts = {
         "calibration": (split.x_calibration, split.y_calibration),
         "test": (split.x_test, split.y_test),
     }
-    return pd.concat(
-        compare(
-            reference,
-            candidates,
-            x,
-            y,
-            planes=slices.pca_plane(x),
-            n=n,
-            gradients=False,
-            way="adaptive" if model == "CNN" else "auto",
-            batch_size=1024,
-        ).assign(part=part, dataset=dataset, model=model, seed=seed)
-        for part, (x, y) in parts.items()
-    )
+    way = "adaptive" if family == "CNN" else "auto"
+    options = {"n": n, "way": way, "gradients": False, "batch_size": 1024}
+    rows = []
+    for part, (x, y) in parts.items():
+        plane = slices.pca_plane(x)
+        found = compare(reference, candidates, x, y, planes=plane, **options)
+        rows.append(found.assign(part=part))
+    return pd.concat(rows).assign(dataset=dataset, model=family, seed=seed)
 
 
-# Networks are drawn here, one after the other, since drawing uses a state that threads share.
-tasks = [
-    (dataset, model, seed, RECIPES[dataset == "digits", model][0](seed))
-    for dataset in datasets
-    for model in ("MLP", "CNN")
-    for seed in range(seeds_digits if dataset == "digits" else seeds)
-    if (dataset == "digits", model) in RECIPES
-]
-# The longest come last in the list, and go first, so that no processor waits at the end.
-found = Parallel(n_jobs=jobs)(delayed(measured)(*task) for task in reversed(tasks))
-levels = pd.concat(found[::-1])
+tasks = []
+for dataset in datasets:
+    digits = dataset == "digits"
+    families = ["MLP"] if digits else ["MLP", "CNN"]
+    tasks += product([dataset], families, range(seeds_digits if digits else seeds))
+levels = pd.concat(run_all(measured, tasks, jobs=jobs, label="networks"))
 levels["setting"] = levels["dataset"] + ", " + levels["model"]
 NETWORK = ["setting", "dataset", "model", "seed"]
 settings = list(levels["setting"].unique())
-calibration, test = (
-    levels[levels["part"] == part] for part in ("calibration", "test")
-)
+parts = levels.groupby("part")
+calibration, test = map(parts.get_group, ("calibration", "test"))
 test = test.rename(columns={"candidate": "bits"})
 test["accuracy_change"] = test["accuracy"] - test["accuracy_reference"]
 tables.save(levels, "levels")
+
+# %% [markdown]
+# One network by hand, the first: what its levels show on calibration data, and what the two rules pick.
+
+# %%
+one = calibration.query("setting == @settings[0] and seed == 0")
+display(
+    one[["candidate", "accuracy_reference", "accuracy", "flip_rate", "jaccard"]]
+)
+accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 
 # %% [markdown]
 # The float networks, on the test set:
 
 # %% tags=["hide-input"]
 floats = (
-    test.groupby([*NETWORK, "points"], sort=False)["accuracy_reference"]
-    .first()
-    .reset_index()
-)
-floats = floats.groupby("setting", sort=False).agg(
-    networks=("seed", "count"),
-    images=("points", "first"),
-    mean=("accuracy_reference", "mean"),
-    least=("accuracy_reference", "min"),
-    most=("accuracy_reference", "max"),
+    test.drop_duplicates(NETWORK)
+    .groupby("setting", sort=False)
+    .agg(
+        networks=("seed", "count"),
+        images=("points", "first"),
+        mean=("accuracy_reference", "mean"),
+        least=("accuracy_reference", "min"),
+        most=("accuracy_reference", "max"),
+    )
 )
 display(Markdown(tables.audit_text(levels["error_bound"])))
 tables.show(floats.reset_index(), "float-accuracy")
@@ -215,78 +179,25 @@ tables.show(floats.reset_index(), "float-accuracy")
 calibration = calibration.assign(
     loss=(calibration["accuracy_reference"] - calibration["accuracy"]).clip(lower=0)
 )
-fig, axes = plt.subplots(3, 1, figsize=(style.WIDTH, 7.5), sharex=True)
 panels = {
     "loss": ("loss of accuracy", eps),
     "flip_rate": ("flip rate", tau_f),
     "jaccard": ("Jaccard distance J", tau_j),
 }
-for ax, (measure, (label, threshold)) in zip(axes, panels.items(), strict=True):
-    for k, setting in enumerate(settings):
-        rows = calibration[calibration["setting"] == setting].groupby("candidate")[
-            measure
-        ]
-        ax.plot(
-            -rows.mean().index.to_numpy(),
-            rows.mean(),
-            marker=style.MARKERS[k],
-            ls=style.DASHES[k % 4],
-            label=setting,
-        )
-    ax.axhline(threshold, color="black", ls="--", lw=1)
-    ax.set_ylabel(label)
-    if measure != "jaccard":
-        ax.set_yscale("symlog", linthresh=1e-3)
-        ax.set_ylim(0, 1)
-    charts.bit_axis(ax, bits)
-for ax in axes[:-1]:
-    ax.set_xlabel("")
-legend = fig.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
-)
+fig = charts.against_thresholds(calibration, panels)
 # %% [markdown]
 # ## What they pick
 
-
 # %% tags=["hide-input"]
-RULES = {
-    "accuracy": lambda rows: accuracy_rule(rows, eps),
-    "boundary-aware": lambda rows: boundary_aware_rule(rows, eps, tau_f, tau_j),
-}
-
-
-def picked(rule):
-    """The test figures of the level that a rule picks on calibration data, for every network."""
-    picks = [
-        dict(zip(NETWORK, key, strict=True))
-        | {"bits": (pick := rule(rows)).bits, "satisfied": pick.satisfied}
-        for key, rows in calibration.groupby(NETWORK, sort=False)
-    ]
-    return pd.DataFrame(picks).merge(test, on=[*NETWORK, "bits"])
-
-
-picks = pd.concat(picked(rule).assign(rule=name) for name, rule in RULES.items())
+thresholds = {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}
+both = partial(boundary_aware_rule, **thresholds)
+RULES = {"accuracy": partial(accuracy_rule, eps=eps), "boundary-aware": both}
+pick = partial(picked, calibration, test, by=NETWORK)
+picks = pd.concat(pick(rule).assign(rule=name) for name, rule in RULES.items())
 tables.save(picks, "picks")
-counted = (
-    picks.groupby(["setting", "rule", "bits"], sort=False)
-    .size()
-    .unstack(fill_value=0)
-)
-counted = counted[sorted(counted.columns, reverse=True)].rename(
-    columns="{} bits".format
-)
-counted["not satisfied"] = (
-    (~picks["satisfied"]).groupby([picks["setting"], picks["rule"]]).sum()
-)
-tables.show(counted.rename_axis(columns=None).reset_index(), "picked-bits")
+tables.show(pick_counts(picks, ["setting", "rule"]), "picked-bits")
 # %% tags=["hide-input"]
-walks = pd.concat(
-    picked(rule)
-    for rule in (
-        lambda rows: accuracy_rule(rows, eps, stop_early=True),
-        lambda rows: boundary_aware_rule(rows, eps, tau_f, tau_j, stop_early=True),
-    )
-)
+walks = pd.concat(pick(partial(rule, stop_early=True)) for rule in RULES.values())
 differ = int((walks["bits"].to_numpy() != picks["bits"].to_numpy()).sum())
 display(
     Markdown(
@@ -308,21 +219,9 @@ MEASURES = {
     "jaccard": "J on the test slice",
     "accuracy_change": "change of test accuracy",
 }
-wide = picks.pivot(index=NETWORK, columns="rule", values=[*MEASURES, "grid_change"])
-fig, axes = plt.subplots(
-    2, 2, figsize=(style.WIDTH, 1.6 + 0.8 * len(settings)), sharey=True
-)
-for ax, (measure, label) in zip(axes.flat, MEASURES.items(), strict=True):
-    for k, setting in enumerate(settings):
-        pairs = wide.loc[setting, measure]
-        at = k + np.linspace(-0.3, 0.3, len(pairs))
-        ends = pairs["accuracy"], pairs["boundary-aware"]
-        ax.hlines(at, *ends, color=f"C{k}", lw=1)
-        ax.plot(ends[0], at, "o", ms=4, color=f"C{k}", markerfacecolor="white")
-        ax.plot(ends[1], at, "o", ms=4, color=f"C{k}")
-    ax.set_xlabel(label)
-    ax.set_yticks(range(len(settings)), settings)
-axes[0, 0].invert_yaxis()
+NAMES = MEASURES | {"grid_change": "grid change"}
+wide = picks.pivot(index=NETWORK, columns="rule", values=list(NAMES)).loc[settings]
+fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # %% [markdown]
 # The paired differences, boundary-aware less accuracy rule, with Student's 90 % interval for the mean
 # over seeds; the last column counts the seeds with a fall and with a rise. The seeds of MNIST and Fashion-MNIST share their test
@@ -330,24 +229,10 @@ axes[0, 0].invert_yaxis()
 # initializations, not of other images.
 
 # %% tags=["hide-input"]
-differences = pd.DataFrame(
-    {"setting": setting, "measure": measure}
-    | paired_difference(*(wide.loc[setting, (measure, rule)] for rule in RULES))
-    for setting in settings
-    for measure in [*MEASURES, "grid_change"]
+differences = paired_differences(wide, list(NAMES), tuple(RULES))
+tables.show(
+    differences, "differences", shown=tables.paired_cells(differences, NAMES)
 )
-tables.save(differences, "differences")
-shown = differences[["setting", "measure", "before", "after"]].assign(
-    difference=[
-        f"{row.difference:.4f} [{row.lo:.4f}, {row.hi:.4f}]"
-        for row in differences.itertuples()
-    ],
-    seeds=[
-        f"{row.fall}, {row.rise} of {row.n}" for row in differences.itertuples()
-    ],
-)
-shown = shown.replace({"measure": MEASURES | {"grid_change": "grid change"}})
-tables.show(shown.rename(columns={"seeds": "fall, rise"}), "differences-shown")
 # %% [markdown]
 # ## Beside the paper
 #
@@ -355,33 +240,25 @@ tables.show(shown.rename(columns={"seeds": "fall, rise"}), "differences-shown")
 # images in any one test split. Here every dot is a seed; the means over seeds stand below.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
-numbers = {
-    claim: wide.loc["digits, MLP", (measure, rule)]
-    for claim, measure, rule in [
-        ("S1", "flip_rate", "accuracy"),
-        ("S2", "flip_rate", "boundary-aware"),
-        ("S3", "jaccard", "accuracy"),
-        ("S4", "jaccard", "boundary-aware"),
-    ]
-    if "digits" in datasets
-}
-if numbers:
-    charts.against_paper(numbers)
+ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
+ANSWERS |= {"S3": ("jaccard", "accuracy"), "S4": ("jaccard", "boundary-aware")}
+on_digits = "digits" in datasets
+numbers = {c: wide.loc["digits, MLP", of] for c, of in ANSWERS.items() if on_digits}
+fig = charts.against_paper(numbers) if numbers else None
 # %% tags=["hide-input"]
 if numbers:
     means_over_seeds = ", ".join(
         f"{values.mean():.4f} ({claim}, paper {paper_value(claim)})"
         for claim, values in numbers.items()
     )
-    flips_by_eps = {
-        e: picked(lambda rows, e=e: accuracy_rule(rows, e))
-        .loc[lambda found: found["dataset"] == "digits", "flip_rate"]
-        .mean()
-        for e in sorted({eps, *eps_study})
-    }
-    nearest = min(
-        flips_by_eps, key=lambda e: abs(flips_by_eps[e] - paper_value("S1"))
-    )
+    flips_by_eps = {}
+    for e in sorted({eps, *eps_study}):
+        found = pick(partial(accuracy_rule, eps=e))
+        flips_by_eps[e] = found.loc[
+            found["dataset"] == "digits", "flip_rate"
+        ].mean()
+    far = {e: abs(flips - paper_value("S1")) for e, flips in flips_by_eps.items()}
+    nearest = min(far, key=far.get)
     display(
         Markdown(
             f"Means over seeds: {means_over_seeds}. "
@@ -421,79 +298,29 @@ STUDIED = ["bits", "satisfied", "flip_rate", "jaccard", "accuracy"]
 
 def means(rule, **thresholds):
     """Means over seeds of the test figures at a rule's pick, a row for each setting."""
-    rows = picked(rule).groupby("setting", sort=False)[STUDIED].mean().reset_index()
+    rows = pick(rule).groupby("setting", sort=False)[STUDIED].mean().reset_index()
     return rows.assign(**thresholds)
 
 
 grid = [
     sorted({own, *others})
-    for own, others in (
-        (eps, eps_study),
-        (tau_f, tau_f_study),
-        (tau_j, tau_j_study),
+    for own, others in zip(
+        thresholds.values(), (eps_study, tau_f_study, tau_j_study), strict=True
     )
 ]
-alone = pd.concat(
-    means(lambda rows, e=e: accuracy_rule(rows, e), eps=e) for e in grid[0]
-)
-study = pd.concat(
-    means(
-        lambda rows, t=t: boundary_aware_rule(rows, *t),
-        eps=t[0],
-        tau_f=t[1],
-        tau_j=t[2],
-    )
-    for t in itertools.product(*grid)
-)
+alone = pd.concat(means(partial(accuracy_rule, eps=e), eps=e) for e in grid[0])
+triples = [dict(zip(thresholds, t, strict=True)) for t in product(*grid)]
+study = pd.concat(means(partial(boundary_aware_rule, **t), **t) for t in triples)
 tables.save(study, "thresholds")
-tables.show(
-    alone.sort_values(
-        ["setting", "eps"],
-        key=lambda column: column.map(
-            {setting: k for k, setting in enumerate(settings)}.get
-            if column.name == "setting"
-            else float
-        ),
-    )[["setting", "eps", *STUDIED]],
-    "accuracy-rule",
-)
+alone["place"] = alone["setting"].map(settings.index)
+alone = alone.sort_values(["place", "eps"]).drop(columns="place")
+tables.show(alone[["setting", "eps", *STUDIED]], "accuracy-rule")
 # %% [markdown]
 # Now the boundary-aware rule at the chapter's $\varepsilon$. A cell is a pair $(\tau_f, \tau_J)$; it shows the mean
 # bits picked, and its shade the mean held-out flip rate. The frame marks the thresholds of this chapter.
 
 # %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} data=["thresholds"] tags=["hide-input"]
-fig, axes = plt.subplots(
-    -(-len(settings) // 2),
-    2,
-    figsize=(style.WIDTH, 2.5 * -(-len(settings) // 2)),
-    squeeze=False,
-)
-for ax in axes.flat[len(settings) :]:
-    ax.set_axis_off()
-top = 100 * study["flip_rate"].max()
-for ax, setting in zip(axes.flat, settings, strict=False):
-    rows = study[(study["setting"] == setting) & (study["eps"] == eps)]
-    bits_of, flips_of = (
-        rows.pivot(index="tau_f", columns="tau_j", values=value)
-        for value in ("bits", "flip_rate")
-    )
-    sns.heatmap(
-        100 * flips_of,
-        annot=bits_of,
-        fmt=".1f",
-        annot_kws={"fontsize": 8},
-        cmap="Blues",
-        vmin=0,
-        vmax=top,
-        cbar=ax is axes.flat[len(settings) - 1],
-        cbar_kws={"label": "held-out flips, %"},
-        ax=ax,
-    )
-    corner = flips_of.columns.get_loc(tau_j), flips_of.index.get_loc(tau_f)
-    ax.add_patch(plt.Rectangle(corner, 1, 1, fill=False, ec="black", lw=2))
-    ax.set(title=setting, xlabel=r"$\tau_J$", ylabel=r"$\tau_f$")
-    ax.tick_params(axis="y", rotation=0)
-    ax.tick_params(axis="x", rotation=45)
+fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
 # %% tags=["hide-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
 change = np.sign(against["flip_rate"] - against["flip_rate_alone"])
@@ -509,17 +336,17 @@ verdict = pd.DataFrame(
 verdict = verdict.groupby("setting", sort=False).mean()
 display(
     Markdown(
-        f"Of the {np.prod([len(values) for values in grid])} triples of thresholds, the "
+        f"Of the {len(triples)} triples of thresholds, the "
         "share with fewer, equal and more held-out flips (means over seeds) than the accuracy rule "
         "at the same ε, and the share at which every seed's pick kept the thresholds:"
     )
 )
 tables.show(verdict.reset_index(), "thresholds-verdict", precision=2)
 # %% tags=["hide-input"]
-full = picked(RULES["boundary-aware"])
+full = pick(both)
 dropped = {
-    "flip rate": picked(lambda rows: boundary_aware_rule(rows, eps, np.inf, tau_j)),
-    "J": picked(lambda rows: boundary_aware_rule(rows, eps, tau_f, np.inf)),
+    "flip rate": pick(partial(both, tau_f=np.inf)),
+    "J": pick(partial(both, tau_j=np.inf)),
 }
 same = {
     name: int((found["bits"].to_numpy() == full["bits"].to_numpy()).sum())
@@ -540,55 +367,23 @@ display(
 # flips that this avoids. Lines join the best triples of each setting; large marks are the chapter's own.
 
 # %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} data=["frontier"] tags=["hide-input"]
-base = (
-    picks[picks["rule"] == "accuracy"]
-    .groupby("setting", sort=False)[["bits", "flip_rate"]]
-    .mean()
-)
-own = means(RULES["boundary-aware"], kind="own")
+base = picks[picks["rule"] == "accuracy"].groupby("setting", sort=False)
+base = base[["bits", "flip_rate"]].mean()
+own = means(both, kind="own")
 others = study[study["eps"] == eps].assign(kind="study")
 frontier = pd.concat([own, others]).merge(base.add_suffix("_base"), on="setting")
 frontier["extra_bits"] = frontier["bits"] - frontier["bits_base"]
 frontier["flips_avoided"] = 1 - frontier["flip_rate"] / frontier["flip_rate_base"]
 tables.save(frontier, "frontier")
-fig, ax = plt.subplots(figsize=(style.WIDTH, 4))
-for k, setting in enumerate(settings):
-    rows = frontier[frontier["setting"] == setting].sort_values(
-        ["extra_bits", "flips_avoided"]
-    )
-    best = rows.groupby("extra_bits")["flips_avoided"].max().cummax()
-    style = {"marker": style.MARKERS[k], "color": f"C{k}"}
-    ax.plot(best.index, best, ls=style.DASHES[k % 4], label=setting, ms=4, **style)
-    mark = rows[rows["kind"] == "own"]
-    ax.plot(
-        mark["extra_bits"],
-        mark["flips_avoided"],
-        ms=11,
-        mec="black",
-        ls="none",
-        **style,
-    )
-ax.set(
-    xlabel="bits kept beyond the accuracy rule, mean over seeds",
-    ylabel="share of held-out flips avoided",
+labels = (
+    "bits kept beyond the accuracy rule, mean over seeds",
+    "share of held-out flips avoided",
 )
-legend = ax.legend()
+fig = charts.frontier(frontier, "extra_bits", "flips_avoided", labels)
 # %% tags=["hide-input"]
-tables.show(
-    frontier.loc[
-        frontier["kind"] == "own",
-        [
-            "setting",
-            "bits_base",
-            "bits",
-            "extra_bits",
-            "flip_rate_base",
-            "flip_rate",
-            "flips_avoided",
-        ],
-    ],
-    "cost",
-)
+COST = ["setting", "bits_base", "bits", "extra_bits"]
+COST += ["flip_rate_base", "flip_rate", "flips_avoided"]
+tables.show(frontier.loc[frontier["kind"] == "own", COST], "cost")
 # %% [markdown]
 # ## What to take from it
 #

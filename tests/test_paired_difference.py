@@ -1,10 +1,11 @@
 """The interval of a paired difference, against scipy's and against its own promise."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from baq.report.stats import paired_difference
+from baq.report.stats import paired_difference, paired_differences
 
 
 @pytest.mark.parametrize("n", [2, 5, 20])
@@ -47,3 +48,20 @@ def test_equal_values_differ_by_exactly_nothing():
 def test_bad_input_is_named(before, after, level, message):
     with pytest.raises(ValueError, match=message):
         paired_difference(before, after, level)
+
+
+def test_several_measures_and_settings_are_the_single_ones():
+    index = pd.MultiIndex.from_tuples(
+        [("s", 0), ("s", 1), ("s", 2), ("t", 0), ("t", 1), ("one", 0)]
+    )
+    columns = pd.MultiIndex.from_product([["j", "flips"], ["before", "after"]])
+    pairs = pd.DataFrame(np.random.default_rng(0).random((6, 4)), index, columns)
+    found = paired_differences(pairs, ["flips", "j"], ("before", "after"))
+    assert found[["setting", "measure"]].values.tolist() == [
+        [setting, measure] for setting in ("s", "t") for measure in ("flips", "j")
+    ]
+    for row in found.to_dict("records"):
+        part = pairs.loc[row.pop("setting"), row.pop("measure")]
+        assert row == paired_difference(part["before"], part["after"])
+    alone = paired_differences(pairs.loc[["one"]], ["j"], ("before", "after"))
+    assert alone.empty and list(alone) == list(found)

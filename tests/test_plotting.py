@@ -155,3 +155,92 @@ def test_the_runs_of_a_map_paint_it_again(seed):
             painted[run.row, run.first : run.last + 1] = run.label
         np.testing.assert_array_equal(painted, grid.labels)
     assert len(runs[(runs["map"] == "a") & (runs["row"] == 3)]) == 1
+
+
+def test_across_grids_draws_each_width_and_the_claims_that_it_has():
+    style.use_style()
+    rows = [(b, n, n / 100, 0.5, 0.1, 0.2) for b in (4, 6) for n in (10, 40)]
+    names = ["bits", "n", "jaccard", "law", "grid_change", "curve_distance"]
+    frame = pd.DataFrame(rows, columns=names)
+    summary = summarize(frame, names[:2], names[2:])
+    figure = charts.across_grids(summary, {"D2": 8, "D4": 4})
+    above, *below = figure.axes
+    measured = above.lines[0]
+    assert measured.get_label() == "4 bits, measured"
+    assert list(measured.get_xdata()) == [10, 40] and list(measured.get_ydata()) == [0.1, 0.4]
+    assert [text.get_text() for text in above.texts] == ["paper, D4"]
+    assert [len(ax.lines) for ax in below] == [2, 2]
+    plt.close(figure)
+
+
+def test_against_thresholds_draws_means_and_thresholds():
+    style.use_style()
+    frame = pd.DataFrame(
+        {
+            "setting": ["s", "s", "t"],
+            "candidate": [4, 4, 4],
+            "jaccard": [0.1, 0.3, 0.5],
+            "loss": 0.0,
+        }
+    )
+    panels = {"loss": ("loss", 0.01), "jaccard": ("J", 0.7)}
+    figure = charts.against_thresholds(frame, panels)
+    loss, j = figure.axes
+    assert [list(line.get_ydata()) for line in j.lines] == [[0.2], [0.5], [0.7, 0.7]]
+    assert loss.get_yscale() == "symlog" and j.get_yscale() == "linear"
+    assert j.get_xlabel() and not loss.get_xlabel()
+    plt.close(figure)
+
+
+def test_paired_dots_join_the_two_ends_of_each_network():
+    style.use_style()
+    index = pd.MultiIndex.from_tuples([("s", 0), ("s", 1), ("t", 0)])
+    columns = pd.MultiIndex.from_tuples([("j", "b"), ("j", "a")])
+    pairs = pd.DataFrame([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], index, columns)
+    figure = charts.paired_dots(pairs, {"j": "J"}, ("a", "b"))
+    axis = figure.axes[0]
+    hollow, filled = axis.lines[:2]
+    assert list(hollow.get_xdata()) == [0.2, 0.4] and list(filled.get_xdata()) == [0.1, 0.3]
+    assert hollow.get_markerfacecolor() == "white" != filled.get_markerfacecolor()
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["s", "t"]
+    plt.close(figure)
+
+
+def test_threshold_maps_write_bits_shade_flips_and_frame_their_own():
+    style.use_style()
+    rows = [("s", f, j, 4 + 10 * f + j, f / 10) for f in (0.1, 0.2) for j in (0.3, 0.6, 0.9)]
+    study = pd.DataFrame(rows, columns=["setting", "tau_f", "tau_j", "bits", "flip_rate"])
+    figure = charts.threshold_maps(study, (0.2, 0.6))
+    axis = figure.axes[0]
+    assert [text.get_text() for text in axis.texts] == ["5.3", "5.6", "5.9", "6.3", "6.6", "6.9"]
+    np.testing.assert_allclose(axis.collections[0].get_array().ravel(), [1.0] * 3 + [2.0] * 3)
+    assert axis.patches[0].get_xy() == (1, 1)
+    plt.close(figure)
+
+
+def test_the_frontier_never_falls_and_marks_its_own():
+    style.use_style()
+    points = pd.DataFrame(
+        {
+            "setting": "s",
+            "kind": ["own", "study", "study", "study"],
+            "cost": [1.0, 2.0, 0.0, 1.0],
+            "gain": [0.5, 0.4, 0.1, 0.3],
+        }
+    )
+    figure = charts.frontier(points, "cost", "gain", ("bits", "share"))
+    best, own = figure.axes[0].lines
+    assert list(best.get_xdata()) == [0, 1, 2] and list(best.get_ydata()) == [0.1, 0.5, 0.5]
+    assert list(own.get_xdata()) == [1] and list(own.get_ydata()) == [0.5]
+    plt.close(figure)
+
+
+def test_what_is_all_zero_is_drawn_on_a_plain_axis():
+    """A logarithmic one would warn, which is an error here."""
+    style.use_style()
+    frame = pd.DataFrame({"bits": [8, 16], "shift": 0.0, "angle": [1.0, 2.0]})
+    summary = summarize(frame, ["bits"], ["shift", "angle"])
+    panels = {"shift, mm": {"shift": "all"}, "angle, degrees": {"angle": "all"}}
+    figure = charts.by_bits(summary, panels, log=list(panels))
+    assert [ax.get_yscale() for ax in figure.axes] == ["linear", "log"]
+    svg(figure)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baq.selection import Pick, accuracy_rule, boundary_aware_rule
+from baq.selection import Pick, accuracy_rule, boundary_aware_rule, pick_counts, picked
 
 #: Bits, accuracy of 0.95 in float, flip rate, J: what a typical walk looks like.
 WALK = pd.DataFrame(
@@ -113,3 +113,52 @@ def test_the_pick_is_the_least_level_that_a_plain_loop_finds(levels, eps, tau_f,
     assert boundary_aware_rule(levels, eps, tau_f, tau_j) == expected
     early = boundary_aware_rule(levels, eps, tau_f, tau_j, stop_early=True)
     assert early.bits >= expected.bits
+
+
+def two_networks(part):
+    """Levels 8 and 4 of networks 0 and 1; on calibration data 4 bits fail for network 1 alone."""
+    rows = [(seed, bits) for seed in (1, 0) for bits in (4, 8)]
+    frame = pd.DataFrame(rows, columns=["seed", "candidate"])
+    bad = (frame["seed"] == 1) & (frame["candidate"] == 4)
+    frame = frame.assign(
+        accuracy_reference=0.9, accuracy=0.9 - 0.5 * bad, flip_rate=0.5 * bad, jaccard=0.1
+    )
+    if part == "test":
+        frame["flip_rate"] = 0.01 * frame["candidate"] + frame["seed"]
+        return frame.rename(columns={"candidate": "bits"})
+    return frame
+
+
+def test_what_is_picked_on_calibration_data_is_read_on_test_data():
+    found = picked(
+        two_networks("calibration"),
+        two_networks("test"),
+        lambda r: accuracy_rule(r, 0.01),
+        ["seed"],
+    )
+    assert found[["seed", "bits", "satisfied"]].values.tolist() == [[1, 8, True], [0, 4, True]]
+    assert found["flip_rate"].tolist() == pytest.approx([1.08, 0.04])
+
+
+def test_a_pick_without_its_one_row_of_test_is_refused():
+    calibration, test = two_networks("calibration"), two_networks("test")
+    for broken in (test[test["bits"] != 8], pd.concat([test, test])):
+        with pytest.raises(ValueError, match="2 networks have . rows of test"):
+            picked(calibration, broken, lambda r: accuracy_rule(r, 0.01), ["seed"])
+
+
+def test_picks_are_counted_from_the_most_bits_to_the_fewest():
+    picks = pd.DataFrame(
+        {
+            "rule": ["a", "a", "a", "b", "b"],
+            "bits": [4, 4, 8, 8, 8],
+            "satisfied": [True, True, False, True, False],
+        }
+    )
+    assert pick_counts(picks.assign(setting="s"), ["setting", "rule"]).to_dict("list") == {
+        "setting": ["s", "s"],
+        "rule": ["a", "b"],
+        "8 bits": [1, 2],
+        "4 bits": [2, 0],
+        "not satisfied": [1, 1],
+    }

@@ -48,3 +48,23 @@ def test_columns_of_no_text_are_saved_and_not_shown(tmp_path, monkeypatch):
     shown = tables.show(FRAME.assign(setting=""), "shown").to_html()
     assert "setting" not in shown and "jaccard" in shown
     assert "setting" in (tmp_path / "shown.csv").read_text()
+
+
+def test_paired_differences_are_shown_with_interval_and_counts():
+    frame = pd.DataFrame(
+        [("s", "j", 0.5, 0.25, -0.25, -0.5, 0.0, 3, 2, 1)],
+        columns=[
+            "setting",
+            "measure",
+            *["before", "after", "difference", "lo", "hi", "n", "fall", "rise"],
+        ],
+    )
+    assert tables.paired_cells(frame, {"j": "J"}).to_dict("list") == {
+        "setting": ["s"],
+        "measure": ["J"],
+        "before": [0.5],
+        "after": [0.25],
+        "difference": ["-0.2500 [-0.5000, 0.0000]"],
+        "fall, rise": ["2, 1 of 3"],
+    }
+    assert tables.paired_cells(frame[:0], {}).empty

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -20,15 +21,20 @@ __all__ = [
     "MARKERS",
     "PAPER",
     "WIDTH",
+    "across_grids",
     "against_paper",
+    "against_thresholds",
     "bit_axis",
     "boundary_overlay",
     "by_bits",
+    "frontier",
     "interval_lines",
     "interval_rows",
     "label_maps",
     "map_runs",
+    "paired_dots",
     "stepper",
+    "threshold_maps",
     "use_style",
 ]
 
@@ -89,7 +95,7 @@ def by_bits(
         interval_lines(ax, summary, "bits", labels, sign=-1)
         for bits, claim in (paper or {}).get(unit, ()):
             ax.plot(-bits, paper_value(claim), label=f"paper, {claim}", **PAPER)
-        if unit in log:
+        if unit in log and (summary.loc[summary["measure"].isin(labels), "hi"] > 0).any():
             ax.set_yscale("log")
         bit_axis(ax, sorted(summary["bits"].unique()))
         ax.set_ylabel(unit)
@@ -162,4 +168,160 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
         ax.set(xlabel=label, xlim=(0, None))
         ax.set_yticks(at, names)
     axes.flat[0].invert_yaxis()
+    return figure
+
+
+def across_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
+    """J, its law, grid prediction change and distance of the curves against the cells a side.
+
+    Arguments:
+        summary: as :func:`baq.report.stats.summarize` returns it by ``bits`` and ``n``, with the
+            measures of :func:`baq.slices.grids.across_grids`; distances are in input units.
+        claimed: claims about J to the bit widths that they are about; those present are drawn as lines.
+    """
+    figure, axes = plt.subplot_mosaic("AA;BC", figsize=(WIDTH, 6))
+    for k, (bits, group) in enumerate(summary.groupby("bits")):
+        name = f"{bits} bits"
+        panels = {
+            "A": {"jaccard": f"{name}, measured", "law": f"{name}, law"},
+            "B": {"grid_change": name},
+            "C": {"curve_distance": name},
+        }
+        for panel, lines in panels.items():
+            interval_lines(axes[panel], group, "n", lines, first=2 * k)
+    grids = sorted(summary["n"].unique())
+    for claim, bits in claimed.items():
+        if bits in summary["bits"].to_numpy():
+            at = paper_value(claim)
+            axes["A"].axhline(at, color="0.4", lw=0.8, zorder=0)
+            axes["A"].annotate(f"paper, {claim}", (grids[0], at), va="bottom", fontsize=9)
+    axes["A"].set(ylabel="Jaccard distance J", ylim=(0, 1.08))
+    axes["B"].set(ylabel="grid prediction change, share", ylim=(0, None))
+    axes["C"].set(ylabel="median distance of the curves,\ninput units")
+    if (summary.loc[summary["measure"] == "curve_distance", "hi"] > 0).any():
+        axes["C"].set_yscale("log")
+    for panel, ax in axes.items():
+        ax.set(xlabel="cells a side, n", xscale="log")
+        ax.set_xticks(grids, [str(n) for n in grids], rotation=0 if panel == "A" else 45)
+        ax.minorticks_off()
+    for panel in "BC":
+        axes[panel].legend()
+    axes["A"].legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1)
+    return figure
+
+
+def against_thresholds(
+    levels: pd.DataFrame, panels: Mapping[str, tuple[str, float]], by: str = "setting"
+) -> Figure:
+    """Measures against the bit width, a panel each with a dashed line at the threshold.
+
+    Arguments:
+        levels: rows with the bit width in ``candidate``; their means are drawn, a line for each ``by``.
+        panels: measure to axis label and threshold; all but J are drawn on an axis that is logarithmic
+            above 0.001.
+        by: the column that names the lines.
+    """
+    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.5 * len(panels)), sharex=True)
+    for ax, (measure, (label, threshold)) in zip(axes, panels.items(), strict=True):
+        for k, (name, rows) in enumerate(levels.groupby(by, sort=False)):
+            mean = rows.groupby("candidate")[measure].mean()
+            look = {"marker": MARKERS[k % len(MARKERS)], "ls": DASHES[k % len(DASHES)]}
+            ax.plot(-mean.index.to_numpy(), mean, label=name, **look)
+        ax.axhline(threshold, color="black", ls="--", lw=1)
+        ax.set_ylabel(label)
+        if measure != "jaccard":
+            ax.set_yscale("symlog", linthresh=1e-3)
+            ax.set_ylim(0, 1)
+        bit_axis(ax, list(levels["candidate"].unique()))
+    for ax in axes[:-1]:
+        ax.set_xlabel("")
+    lines = axes[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=3)
+    return figure
+
+
+def paired_dots(pairs: pd.DataFrame, panels: Mapping[str, str], ends: tuple[str, str]) -> Figure:
+    """From a hollow dot to a filled one for each network, a panel for each measure.
+
+    Arguments:
+        pairs: columns (measure, end) by rows whose first index level names the setting.
+        panels: measure to axis label, two columns of them.
+        ends: of the hollow and of the filled dots.
+    """
+    settings = list(pairs.index.get_level_values(0).unique())
+    size = (WIDTH, 1.6 + 0.8 * len(settings))
+    figure, axes = plt.subplots(-(-len(panels) // 2), 2, figsize=size, sharey=True, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (measure, label) in zip(axes.flat, panels.items(), strict=False):
+        for k, setting in enumerate(settings):
+            rows = pairs.loc[setting, measure]
+            at = k + np.linspace(-0.3, 0.3, len(rows))
+            start, stop = (rows[end] for end in ends)
+            ax.hlines(at, start, stop, color=f"C{k}", lw=1)
+            ax.plot(start, at, "o", ms=4, color=f"C{k}", markerfacecolor="white")
+            ax.plot(stop, at, "o", ms=4, color=f"C{k}")
+        ax.set_xlabel(label)
+        ax.set_yticks(range(len(settings)), settings)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def threshold_maps(study: pd.DataFrame, own: tuple[float, float]) -> Figure:
+    """A heat map for each setting over two thresholds: mean bits in a cell, flips as its shade.
+
+    Arguments:
+        study: rows with ``setting``, ``tau_f``, ``tau_j``, ``bits``, ``flip_rate`` (a share).
+        own: (tau_f, tau_j) of the cell that is framed.
+    """
+    settings = list(study["setting"].unique())
+    rows = -(-len(settings) // 2)
+    figure, axes = plt.subplots(rows, 2, figsize=(WIDTH, 2.5 * rows), squeeze=False)
+    for ax in axes.flat[len(settings) :]:
+        ax.set_axis_off()
+    top = 100 * study["flip_rate"].max()
+    for ax, setting in zip(axes.flat, settings, strict=False):
+        part = study[study["setting"] == setting]
+        bits, flips = (
+            part.pivot(index="tau_f", columns="tau_j", values=value)
+            for value in ("bits", "flip_rate")
+        )
+        sns.heatmap(
+            100 * flips,
+            annot=bits,
+            fmt=".1f",
+            annot_kws={"fontsize": 8},
+            cmap="Blues",
+            vmin=0,
+            vmax=top,
+            cbar=ax is axes.flat[len(settings) - 1],
+            cbar_kws={"label": "held-out flips, %"},
+            ax=ax,
+        )
+        corner = flips.columns.get_loc(own[1]), flips.index.get_loc(own[0])
+        ax.add_patch(plt.Rectangle(corner, 1, 1, fill=False, ec="black", lw=2))
+        ax.set(title=setting, xlabel=r"$\tau_J$", ylabel=r"$\tau_f$")
+        ax.tick_params(axis="y", rotation=0)
+        ax.tick_params(axis="x", rotation=45)
+    return figure
+
+
+def frontier(points: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> Figure:
+    """What is gained against what it costs: a line joins the best points of each setting.
+
+    Arguments:
+        points: rows with ``setting``, ``kind`` (``own`` is marked large), and the columns ``x`` and ``y``.
+        x: the column of the cost.
+        y: the column of the gain.
+        labels: of the two axes, units included.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 4))
+    for k, (setting, rows) in enumerate(points.groupby("setting", sort=False)):
+        best = rows.sort_values([x, y]).groupby(x)[y].max().cummax()
+        look = {"marker": MARKERS[k % len(MARKERS)], "color": f"C{k}"}
+        ax.plot(best.index, best, ls=DASHES[k % len(DASHES)], label=setting, ms=4, **look)
+        own = rows[rows["kind"] == "own"]
+        ax.plot(own[x], own[y], ms=11, mec="black", ls="none", **look)
+    ax.set(xlabel=labels[0], ylabel=labels[1])
+    ax.legend()
     return figure

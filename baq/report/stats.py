@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["correlation", "paired_difference", "summarize"]
+__all__ = ["correlation", "paired_difference", "paired_differences", "summarize"]
 
 
 def correlation(
@@ -168,3 +168,29 @@ def summarize(
         for name in measures
     }
     return pd.concat(parts, names=["measure"]).reset_index()
+
+
+def paired_differences(
+    pairs: pd.DataFrame, measures: Sequence[str], ends: tuple[str, str]
+) -> pd.DataFrame:
+    """:func:`paired_difference` of several measures in several settings.
+
+    Arguments:
+        pairs: columns (measure, end), a row for each seed, the first index level names the setting.
+        measures: those to compare.
+        ends: before and after.
+
+    Returns:
+        A row for each setting with two seeds or more, since one pair has no interval, and measure:
+        ``setting``, ``measure`` and what :func:`paired_difference` returns.
+    """
+    rows = []
+    for setting in pairs.index.get_level_values(0).unique():
+        part = pairs.loc[setting]
+        if len(part) > 1:
+            for measure in measures:
+                before, after = (part[measure, end].astype(float) for end in ends)
+                found = paired_difference(before, after)
+                rows.append({"setting": setting, "measure": measure, **found})
+    columns = ("before", "after", "difference", "lo", "hi", "n", "fall", "rise")
+    return pd.DataFrame(rows, columns=["setting", "measure", *columns])

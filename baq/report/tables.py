@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["audit_text", "interval_cells", "interval_text", "save", "show"]
+__all__ = ["audit_text", "interval_cells", "interval_text", "paired_cells", "save", "show"]
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -81,3 +82,18 @@ def interval_cells(
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
     wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()
+
+
+def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Paired differences for display, each with its interval and its counts of falls and rises.
+
+    Arguments:
+        differences: as :func:`baq.report.stats.paired_differences` returns it.
+        names: measure to the text shown.
+    """
+    shown = differences[["setting", "measure", "before", "after"]].replace({"measure": dict(names)})
+    middles = differences[["difference", "lo", "hi"]].to_numpy(dtype=float)
+    shown["difference"] = [interval_text(*row) for row in middles]
+    counts = differences[["fall", "rise", "n"]].to_numpy()
+    shown["fall, rise"] = [f"{fall}, {rise} of {n}" for fall, rise, n in counts]
+    return shown
