@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -67,17 +68,23 @@ def audit_text(error_bound: pd.Series) -> str:
 
 
 def interval_cells(
-    summary: pd.DataFrame, index: str, columns: dict[str, str], precision: int = 4
+    summary: pd.DataFrame,
+    index: str,
+    columns: dict[str, str],
+    precision: int = 4,
+    order: Sequence[object] | None = None,
 ) -> pd.DataFrame:
     """A wide table of ``median [lo, hi]`` out of a summary, a row for each value of ``index``.
 
     Arguments:
         summary: as :func:`baq.report.stats.summarize` returns it.
-        index: its column that names the rows; larger values come first.
+        index: its column that names the rows.
         columns: measure to heading, unit included.
         precision: decimals shown.
+        order: values of ``index`` from top to bottom; the largest first where not given.
     """
     cells = [interval_text(*row, precision) for row in summary[["median", "lo", "hi"]].to_numpy()]
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
-    wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
+    wide = wide.sort_index(ascending=False) if order is None else wide.loc[list(order)]
+    wide = wide[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()
