@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from baq.band import band_flip_law
 from baq.report.claims import WORDS, claims, paper_text, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
+from baq.report.stats import summarize
 from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "WIDTH",
     "against_paper",
     "band_law",
+    "band_widths",
     "bit_axis",
     "boundary_overlay",
     "by_bits",
@@ -244,4 +246,27 @@ def band_law(
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="flip rate, all images", ylabel="flip rate in the band")
     ax.legend(ncols=2)
+    return figure
+
+
+def band_widths(rates: pd.DataFrame, by: str, share: float, claim: str) -> Figure:
+    """Flip rate in boundary bands of several widths, measured and by the law of the band.
+
+    Arguments:
+        rates: rows of :func:`baq.band.band_by_share`, for one network or more of each group.
+        by: the column that names the group, such as the family of a network.
+        share: the width for which the paper gives a rate.
+        claim: the claim with that rate.
+    """
+    figure, ax = plt.subplots()
+    summary = summarize(rates, [by, "share"], ["band_flip_rate", "law"])
+    for k, (name, rows) in enumerate(summary.groupby(by, sort=False)):
+        labels = {"band_flip_rate": f"{name}, measured", "law": f"{name}, law"}
+        interval_lines(ax, rows, "share", labels, first=2 * k)
+    ax.plot(share, paper_value(claim), label=f"paper, {claim}", **PAPER)
+    ax.set(xscale="log", xlabel="share of the images in the band", ylabel="flip rate in the band")
+    shares = summary["share"].unique()
+    ax.set_xticks(shares, [f"{s:g}" for s in shares])
+    ax.minorticks_off()
+    ax.legend()
     return figure

@@ -10,7 +10,30 @@ from pathlib import Path
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["audit_text", "interval_cells", "interval_text", "save", "show"]
+__all__ = [
+    "HEADINGS",
+    "audit_text",
+    "interval_cells",
+    "interval_text",
+    "save",
+    "show",
+    "show_intervals",
+]
+
+#: Headings of measures of :func:`baq.compare`, units included.
+HEADINGS = {
+    "bits": "bits per weight",
+    "loss": "loss of accuracy",
+    "flip_rate": "flip rate",
+    "band_flip_rate": "flip rate in the band",
+    "band_pair_flip_rate": "pair-order flips in the band",
+    "radius": "median radius, input units",
+    "shift": "median displacement, input units",
+    "band_shift": "median displacement in the band",
+    "normal_angle": "median angle of normals, degrees",
+    "jaccard": "Jaccard distance J",
+    "grid_change": "grid prediction change",
+}
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -88,3 +111,25 @@ def interval_cells(
     wide = wide.sort_index(ascending=False) if order is None else wide.loc[list(order)]
     wide = wide[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()
+
+
+def show_intervals(
+    summary: pd.DataFrame,
+    name: str,
+    index: str,
+    columns: dict[str, str] | Sequence[str],
+    precision: int = 4,
+) -> Styler:
+    """Save a summary as numbers, and return it for display with a cell of text for each interval.
+
+    Rows are in the order of the summary.
+
+    Arguments:
+        summary, index, precision: as for :func:`interval_cells`.
+        name: as for :func:`show`.
+        columns: measure to heading, or measures that :data:`HEADINGS` names.
+    """
+    if not isinstance(columns, dict):
+        columns = {measure: HEADINGS[measure] for measure in columns}
+    order = summary[index].unique()
+    return show(summary, name, shown=interval_cells(summary, index, columns, precision, order))
