@@ -223,3 +223,11 @@ def test_band_widths_draw_both_lines_of_each_group_and_the_paper():
     np.testing.assert_allclose(paper.get_xydata(), [[0.2, charts.paper_value("F3")]])
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.1", "0.5"]
     plt.close(figure)
+
+
+@pytest.mark.parametrize(("flips", "scale"), [([0.0, 0.1], "log"), ([0.0, 0.0], "linear")])
+def test_an_axis_is_logarithmic_where_something_lies_above_zero(flips, scale):
+    summary = summarize(pd.DataFrame({"bits": [12, 8], "flips": flips}), ["bits"], ["flips"])
+    figure = charts.by_bits(summary, {"flip rate": {"flips": "ours"}}, log=["flip rate"])
+    assert figure.axes[0].get_yscale() == scale
+    svg(figure)

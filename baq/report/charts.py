@@ -95,7 +95,7 @@ def by_bits(
         interval_lines(ax, summary, "bits", labels, sign=-1)
         for bits, claim in (paper or {}).get(unit, ()):
             ax.plot(-bits, paper_value(claim), label=f"paper, {claim}", **PAPER)
-        if unit in log:
+        if unit in log and ax.dataLim.minposy < np.inf:  # else matplotlib warns
             ax.set_yscale("log")
         bit_axis(ax, sorted(summary["bits"].unique()))
         ax.set_ylabel(unit)
