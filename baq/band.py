@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from baq.local import flips, margins
+
 __all__ = [
+    "band_by_share",
     "band_curve",
     "band_flip_law",
     "boundary_band",
@@ -77,3 +81,24 @@ def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[fl
             "allowed are equal ones"
         )
     return [float(flip[boundary_band(margin, share)].double().mean()) for share in shares]
+
+
+def band_by_share(z: Tensor, z_q: Tensor, shares: Sequence[float]) -> pd.DataFrame:
+    """Flip rate in bands of several widths, and what the law says from the flip rate of all points.
+
+    Arguments:
+        z, z_q: logits of the reference and of the candidate, shape (N, K).
+        shares: as for :func:`band_curve`.
+
+    Returns:
+        A row for each width: ``share``, ``band_flip_rate`` and ``law``, for which a flip rate above one
+        half counts as one half (:func:`band_flip_law` has no higher one).
+
+    Raises:
+        ValueError: for logits that differ in shape, or a share outside its range.
+    """
+    flip = flips(z, z_q)
+    rate = min(float(flip.double().mean()), 0.5)
+    rates = band_curve(margins(z), flip, shares)
+    law = [band_flip_law(rate, share) for share in shares]
+    return pd.DataFrame({"share": shares, "band_flip_rate": rates, "law": law})

@@ -18,7 +18,7 @@ from baq.slices.label_maps import LabelMap, label_map
 from baq.slices.masks import boundary_mask, grid_change, jaccard_distance
 from baq.slices.planes import Plane
 
-__all__ = ["compare", "per_plane"]
+__all__ = ["compare", "compare_logits", "per_plane"]
 
 
 def compare(
@@ -208,3 +208,23 @@ def per_plane(
             }
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def compare_logits(
+    z: Tensor, candidates: Mapping[object, Tensor], y: Tensor | None = None, share: float = 0.2
+) -> pd.DataFrame:
+    """What :func:`baq.compare` measures without gradients and planes, from logits that are known.
+
+    Arguments:
+        z: logits of the reference, shape (N, K).
+        candidates: logits of each candidate at the same points, shape (N, K), by a key.
+        y: labels, shape (N,).
+        share: share of the points that the boundary band holds.
+
+    Raises:
+        ValueError: as :func:`baq.compare`.
+    """
+    known = {key: lambda _, z_q=z_q: z_q for key, z_q in candidates.items()}
+    return compare(
+        lambda _: z, known, z, y, share=share, gradients=False, batch_size=max(1, len(z))
+    )

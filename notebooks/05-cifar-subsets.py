@@ -51,7 +51,7 @@ n: int = 61  # cells a side of the label maps
 eps: float = 0.01  # largest loss of calibration accuracy, for both rules
 tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule
 tau_j: float = 0.6667  # largest calibration J, boundary-aware rule: shift of a cell
-choice_seeds: int = 3  # seeds of the other choices, at most 3 and seeds
+choice_seeds: int = 3  # seeds of the other choices, 1 to 3, at most seeds
 choice_planes: int = 5  # planes in it
 grids: list[int] = [11, 31, 121]  # cells a side of the label maps in it
 jobs: int = 2  # networks measured at the same time; results do not depend on it
@@ -59,17 +59,16 @@ jobs: int = 2  # networks measured at the same time; results do not depend on it
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
-from sklearn.utils.parallel import Parallel, delayed
 
-from baq import compare, ptq_w, slices
+from baq import compare, ptq_w
 from baq.comparison import per_plane
 from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_value
+from baq.report.runs import run_all
 from baq.report.stats import paired_difference, summarize
 from baq.selection import accuracy_rule, boundary_aware_rule
-from baq.slices import random_planes
+from baq.slices import pca_plane, random_planes
 from baq.structure import fold_batch_norm
 from baq.zoo import checkpoints, data, models
 from baq.zoo.training import Recipe, fit_images
@@ -93,28 +92,34 @@ def subset(seed):
     )
 
 
-def measured(seed):
-    """A network, and every level of it on calibration and test data, and on their planes."""
-    torch.set_num_threads(1)
-    split = subset(seed)
-    reference = fit_images(
-        models.cnn(3, 10, width, seed),
-        split.x_train,
-        split.y_train,
-        RECIPE,
-        seed=seed,
-    )
+def trained(seed):
+    split, start = subset(seed), models.cnn(3, 10, width, seed)
+    return fit_images(start, split.x_train, split.y_train, RECIPE, seed=seed)
+
+
+networks = run_all(trained, [(s,) for s in range(seeds)], jobs=jobs, label="seeds")
+
+# %% [markdown]
+# One network, its copy with weights of 6 bits, and one call that compares the two on the test images: how
+# many are still right, and how many labels changed, of all images and of those nearest to a boundary.
+
+# %%
+network, split = networks[0], subset(0)
+six_bits = ptq_w(network, 6)
+row = compare(network, six_bits, split.x_test, split.y_test, gradients=False)
+row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
+
+# %% [markdown]
+# The same for every seed and bit width, on calibration and on test images, and with $J$ on many planes:
+
+
+# %% tags=["hide-input"]
+def measured(seed, reference):
+    """Every level of a network on calibration and test data, and on planes through each."""
+    split, rows, by_plane = subset(seed), [], []
     candidates = {b: ptq_w(reference, b) for b in bits}
-    parts, by_plane = [], []
-    for part, x, y, count in [
-        (
-            "calibration",
-            split.x_calibration,
-            split.y_calibration,
-            calibration_planes,
-        ),
-        ("test", split.x_test, split.y_test, planes),
-    ]:
+    for part, count in (("calibration", calibration_planes), ("test", planes)):
+        x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
         found = compare(
             reference, candidates, x, y, gradients=False, batch_size=BATCH
         )
@@ -125,25 +130,17 @@ def measured(seed):
             n,
             way="adaptive",
             batch_size=BATCH,
-        )
-        slice_columns = ["jaccard", "grid_change"]
-        means = cut.groupby("candidate")[slice_columns].mean().reset_index()
-        parts.append(
-            found.merge(means, on="candidate").assign(part=part, seed=seed)
-        )
-        by_plane.append(
-            cut[["candidate", "plane", "jaccard", "error_bound"]].assign(
-                part=part, seed=seed
-            )
-        )
-    return reference, pd.concat(parts), pd.concat(by_plane)
+        ).assign(part=part, seed=seed)
+        means = cut.groupby("candidate")[["jaccard", "grid_change"]].mean()
+        rows.append(found.join(means, on="candidate").assign(part=part, seed=seed))
+        by_plane.append(cut.drop(columns="grid_change"))
+    return pd.concat(rows), pd.concat(by_plane)
 
 
-networks, *found = zip(
-    *Parallel(n_jobs=jobs)(delayed(measured)(seed) for seed in range(seeds)),
-    strict=True,
+found = run_all(measured, enumerate(networks), jobs=jobs, label="networks")
+levels, by_plane = (
+    pd.concat(frames, ignore_index=True) for frames in zip(*found, strict=True)
 )
-levels, by_plane = (pd.concat(frames, ignore_index=True) for frames in found)
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
 on_calibration, on_test = (
@@ -151,37 +148,32 @@ on_calibration, on_test = (
 )
 on_test = on_test.rename(columns={"candidate": "bits"})
 floats = on_test.groupby("seed")["accuracy_reference"].first()
-display(
-    Markdown(
-        f"Test accuracy of the {seeds} float networks: mean **{floats.mean():.3f}**, from "
-        f"{floats.min():.3f} to {floats.max():.3f}. "
-        + tables.audit_text(by_plane["error_bound"])
-    )
+text = (
+    f"Test accuracy of the {seeds} float networks: mean **{floats.mean():.3f}**, from "
+    f"{floats.min():.3f} to {floats.max():.3f}. "
 )
+display(Markdown(text + tables.audit_text(by_plane["error_bound"])))
 
 # %% [markdown]
 # ## Against the bit width
 
 # %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} data=["by-bits"] tags=["hide-input"]
 on_test = on_test.assign(loss=on_test["accuracy_reference"] - on_test["accuracy"])
-summary = summarize(
-    on_test,
-    ["bits"],
-    ["loss", "flip_rate", "band_flip_rate", "jaccard", "grid_change"],
-)
-tables.save(summary, "by-bits")
-FLIPS, JACCARD, CHANGE = (
-    "flip rate",
-    "Jaccard distance J",
-    "grid prediction change",
-)
+MEASURES = {
+    "loss": "loss of accuracy",
+    "flip_rate": "flip rate",
+    "band_flip_rate": "flip rate in the band",
+    "jaccard": "J",
+}
+summary = summarize(on_test, ["bits"], [*MEASURES, "grid_change"])
+FLIPS, JACCARD = "flip rate", "Jaccard distance J"
 fig = charts.by_bits(
     summary,
     {
         "loss of accuracy": {"loss": "ours"},
         FLIPS: {"flip_rate": "all", "band_flip_rate": "in the band"},
         JACCARD: {"jaccard": "ours"},
-        CHANGE: {"grid_change": "ours"},
+        "grid prediction change": {"grid_change": "ours"},
     },
     log=[FLIPS],
     paper={
@@ -192,20 +184,8 @@ fig = charts.by_bits(
 
 # %% tags=["hide-input"]
 display(Markdown(f"Median and 90 % interval over {seeds} seeds, J with n = {n}:"))
-tables.show(
-    tables.interval_cells(
-        summary,
-        "bits",
-        {
-            "loss": "loss of accuracy",
-            "flip_rate": "flip rate",
-            "band_flip_rate": "flip rate in the band",
-            "jaccard": "J",
-        },
-        precision=3,
-    ),
-    "summary",
-)
+wide = tables.interval_cells(summary, "bits", MEASURES, precision=3)
+tables.show(summary, "by-bits", shown=wide)
 
 # %% [markdown]
 # How much one plane would say: the standard deviation of $J$ over the planes of one network, and that of
@@ -215,13 +195,11 @@ tables.show(
 tested = by_plane[by_plane["part"] == "test"].rename(columns={"candidate": "bits"})
 per_network = tested.groupby(["bits", "seed"])["jaccard"].agg(["mean", "std"])
 spread = per_network.groupby("bits").agg(
-    **{
-        "J, mean": ("mean", "mean"),
-        "over planes": ("std", "mean"),
-        "over networks": ("mean", "std"),
-    }
+    mean=("mean", "mean"), planes=("std", "mean"), networks=("mean", "std")
 )
-tables.show(spread.sort_index(ascending=False).reset_index(), "spread")
+names = {"mean": "J, mean", "planes": "over planes", "networks": "over networks"}
+spread = spread.rename(columns=names).sort_index(ascending=False)
+tables.show(spread.reset_index(), "spread")
 
 # %% [markdown]
 # ## What the rules pick
@@ -240,43 +218,37 @@ picks = pd.DataFrame(
     for pick in [rule(rows)]
 ).merge(on_test, on=["seed", "bits"])
 tables.save(picks, "picks")
-counted = picks.groupby(["rule", "bits"]).size().unstack(fill_value=0)
-counted = counted[sorted(counted.columns, reverse=True)].rename(
-    columns="{} bits".format
-)
-counted["median"] = picks.groupby("rule")["bits"].median()
-counted["not satisfied"] = (~picks["satisfied"]).groupby(picks["rule"]).sum()
-counted.insert(0, "paper, C1", ["6 bits", "8 bits"])
-tables.show(
-    counted.rename_axis(columns=None).reset_index(), "picked-bits", precision=1
-)
+of_rule = picks.assign(unsatisfied=~picks["satisfied"]).groupby("rule")
+counted = picks.groupby(["rule", "bits"]).size().rename("networks").reset_index()
+shown = counted.pivot(index="rule", columns="bits", values="networks").fillna(0)
+shown = shown.astype(int).sort_index(axis=1, ascending=False)
+shown = shown.rename(columns="{} bits".format).rename_axis(columns=None)
+shown["median"] = of_rule["bits"].median()
+shown["not satisfied"] = of_rule["unsatisfied"].sum()
+said = [int(paper_value("C1", f"{rule} rule")) for rule in RULES]
+shown.insert(0, "paper, C1", said)
+tables.show(counted, "picked-bits", precision=1, shown=shown.reset_index())
 
 # %% tags=["hide-input"]
-wide = picks.pivot(
-    index="seed", columns="rule", values=["bits", "flip_rate", "jaccard"]
-)
+values = ["bits", "flip_rate", "jaccard"]
+wide = picks.pivot(index="seed", columns="rule", values=values)
 more = int((wide["bits", "boundary-aware"] > wide["bits", "accuracy"]).sum())
-unsatisfied = int(
-    (~picks.loc[picks["rule"] == "boundary-aware", "satisfied"]).sum()
+unsatisfied = int(of_rule["unsatisfied"].sum()["boundary-aware"])
+text = (
+    f"The boundary-aware rule keeps more bits than the accuracy rule for **{more} of {seeds}** "
+    f"networks; for {unsatisfied} of {seeds} no level keeps its conditions, and it keeps the most bits "
+    "for want of one that does."
 )
-display(
-    Markdown(
-        f"The boundary-aware rule keeps more bits than the accuracy rule for **{more} of {seeds}** "
-        f"networks; for {unsatisfied} of {seeds} no level keeps its conditions, and it keeps the most bits "
-        "for want of one that does. Held-out means over seeds at the picks, and the paired difference "
-        "with Student's 90 % interval:"
-    )
-)
-tables.show(
-    pd.DataFrame(
+if seeds > 1:
+    text += " Held-out means over seeds at the picks, and the paired difference with Student's 90 % interval:"
+display(Markdown(text))
+if seeds > 1:
+    differences = pd.DataFrame(
         {"measure": name}
-        | paired_difference(
-            wide[measure]["accuracy"], wide[measure]["boundary-aware"]
-        )
-        for measure, name in [("flip_rate", "flip rate"), ("jaccard", "J")]
-    ),
-    "differences",
-)
+        | paired_difference(*(wide[measure][rule] for rule in RULES))
+        for measure, name in (("flip_rate", "flip rate"), ("jaccard", "J"))
+    )
+    display(tables.show(differences, "differences"))
 
 # %% [markdown]
 # ## Beside the paper
@@ -305,27 +277,17 @@ fixed = {
     for c, b, _, measure in CLAIMED
     if b in bits
 }
-fig = charts.against_paper(fixed)
+if fixed:
+    fig = charts.against_paper(fixed)
 # %% [markdown]
 # Both settings, C1, and the paired differences of the seeds:
 
 # %% tags=["hide-input"]
-picked_bits = {
-    "C1": {
-        f"{rule} rule": wide["bits", rule]
-        for rule in ("accuracy", "boundary-aware")
-    }
-}
-tables.show(
-    pd.concat(
-        [
-            answer(picked_bits),
-            answer(at_picks, "as picked"),
-            answer(fixed, "at 6 and 8 bits"),
-        ]
-    ),
-    "claims",
-)
+picked_bits = {"C1": {f"{rule} rule": wide["bits", rule] for rule in RULES}}
+answers = [answer(picked_bits), answer(at_picks, "as picked")]
+if fixed:
+    answers.append(answer(fixed, "at 6 and 8 bits"))
+tables.show(pd.concat(answers), "claims")
 
 # %% [markdown]
 # ## The paper's J and the step of the levels
@@ -336,45 +298,30 @@ tables.show(
 # much, on any grid. (Where boundaries move by two cells and more, $J$ is 1 and the shift cannot be told
 # any more.)
 
+
 # %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} data=["shift-in-cells"] tags=["hide-input"]
-law = pd.DataFrame({"bits": sorted(on_test["bits"].unique(), reverse=True)})
-j = on_test.groupby("bits")["jaccard"].mean()
-law["step"] = 1 / (2.0 ** (law["bits"] - 1) - 1)
-law["shift"] = [2 * j[b] / (2 - j[b]) for b in law["bits"]]
+def shifts(jaccard):
+    """Step of the quantizer and shift in cells at each bit width, from J at it."""
+    found = pd.DataFrame({"bits": jaccard.index})
+    found["step"] = 1 / (2.0 ** (found["bits"] - 1) - 1)
+    return found.assign(shift=(2 * jaccard / (2 - jaccard)).to_numpy())
+
+
+law = shifts(on_test.groupby("bits")["jaccard"].mean().sort_index(ascending=False))
+in_paper = shifts(pd.Series({8: paper_value("C5"), 6: paper_value("C3")}))
 tables.save(law, "shift-in-cells")
-in_paper = pd.DataFrame(
-    {"bits": [8, 6], "jaccard": [paper_value("C5"), paper_value("C3")]}
-)
-in_paper["step"] = 1 / (2.0 ** (in_paper["bits"] - 1) - 1)
-in_paper["shift"] = 2 * in_paper["jaccard"] / (2 - in_paper["jaccard"])
 fig, ax = plt.subplots()
 ax.plot(law["step"], law["shift"], "o", label="ours, mean J over seeds")
-slope = (law["shift"] / law["step"]).iloc[0]
-ax.plot(
-    law["step"],
-    slope * law["step"],
-    color="C0",
-    lw=1,
-    ls="--",
-    label="proportional to the step",
-)
-ax.plot(
-    in_paper["step"], in_paper["shift"], label="paper, C5 and C3", **style.PAPER
-)
-for b, step, shift in law[["bits", "step", "shift"]].itertuples(index=False):
-    ax.annotate(
-        f"{b} bits",
-        (step, shift),
-        xytext=(6, -10),
-        textcoords="offset points",
-        fontsize=9,
-    )
-ax.set(
-    xscale="log",
-    yscale="log",
-    xlabel="step / largest weight",
-    ylabel="shift, cells",
-)
+line = law["shift"].iloc[0] / law["step"].iloc[0] * law["step"]
+dashed = {"color": "C0", "lw": 1, "ls": "--", "label": "proportional to the step"}
+ax.plot(law["step"], line, **dashed)
+at = in_paper["step"], in_paper["shift"]
+ax.plot(*at, label="paper, C5 and C3", **style.PAPER)
+offset = {"xytext": (6, -10), "textcoords": "offset points"}
+for b, *at in law.itertuples(index=False):
+    ax.annotate(f"{b} bits", at, fontsize=9, **offset)
+ax.set(xscale="log", yscale="log")
+ax.set(xlabel="step / largest weight", ylabel="shift, cells")
 legend = ax.legend()
 # %% tags=["hide-input"]
 ratio = in_paper["shift"].iloc[1] / in_paper["shift"].iloc[0]
@@ -393,76 +340,55 @@ display(Markdown(text + "."))
 # measured on the same subsets ([Full CIFAR-10](06-cifar-full)).
 
 # %% tags=["hide-input"]
-choices = {
-    "as above": {},
-    "one scale per channel": {"per_channel": True},
-    "batch norm folded first": {"fold": True},
-    "one-sided masks": {"sides": "one"},
-    **{f"{cells} cells a side": {"n": cells} for cells in grids},
-    **{
-        f"PCA plane of the test images, {cells} cells a side": {
-            "pca": True,
-            "n": cells,
-        }
-        for cells in grids
-    },
-    "all training images": {"full": True},
-}
-
-
-def chosen(name, seed, own):
-    """Both levels of a seed's network under one choice."""
-    torch.set_num_threads(1)
-    choice, split = choices[name], subset(seed)
-    x, y = split.x_test, split.y_test
-    reference = checkpoints.load("cnn", seed) if "full" in choice else own
-    source = fold_batch_norm(reference) if "fold" in choice else reference
-    candidates = {
-        b: ptq_w(source, b, per_channel="per_channel" in choice) for b in (8, 6)
-    }
-    spanned = (
-        [slices.pca_plane(x)]
-        if "pca" in choice
-        else random_planes(x, y, choice_planes, seed)
-    )
-    flipped = compare(
-        reference, candidates, x, y, gradients=False, batch_size=BATCH
-    )
-    cut = per_plane(
-        reference,
-        candidates,
-        spanned,
-        choice.get("n", n),
-        choice.get("sides", "two"),
-        "adaptive",
-        BATCH,
-    )
-    jaccard = cut.groupby("candidate")["jaccard"].mean().reset_index()
-    return flipped.merge(jaccard, on="candidate").assign(choice=name, seed=seed)
-
-
-by_choice = pd.concat(
-    Parallel(n_jobs=jobs)(
-        delayed(chosen)(name, seed, networks[seed])
-        for name in reversed(choices)  # the costly ones first
-        for seed in range(choice_seeds)
-    )
+KINDS = AS_ABOVE, CHANNEL, FOLDED, FULL = (
+    "as above",
+    "one scale per channel",
+    "batch norm folded first",
+    "all training images",
 )
+PCA = "PCA plane of the test images"
+SLICES = {
+    "one-sided masks": {"sides": "one"},
+    **{f"{m} cells a side": {"n": m} for m in grids},
+    **{f"{PCA}, {m} cells a side": {"n": m, "pca": True} for m in grids},
+}
+CHOICES = [*KINDS[:3], *SLICES, FULL]
+
+
+def chosen(kind, seed, own):
+    """Both levels of one kind of network, on each slice that is measured with it."""
+    split = subset(seed)
+    x, y = split.x_test, split.y_test
+    reference = checkpoints.load("cnn", seed) if kind == FULL else own
+    source = fold_batch_norm(reference) if kind == FOLDED else reference
+    candidates = {b: ptq_w(source, b, per_channel=kind == CHANNEL) for b in (8, 6)}
+    flips = compare(reference, candidates, x, y, gradients=False, batch_size=BATCH)
+    through_images, found = random_planes(x, y, choice_planes, seed), []
+    for name, cut in ({kind: {}} | (SLICES if kind == AS_ABOVE else {})).items():
+        cut = {"n": n, "way": "adaptive", "batch_size": BATCH} | cut
+        spanned = [pca_plane(x)] if cut.pop("pca", False) else through_images
+        on_planes = per_plane(reference, candidates, spanned, **cut)
+        jaccard = on_planes.groupby("candidate")["jaccard"].mean()
+        found.append(
+            flips.join(jaccard, on="candidate").assign(choice=name, seed=seed)
+        )
+    return pd.concat(found)
+
+
+own = list(enumerate(networks[:choice_seeds]))
+tasks = [(kind, *one) for kind in reversed(KINDS) for one in own]  # the costly last
+by_choice = pd.concat(run_all(chosen, tasks, jobs=jobs, label="choices"))
 tables.save(by_choice, "by-choice")
-parts = [
+effects = pd.concat(
     summarize(by_choice[by_choice["candidate"] == b], ["choice"], [measure]).assign(
-        measure=c
+        measure=c, bits=b, paper=paper_value(c)
     )
     for c, b, _, measure in CLAIMED
-]
-cells = tables.interval_cells(
-    pd.concat(parts),
-    "choice",
-    {c: f"{c}, {b} bits, paper {paper_value(c):g}" for c, b, _, _ in CLAIMED},
-    3,
 )
+headings = {c: f"{c}, {b} bits, paper {paper_value(c):g}" for c, b, _, _ in CLAIMED}
+wide = tables.interval_cells(effects, "choice", headings, 3, order=CHOICES)
 display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
-tables.show(cells.set_index("choice").loc[list(choices)].reset_index(), "choices")
+tables.show(effects, "choices", shown=wide)
 # %% [markdown]
 # Flips do not depend on planes and grids, so these leave C2 and C4 as they are, and move C3 and C5 over
 # almost the whole range that $J$ has. So C2 and C4 can be checked without knowing more than the abstract

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from baq import band
+from baq import band, local
 from baq.band import boundary_band
 
 
@@ -46,3 +46,18 @@ def test_band_curve_by_hand():
     )
     with pytest.raises(ValueError, match="allowed are equal ones"):
         band.band_curve(margin, flip[:2], [0.5])
+
+
+def test_bands_of_several_widths_stand_beside_the_law():
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(500, 4, generator=generator).double()
+    z_q = z + 0.3 * torch.randn(500, 4, generator=generator)
+    table = band.band_by_share(z, z_q, [0.1, 0.4, 1.0])
+    flip = z.argmax(1) != z_q.argmax(1)
+    order = local.margins(z).argsort()
+    for row in table.itertuples():
+        lowest = order[: round(row.share * 500)]
+        assert row.band_flip_rate == pytest.approx(float(flip[lowest].double().mean()))
+        assert row.law == pytest.approx(band.band_flip_law(float(flip.double().mean()), row.share))
+    # More flips than the law can have.
+    assert band.band_by_share(z, -z, [0.2])["law"].item() == band.band_flip_law(0.5, 0.2)

@@ -141,3 +141,13 @@ def test_shipped_checkpoints_have_the_accuracy_that_the_manifest_says():
         # Five standard deviations of a share of 500 images.
         spread = 5 * math.sqrt(entry["accuracy"] * (1 - entry["accuracy"]) / 500)
         assert float(hits.mean()) == pytest.approx(entry["accuracy"], abs=spread), name
+
+
+def test_the_overview_counts_every_weight_and_names_a_network_that_is_not_there(shipped):
+    where, model = shipped
+    table = checkpoints.overview([("cnn", 4)], where)
+    count = sum(math.prod(parameter.shape) for parameter in model.parameters())
+    columns = ["family", "seed", "width", "weights", "accuracy"]
+    assert table.loc[0, columns].tolist() == ["cnn", 4, 2, count, 0.1]
+    with pytest.raises(FileNotFoundError, match="no checkpoint cnn-5 in .*: there are cnn-4"):
+        checkpoints.overview([("cnn", 4), ("cnn", 5)], where)

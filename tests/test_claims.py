@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from baq.report.claims import COLUMNS, WORDS, answer, claims, paper_number, paper_text, paper_value
+from baq.report.claims import (
+    COLUMNS,
+    WORDS,
+    answer,
+    by_setting,
+    claims,
+    paper_number,
+    paper_text,
+    paper_value,
+)
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "book" / "claims.yml"
@@ -105,3 +114,20 @@ def test_unknown_claims_are_named(ask):
 def test_claims_without_a_number_are_named(claim):
     with pytest.raises(ValueError, match=f"claim {claim} has no single number: the paper says"):
         paper_value(claim)
+
+
+def test_a_setting_is_within_its_seeds_where_the_papers_value_is():
+    paper = paper_value("F2")
+    frame = pd.DataFrame(
+        {
+            "setting": ["around"] * 2 + ["beyond"] * 2 + ["at"],
+            "flips": [paper - 0.01, paper + 0.03, paper + 0.01, paper + 0.02, paper],
+        }
+    )
+    found = by_setting(frame, {"F2": "flips"})
+    assert found["setting"].tolist() == ["around", "beyond", "at"]
+    assert found["within"].tolist() == [True, False, True]
+    assert set(found["measure"]) == {"F2"} and set(found["paper"]) == {paper}
+    np.testing.assert_allclose(found["median"], [paper + 0.01, paper + 0.015, paper])
+    with pytest.raises(ValueError, match="claim O2 has no single number"):
+        by_setting(frame, {"O2": "flips"})

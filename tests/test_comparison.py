@@ -4,6 +4,7 @@ import copy
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from torch import nn
 
 from baq import compare, local, ptq_w, slices
 from baq.band import boundary_band
+from baq.comparison import compare_logits
 from baq.inference import labels, logits
 from baq.slices import curves, junctions
 from baq.zoo import models
@@ -335,3 +337,16 @@ def test_the_way_of_the_maps_is_passed_on_and_its_bound_reported():
     assert 0 < rows["adaptive"]["error_bound"] < 0.01
     for way in ("certified", "adaptive"):
         assert rows[way]["jaccard"] == rows["dense"]["jaccard"]
+
+
+def test_known_logits_give_the_rows_of_the_comparison():
+    reference, x = network(1), points(1)
+    candidates = {b: ptq_w(reference, b) for b in (6, 3)}
+    y = torch.arange(len(x)) % 2
+    expected = compare(reference, candidates, x, y, share=0.3, gradients=False)
+    z_q = {b: candidate(x).detach() for b, candidate in candidates.items()}
+    found = compare_logits(reference(x).detach(), z_q, y, share=0.3)
+    pd.testing.assert_frame_equal(found, expected)
+    assert 0 < found["flip_rate"].max() < 1
+    with pytest.raises(ValueError, match=r"logits have shape \(59, 4\): allowed is \(60, K\)"):
+        compare_logits(reference(x).detach(), {6: z_q[6][:-1]}, y)

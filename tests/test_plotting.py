@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from baq.band import band_flip_law
 from baq.report import charts, maps, style
 from baq.report.stats import summarize
 from baq.slices import LabelMap, Plane
@@ -243,4 +244,79 @@ def test_what_is_all_zero_is_drawn_on_a_plain_axis():
     panels = {"shift, mm": {"shift": "all"}, "angle, degrees": {"angle": "all"}}
     figure = charts.by_bits(summary, panels, log=list(panels))
     assert [ax.get_yscale() for ax in figure.axes] == ["linear", "log"]
+    plt.close(figure)
+
+
+def test_by_bits_and_group_has_a_row_a_measure_and_a_column_a_group():
+    style.use_style()
+    frame = pd.DataFrame(
+        [
+            {"family": family, "scheme": scheme, "bits": bits, "loss": -0.01, "flips": 1 / bits}
+            for family in ("net", "other")
+            for scheme in ("a", "b")
+            for bits in (8, 4)
+        ]
+    )
+    summary = summarize(frame, ["family", "scheme", "bits"], ["loss", "flips"])
+    rows = {"loss": "loss of accuracy", "flips": "flip rate"}
+    paper = {"flips": (4, "F2")}
+    figure = charts.by_bits_and_group(summary, "family", "scheme", rows, paper, ["loss"])
+    top, bottom = np.array(figure.axes).reshape(2, 2)
+    assert [ax.get_title() for ax in top] == ["net", "other"]
+    assert [ax[0].get_ylabel() for ax in (top, bottom)] == ["loss of accuracy", "flip rate"]
+    assert [ax.get_yscale() for ax in (*top, *bottom)] == ["symlog", "symlog", "log", "log"]
+    for ax in bottom:
+        first, second, mark = ax.lines
+        np.testing.assert_allclose(sorted(first.get_xydata().tolist()), [[-8, 1 / 8], [-4, 1 / 4]])
+        assert first.get_color() != second.get_color()
+        np.testing.assert_allclose(mark.get_xydata(), [[-4, charts.paper_value("F2")]])
+    assert all(len(ax.lines) == 2 for ax in top)
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("flips", "share"), [([0.0, 0.02, 0.9], 0.2), ([0.0], 0.8), ([0.7], 1.0)])
+def test_the_law_of_the_band_is_drawn_beside_the_networks(flips, share):
+    style.use_style()
+    levels = pd.DataFrame({"net": "a", "flip_rate": flips, "band_flip_rate": flips})
+    figure = charts.band_law(levels, "net", share, {"paper": (0.05, 0.2), "other": (0.03, 0.1)})
+    (axis,) = figure.axes
+    *laws, dots, paper, other = axis.lines
+    for line, part in zip(laws, (share / 2, share, min(1.5 * share, 1)), strict=True):
+        rate, law = line.get_xydata()[50]
+        assert law == pytest.approx(band_flip_law(rate, part))
+    np.testing.assert_allclose(dots.get_xdata(), flips)
+    assert dots.get_linestyle() == "None"
+    assert [paper.get_xydata()[0].tolist(), other.get_xydata()[0].tolist()] == [
+        [0.05, 0.2],
+        [0.03, 0.1],
+    ]
+    assert paper.get_marker() != other.get_marker()
+    svg(figure)  # drawn without a warning, whatever lies off the axes
+
+
+def test_band_widths_draw_both_lines_of_each_group_and_the_paper():
+    style.use_style()
+    rows = pd.DataFrame({"share": [0.1, 0.5], "band_flip_rate": [0.4, 0.3], "law": [0.45, 0.2]})
+    rates = pd.concat([rows.assign(net="a"), rows.assign(net="b", law=0.1)])
+    figure = charts.band_widths(rates, "net", 0.2, "F3")
+    (axis,) = figure.axes
+    *lines, paper = axis.lines
+    assert [line.get_label() for line in lines] == [
+        "a, measured",
+        "a, law",
+        "b, measured",
+        "b, law",
+    ]
+    np.testing.assert_allclose(lines[0].get_ydata(), [0.4, 0.3])
+    np.testing.assert_allclose(lines[3].get_ydata(), [0.1, 0.1])
+    np.testing.assert_allclose(paper.get_xydata(), [[0.2, charts.paper_value("F3")]])
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.1", "0.5"]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("flips", "scale"), [([0.0, 0.1], "log"), ([0.0, 0.0], "linear")])
+def test_an_axis_is_logarithmic_where_something_lies_above_zero(flips, scale):
+    summary = summarize(pd.DataFrame({"bits": [12, 8], "flips": flips}), ["bits"], ["flips"])
+    figure = charts.by_bits(summary, {"flip rate": {"flips": "ours"}}, log=["flip rate"])
+    assert figure.axes[0].get_yscale() == scale
     svg(figure)

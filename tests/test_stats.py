@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baq.report.stats import summarize
+from baq.report.stats import interpolate_at, summarize
 
 
 def frame(seeds=21):
@@ -63,3 +63,30 @@ def test_columns_that_lack_are_named(by, measures):
         ValueError, match="no column 'depth': allowed are seed, bits, way, j, flips"
     ):
         summarize(frame(), by, measures)
+
+
+def test_measures_are_read_where_a_rate_reaches_its_goal():
+    # Flips of 10^-bits: the bits are linear in their logarithm, so interpolation is exact.
+    bits = np.array([4.0, 2.0, 3.0])
+    table = pd.DataFrame({"net": "a", "bits": bits, "flips": 10**-bits, "loss": 5 * bits})
+    table = pd.concat([table, table.assign(net="b", flips=1e-9), table.assign(net="c", flips=0.0)])
+    found = interpolate_at(table, ["net"], "flips", 10**-2.25, ["bits", "loss"])
+    assert list(found) == ["net", "bits", "loss"]
+    assert found["net"].tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(found.loc[0, ["bits", "loss"]].astype(float), [2.25, 11.25])
+    # A goal out of a group's reach, and a group without any flip.
+    assert found.loc[1:, ["bits", "loss"]].isna().all(axis=None)
+
+
+def test_a_rate_of_zero_is_left_out_and_a_level_itself_is_read():
+    table = pd.DataFrame({"net": "a", "bits": [8, 6, 4], "flips": [0.0, 0.01, 0.1]})
+    found = interpolate_at(table, ["net"], "flips", 0.01, ["bits"])
+    assert found["bits"].tolist() == [6.0]
+
+
+@pytest.mark.parametrize("goal", [0, -0.1, float("nan")])
+def test_bad_goals_and_columns_are_named(goal):
+    with pytest.raises(ValueError, match=f"goal is {goal}: allowed is above 0"):
+        interpolate_at(frame(), ["seed"], "j", goal, ["bits"])
+    with pytest.raises(ValueError, match="no column 'rate': allowed are seed, bits"):
+        interpolate_at(frame(), ["seed"], "rate", 0.1, ["bits"])

@@ -68,3 +68,28 @@ def test_paired_differences_are_shown_with_interval_and_counts():
         "fall, rise": ["2, 1 of 3"],
     }
     assert tables.paired_cells(frame[:0], {}).empty
+
+
+def test_interval_cells_follow_an_order():
+    frame = pd.DataFrame({"name": ["b", "a", "c"], "j": [0.0, 0.5, 1.0]})
+    summary = summarize(frame, ["name"], ["j"])
+    wide = tables.interval_cells(summary, "name", {"j": "J"}, 1, order=["c", "a"])
+    assert wide["name"].tolist() == ["c", "a"]
+    assert wide["J"].tolist() == ["1.0 [1.0, 1.0]", "0.5 [0.5, 0.5]"]
+
+
+def test_intervals_are_shown_as_text_and_saved_as_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
+    frame = pd.DataFrame({"bits": [8, 8, 4, 4], "j": [0.0, 0.5, 0.25, 0.75]})
+    summary = summarize(frame, ["bits"], ["j"])
+    shown = tables.show_intervals(summary, "j-by-bits", "bits", {"j": "J"}, 3).to_html()
+    assert "0.250 [0.025, 0.475]" in shown and ">J<" in shown
+    saved = pd.read_csv(tmp_path / "j-by-bits.csv")
+    pd.testing.assert_frame_equal(saved, summary, check_dtype=False, rtol=1e-5)
+
+
+def test_measures_of_the_comparison_have_headings_of_their_own():
+    frame = pd.DataFrame({"bits": [8, 4], "jaccard": [0.5, 0.6], "flip_rate": [0.1, 0.2]})
+    summary = summarize(frame, ["bits"], ["jaccard", "flip_rate"])
+    shown = tables.show_intervals(summary, "by-bits", "bits", ["flip_rate", "jaccard"]).to_html()
+    assert shown.index(">flip rate<") < shown.index(">Jaccard distance J<")

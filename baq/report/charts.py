@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from baq.band import band_flip_law
 from baq.report.claims import WORDS, claims, paper_text, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
+from baq.report.stats import summarize
 from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
 
 __all__ = [
@@ -24,9 +26,12 @@ __all__ = [
     "across_grids",
     "against_paper",
     "against_thresholds",
+    "band_law",
+    "band_widths",
     "bit_axis",
     "boundary_overlay",
     "by_bits",
+    "by_bits_and_group",
     "frontier",
     "interval_lines",
     "interval_rows",
@@ -323,5 +328,106 @@ def frontier(points: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
         own = rows[rows["kind"] == "own"]
         ax.plot(own[x], own[y], ms=11, mec="black", ls="none", **look)
     ax.set(xlabel=labels[0], ylabel=labels[1])
+    ax.legend()
+    return figure
+
+
+def by_bits_and_group(
+    summary: pd.DataFrame,
+    group: str,
+    line: str,
+    rows: Mapping[str, str],
+    paper: Mapping[str, tuple[int, str]],
+    signed: Sequence[str] = (),
+) -> Figure:
+    """Measures against the bit width: a row for each measure, a column for each group of networks.
+
+    Arguments:
+        summary: as :func:`baq.report.stats.summarize` returns it, with a column ``bits``.
+        group: its column that names the group, such as the family of a network.
+        line: its column with a line for each value, such as the convention of quantization.
+        rows: measure to axis label, unit included, from top to bottom.
+        paper: measure to the bits and the claim of the paper's value.
+        signed: measures that may be negative; their axes are linear near zero, and all others
+            logarithmic.
+    """
+    groups, lines = (list(dict.fromkeys(summary[name])) for name in (group, line))
+    size = WIDTH, 0.5 + 2.5 * len(rows)
+    figure, axes = plt.subplots(
+        len(rows), len(groups), figsize=size, sharex=True, sharey="row", squeeze=False
+    )
+    for panels, (measure, label) in zip(axes, rows.items(), strict=True):
+        for ax, name in zip(panels, groups, strict=True):
+            own = summary[summary[group] == name]
+            for k, value in enumerate(lines):
+                rows_of = own[own[line] == value]
+                interval_lines(ax, rows_of, "bits", {measure: value}, sign=-1, first=k)
+            if measure in paper:
+                bits, claim = paper[measure]
+                ax.plot(-bits, paper_value(claim), label=f"paper, {claim}", **PAPER)
+            if measure in signed:
+                ax.set_yscale("symlog", linthresh=0.003)
+            else:
+                ax.set_yscale("log")
+            bit_axis(ax, list(dict.fromkeys(summary["bits"])))
+            ax.set_xlabel("")
+        panels[0].set_ylabel(label)
+        panels[-1].legend()
+    for ax, name in zip(axes[0], groups, strict=True):
+        ax.set_title(name)
+    figure.supxlabel("bits per weight", fontsize=10)
+    return figure
+
+
+def band_law(
+    levels: pd.DataFrame, by: str, share: float, paper: Mapping[str, tuple[float, float]]
+) -> Figure:
+    """Flip rate in the boundary band against that of all points, beside :func:`baq.band.band_flip_law`.
+
+    The law is drawn for the band's share, and for half and three halves of it, at most all points.
+
+    Arguments:
+        levels: rows of :func:`baq.compare`; read are ``flip_rate`` and ``band_flip_rate``.
+        by: the column with a colour for each value.
+        share: share of the points in the band.
+        paper: legend text to a pair of rates, of all points and in the band; at most two.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 4.5))
+    flips = levels["flip_rate"]
+    rates = np.geomspace(min([*flips[flips > 0], 0.1]), 0.5, 100)
+    for other, dash in ((share / 2, ":"), (share, "-"), (min(1.5 * share, 1.0), "--")):
+        law = [band_flip_law(rate, other) for rate in rates]
+        ax.plot(rates, law, dash, color="0.4", label=f"law, {other:.0%}")
+    for k, (name, rows) in enumerate(levels.groupby(by, sort=False)):
+        mark = {"marker": MARKERS[k % len(MARKERS)], "ms": 5, "alpha": 0.7, "mew": 0, "ls": "none"}
+        ax.plot(rows["flip_rate"], rows["band_flip_rate"], label=name, **mark)
+    for (label, pair), (marker, size) in zip(paper.items(), (("D", 7), ("*", 11)), strict=False):
+        mark = PAPER | {"marker": marker, "markersize": size}
+        ax.plot(*([rate] for rate in pair), label=label, **mark)
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="flip rate, all images", ylabel="flip rate in the band")
+    ax.legend(ncols=2)
+    return figure
+
+
+def band_widths(rates: pd.DataFrame, by: str, share: float, claim: str) -> Figure:
+    """Flip rate in boundary bands of several widths, measured and by the law of the band.
+
+    Arguments:
+        rates: rows of :func:`baq.band.band_by_share`, for one network or more of each group.
+        by: the column that names the group, such as the family of a network.
+        share: the width for which the paper gives a rate.
+        claim: the claim with that rate.
+    """
+    figure, ax = plt.subplots()
+    summary = summarize(rates, [by, "share"], ["band_flip_rate", "law"])
+    for k, (name, rows) in enumerate(summary.groupby(by, sort=False)):
+        labels = {"band_flip_rate": f"{name}, measured", "law": f"{name}, law"}
+        interval_lines(ax, rows, "share", labels, first=2 * k)
+    ax.plot(share, paper_value(claim), label=f"paper, {claim}", **PAPER)
+    ax.set(xscale="log", xlabel="share of the images in the band", ylabel="flip rate in the band")
+    shares = summary["share"].unique()
+    ax.set_xticks(shares, [f"{s:g}" for s in shares])
+    ax.minorticks_off()
     ax.legend()
     return figure

@@ -12,7 +12,16 @@ import yaml
 
 from baq.report.stats import summarize
 
-__all__ = ["COLUMNS", "WORDS", "answer", "claims", "paper_number", "paper_text", "paper_value"]
+__all__ = [
+    "COLUMNS",
+    "WORDS",
+    "answer",
+    "by_setting",
+    "claims",
+    "paper_number",
+    "paper_text",
+    "paper_value",
+]
 
 #: What the paper says of a claim where it gives no number.
 WORDS = ("falls", "rises", "holds", "occurs")
@@ -110,6 +119,30 @@ def answer(
         rows.append(_row(claim, setting, f"less {first}", round(paper, 6), change))
     numbers = {"median": float, "lo": float, "hi": float, "n": int}
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers)
+
+
+def by_setting(frame: pd.DataFrame, measures: Mapping[str, str]) -> pd.DataFrame:
+    """Which settings give the paper's numbers: each claim's measure over the seeds of each setting.
+
+    Arguments:
+        frame: one row a seed and setting, with a column ``setting``.
+        measures: claim id to the column that answers it; claims with a single number.
+
+    Returns:
+        :func:`baq.report.stats.summarize` by setting, with the claim as ``measure``; the ``paper``'s
+        value; and whether it lies ``within`` the least and the largest of the seeds.
+
+    Raises:
+        ValueError: for an unknown id, a claim without a single number, or a column that the frame lacks.
+    """
+    paper = {claim: paper_value(claim) for claim in measures}
+    parts = []
+    for claim, column in measures.items():
+        part = summarize(frame, ["setting"], [column]).assign(measure=claim, paper=paper[claim])
+        seeds = frame.groupby("setting", sort=False)[column]
+        within = (seeds.min() <= paper[claim]) & (paper[claim] <= seeds.max())
+        parts.append(part.assign(within=part["setting"].map(within)))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _entry(claim: str) -> dict[str, object]:

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-__all__ = ["correlation", "paired_difference", "paired_differences", "summarize"]
+__all__ = [
+    "correlation",
+    "interpolate_at",
+    "paired_difference",
+    "paired_differences",
+    "summarize",
+]
 
 
 def correlation(
@@ -194,3 +200,41 @@ def paired_differences(
                 rows.append({"setting": setting, "measure": measure, **found})
     columns = ("before", "after", "difference", "lo", "hi", "n", "fall", "rise")
     return pd.DataFrame(rows, columns=["setting", "measure", *columns])
+
+
+def interpolate_at(
+    frame: pd.DataFrame, by: Sequence[str], rate: str, goal: float, measures: Sequence[str]
+) -> pd.DataFrame:
+    """Measures of each group where its rate reaches a goal, say the loss where a share of labels flips.
+
+    Linear interpolation over the logarithm of the rate, between the rows of a group; rows of rate 0
+    have no logarithm and are left out.
+
+    Arguments:
+        frame: one row a group and level.
+        by: the columns that name a group.
+        rate: the column that is to reach the goal, 0 or more.
+        goal: its value, above 0, in the rate's unit.
+        measures: the columns to interpolate.
+
+    Returns:
+        One row a group, in the order of the frame: the columns of ``by`` and ``measures``; NaN where
+        the goal lies outside the group's rates.
+
+    Raises:
+        ValueError: for a goal that is not above 0, or a column that the frame lacks.
+    """
+    if not goal > 0:
+        raise ValueError(f"goal is {goal}: allowed is above 0")
+    if lacking := [name for name in (*by, rate, *measures) if name not in frame]:
+        raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, frame))}")
+    rows = []
+    for key, group in frame.groupby(list(by), sort=False):
+        group = group[group[rate] > 0].sort_values(rate)
+        at = np.log(group[rate])
+        row = dict(zip(by, key, strict=True))
+        for name in measures:
+            ends = {"left": np.nan, "right": np.nan}
+            row[name] = np.interp(np.log(goal), at, group[name], **ends) if len(at) else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*by, *measures])

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["audit_text", "interval_cells", "interval_text", "paired_cells", "save", "show"]
+__all__ = [
+    "HEADINGS",
+    "audit_text",
+    "interval_cells",
+    "interval_text",
+    "paired_cells",
+    "save",
+    "show",
+    "show_intervals",
+]
+
+#: Headings of measures of :func:`baq.compare`, units included.
+HEADINGS = {
+    "bits": "bits per weight",
+    "loss": "loss of accuracy",
+    "flip_rate": "flip rate",
+    "band_flip_rate": "flip rate in the band",
+    "band_pair_flip_rate": "pair-order flips in the band",
+    "radius": "median radius, input units",
+    "shift": "median displacement, input units",
+    "band_shift": "median displacement in the band",
+    "normal_angle": "median angle of normals, degrees",
+    "jaccard": "Jaccard distance J",
+    "grid_change": "grid prediction change",
+}
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -68,19 +92,25 @@ def audit_text(error_bound: pd.Series) -> str:
 
 
 def interval_cells(
-    summary: pd.DataFrame, index: str, columns: dict[str, str], precision: int = 4
+    summary: pd.DataFrame,
+    index: str,
+    columns: dict[str, str],
+    precision: int = 4,
+    order: Sequence[object] | None = None,
 ) -> pd.DataFrame:
     """A wide table of ``median [lo, hi]`` out of a summary, a row for each value of ``index``.
 
     Arguments:
         summary: as :func:`baq.report.stats.summarize` returns it.
-        index: its column that names the rows; larger values come first.
+        index: its column that names the rows.
         columns: measure to heading, unit included.
         precision: decimals shown.
+        order: values of ``index`` from top to bottom; the largest first where not given.
     """
     cells = [interval_text(*row, precision) for row in summary[["median", "lo", "hi"]].to_numpy()]
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
-    wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
+    wide = wide.sort_index(ascending=False) if order is None else wide.loc[list(order)]
+    wide = wide[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()
 
 
@@ -97,3 +127,25 @@ def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.Data
     counts = differences[["fall", "rise", "n"]].to_numpy()
     shown["fall, rise"] = [f"{fall}, {rise} of {n}" for fall, rise, n in counts]
     return shown
+
+
+def show_intervals(
+    summary: pd.DataFrame,
+    name: str,
+    index: str,
+    columns: dict[str, str] | Sequence[str],
+    precision: int = 4,
+) -> Styler:
+    """Save a summary as numbers, and return it for display with a cell of text for each interval.
+
+    Rows are in the order of the summary.
+
+    Arguments:
+        summary, index, precision: as for :func:`interval_cells`.
+        name: as for :func:`show`.
+        columns: measure to heading, or measures that :data:`HEADINGS` names.
+    """
+    if not isinstance(columns, dict):
+        columns = {measure: HEADINGS[measure] for measure in columns}
+    order = summary[index].unique()
+    return show(summary, name, shown=interval_cells(summary, index, columns, precision, order))

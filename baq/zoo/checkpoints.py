@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
@@ -33,6 +34,7 @@ __all__ = [
     "load_or_train",
     "main",
     "manifest",
+    "overview",
     "processor_name",
     "save",
     "train",
@@ -133,6 +135,29 @@ def load(family: str, seed: int, where: Path | None = None) -> nn.Module:
             f"{path} holds no {family} of width {entry['width']}, as the manifest says: {reason}"
         ) from None
     return model.eval()
+
+
+def overview(networks: Sequence[tuple[str, int]], where: Path | None = None) -> pd.DataFrame:
+    """What is known of trained networks, and how many weights each has: a row for each.
+
+    Arguments:
+        networks: family and seed of each, all checked as :func:`load` does.
+        where: the folder; :func:`folder` where not given.
+
+    Returns:
+        ``family``, ``seed``, ``width``, ``weights`` (all parameters), and of :func:`manifest`
+        ``accuracy``, ``minutes``, ``processor_minutes`` and ``processor``.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`load`.
+    """
+    rows = []
+    for family, seed in networks:
+        model = load(family, seed, where)
+        weights = sum(parameter.numel() for parameter in model.parameters())
+        rows.append(manifest(where)[_name(family, seed)] | {"weights": weights})
+    columns = ["family", "seed", "width", "weights", "accuracy"]
+    return pd.DataFrame(rows, columns=[*columns, "minutes", "processor_minutes", "processor"])
 
 
 def save(
