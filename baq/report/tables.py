@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["audit_text", "interval_cells", "interval_text", "save", "show"]
+__all__ = ["audit_text", "interval_cells", "interval_table", "interval_text", "save", "show"]
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -47,11 +48,20 @@ def show(
     return styler.format(precision=precision).set_uuid(name)
 
 
-def interval_text(middle: float, lo: float, hi: float, precision: int = 4) -> str:
-    """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``; a dash for NaN."""
+def interval_text(
+    middle: float, lo: float, hi: float, precision: int = 4, *, signed: bool = False
+) -> str:
+    """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``.
+
+    A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone. ``signed``
+    shows a plus too, as differences need it.
+    """
     if math.isnan(middle):
         return "–"
-    return f"{middle:.{precision}f} [{lo:.{precision}f}, {hi:.{precision}f}]"
+    form = f"{'+' if signed else ''}.{precision}f"
+    if math.isnan(lo) or math.isnan(hi):
+        return f"{middle:{form}}"
+    return f"{middle:{form}} [{lo:{form}}, {hi:{form}}]"
 
 
 def audit_text(error_bound: pd.Series) -> str:
@@ -81,3 +91,43 @@ def interval_cells(
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
     wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()
+
+
+def interval_table(
+    frame: pd.DataFrame,
+    index: Sequence[str],
+    columns: str,
+    value: str = "median",
+    ends: tuple[str, str] = ("lo", "hi"),
+    precision: int = 4,
+    *,
+    signed: bool = False,
+) -> pd.DataFrame:
+    """A tidy table of estimates spread out for display, each as :func:`interval_text`.
+
+    Arguments:
+        frame: a row an estimate.
+        index: the columns that name a row of the wide table.
+        columns: the column whose values become headings. Rows and headings keep the order in which
+            they first appear.
+        value, ends: the columns of the estimate and of its interval.
+        precision: decimals shown.
+        signed: show a plus too.
+
+    Returns:
+        The columns of ``index`` and the headings; a dash where there is no estimate.
+
+    Raises:
+        ValueError: for two estimates in one cell.
+    """
+    headings = list(dict.fromkeys(frame[columns]))
+    rows: dict[tuple[object, ...], dict[str, str]] = {}
+    for *key, heading, middle, lo, hi in frame[[*index, columns, value, *ends]].itertuples(
+        index=False
+    ):
+        cells = rows.setdefault(tuple(key), {})
+        if heading in cells:
+            raise ValueError(f"{tuple(key)} has {heading} twice: allowed is one estimate a cell")
+        cells[heading] = interval_text(middle, lo, hi, precision, signed=signed)
+    found = [[*key, *(cells.get(h, "–") for h in headings)] for key, cells in rows.items()]
+    return pd.DataFrame(found, columns=[*index, *headings])

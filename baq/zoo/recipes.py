@@ -1,0 +1,109 @@
+"""The networks that several chapters train, each with its splits, from a seed alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from baq.zoo import data, models, training
+
+__all__ = ["digits_network", "mnist_network"]
+
+
+def digits_network(
+    seed: int,
+    hidden: int = 64,
+    activation: str = "tanh",
+    epochs: int = 200,
+    *,
+    test: float = 0.25,
+    calibration: float = 0.0,
+    shift: float = 0.0,
+    scale: float = 1.0,
+    start: int | None = None,
+    shuffled: bool = False,
+) -> tuple[nn.Sequential, data.Splits]:
+    """A network with one hidden layer on the digits (:func:`baq.zoo.models.mlp`), and its splits.
+
+    The seed decides the splits, the initialization and the order of the batches, so that equal
+    arguments give equal weights on one machine with one number of threads.
+
+    Arguments:
+        seed: seed of the splits, and of all else.
+        hidden: units of the hidden layer.
+        activation: a name in :data:`baq.zoo.models.ACTIVATIONS`.
+        epochs: passes over the training images.
+        test, calibration: sizes of the splits, see :func:`baq.zoo.data.load`.
+        shift, scale: inputs are ``(x - shift) / scale``, in all splits.
+        start: another seed of the initialization and the batches, on the same splits.
+        shuffled: train on the training labels in random order, as a control that must learn nothing
+            of use.
+
+    Returns:
+        The network in evaluation mode; the splits as it was trained on them.
+
+    Raises:
+        ValueError: for a scale of 0, or as the functions named.
+    """
+    if not scale:
+        raise ValueError(f"scale is {scale}: allowed is any number but 0")
+    split = data.load("digits", seed, calibration=calibration, test=test)
+    parts = ("x_train", "x_calibration", "x_test")
+    split = replace(split, **{part: (getattr(split, part) - shift) / scale for part in parts})
+    if shuffled:
+        order = torch.randperm(len(split.y_train), generator=torch.Generator().manual_seed(seed))
+        split = replace(split, y_train=split.y_train[order])
+    start = seed if start is None else start
+    network = models.mlp(64, 10, hidden, activation, start)
+    training.fit(network, split.x_train, split.y_train, epochs=epochs, seed=start)
+    return network, split
+
+
+def mnist_network(
+    dataset: str,
+    seed: int,
+    family: str = "mlp",
+    epochs: int = 15,
+    *,
+    train: float | None = None,
+    calibration: float = 0.1,
+    test: float | None = None,
+) -> tuple[nn.Sequential, data.Splits]:
+    """A network on MNIST or Fashion-MNIST, trained with a step size that falls to 0, and its splits.
+
+    Arguments:
+        dataset: ``mnist`` or ``fashion-mnist``.
+        seed: seed of the splits, the initialization and the order of the batches.
+        family: ``mlp``, one hidden layer of 256 ReLU units (:func:`baq.zoo.models.mlp`), or ``cnn``
+            (:func:`baq.zoo.models.cnn`).
+        epochs: passes over the training images; 15 and 5 give the two their usual test accuracy.
+        train, calibration, test: sizes of the splits, see :func:`baq.zoo.data.load`.
+
+    Returns:
+        The network in evaluation mode, and the splits.
+
+    Raises:
+        ValueError: for another data set or family, or as the functions named.
+    """
+    if dataset not in ("mnist", "fashion-mnist"):
+        raise ValueError(f"data set is {dataset!r}: allowed are mnist, fashion-mnist")
+    if family not in ("mlp", "cnn"):
+        raise ValueError(f"family is {family!r}: allowed are mlp, cnn")
+    split = data.load(dataset, seed, train=train, calibration=calibration, test=test)
+    if family == "mlp":
+        network, rate = models.mlp(784, 10, 256, "relu", seed), 3e-3
+    else:
+        network, rate = models.cnn(1, 10, 16, seed), 1e-2
+    training.fit(
+        network,
+        split.x_train,
+        split.y_train,
+        epochs=epochs,
+        learning_rate=rate,
+        batch_size=256,
+        decay=True,
+        seed=seed,
+    )
+    return network, split

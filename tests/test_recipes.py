@@ -1,0 +1,74 @@
+"""A recipe is what its parts say, and its controls control."""
+
+import pytest
+import torch
+from tiny_images import same
+
+from baq.inference import labels, logits
+from baq.zoo import data, models, training
+from baq.zoo.recipes import digits_network, mnist_network
+
+
+def test_the_digits_network_is_the_plain_training():
+    network, split = digits_network(3, 8, "relu", 2, test=0.2, calibration=0.2)
+    plain = data.load("digits", 3, calibration=0.2, test=0.2)
+    by_hand = models.mlp(64, 10, 8, "relu", 3)
+    training.fit(by_hand, plain.x_train, plain.y_train, epochs=2, seed=3)
+    assert same(network, by_hand)
+    assert not network.training
+    for part in vars(plain):
+        assert torch.equal(getattr(split, part), getattr(plain, part))
+
+
+def test_another_start_keeps_the_splits_alone():
+    one, split = digits_network(0, 8, epochs=1)
+    other, again = digits_network(0, 8, epochs=1, start=7)
+    assert torch.equal(split.x_train, again.x_train)
+    assert not same(one, other)
+    by_hand = models.mlp(64, 10, 8, "tanh", 7)
+    training.fit(by_hand, split.x_train, split.y_train, epochs=1, seed=7)
+    assert same(other, by_hand)
+
+
+def test_inputs_are_shifted_and_scaled_in_every_split():
+    _, split = digits_network(0, 4, epochs=1, calibration=0.2, shift=0.5, scale=0.25)
+    plain = data.load("digits", 0, calibration=0.2)
+    for part in ("x_train", "x_calibration", "x_test"):
+        assert torch.equal(getattr(split, part), (getattr(plain, part) - 0.5) * 4)
+    with pytest.raises(ValueError, match="scale is 0.0"):
+        digits_network(0, scale=0.0)
+
+
+def test_shuffled_labels_teach_nothing():
+    network, split = digits_network(0, epochs=20, shuffled=True)
+    plain = data.load("digits", 0)
+    assert torch.equal(split.y_train.bincount(), plain.y_train.bincount())
+    assert torch.equal(split.y_test, plain.y_test)
+    assert (split.y_train == plain.y_train).double().mean() < 0.2
+    right = (labels(logits(network, split.x_test)) == split.y_test).double().mean()
+    assert right < 0.25
+
+
+@pytest.mark.parametrize("family, rate", [("mlp", 3e-3), ("cnn", 1e-2)])
+def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(300, 1, 28, 28, generator=generator), torch.arange(300) % 10
+    asked = []
+
+    def load(*names, **sizes):
+        asked.append((names, sizes))
+        return data.Splits(x, y, x[:0], y[:0], x[:0], y[:0])
+
+    monkeypatch.setattr(data, "load", load)
+    network, _ = mnist_network("mnist", 2, family, 2, calibration=0.2)
+    assert asked == [(("mnist", 2), {"train": None, "calibration": 0.2, "test": None})]
+    by_hand = {"mlp": models.mlp(784, 10, 256, "relu", 2), "cnn": models.cnn(1, 10, 16, 2)}[family]
+    recipe = {"epochs": 2, "learning_rate": rate, "batch_size": 256, "decay": True, "seed": 2}
+    assert same(network, training.fit(by_hand, x, y, **recipe))
+
+
+def test_other_names_are_refused_before_anything_is_loaded():
+    with pytest.raises(ValueError, match="data set is 'digits': allowed are mnist"):
+        mnist_network("digits", 0)
+    with pytest.raises(ValueError, match="family is 'vgg': allowed are mlp, cnn"):
+        mnist_network("mnist", 0, "vgg")
