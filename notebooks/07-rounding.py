@@ -151,15 +151,10 @@ from baq.zoo.recipes import digits_network
 
 # %%
 network, split = digits_network(0, epochs=epochs_digits, calibration=0.2, test=0.2)
-copies = {
-    "nearest": ptq_w(network, bits[0]),
-    "boundary metric": boundary_metric(
-        network, bits[0], split.x_train, exact=[0.0]
-    ),
-}
-row = compare(
-    network, copies, split.x_test, planes=slices.pca_plane(split.x_test), n=n_digits
-)
+ours = boundary_metric(network, bits[0], split.x_train, exact=[0.0])
+copies = {"nearest": ptq_w(network, bits[0]), "boundary metric": ours}
+plane = slices.pca_plane(split.x_test)
+row = compare(network, copies, split.x_test, planes=plane, n=n_digits)
 row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
 
 # %% [markdown]
@@ -187,7 +182,7 @@ tasks = [("digits", k) for k in range(seeds_digits) if "digits" in datasets]
 tasks += [(family, seed) for family in families for seed in range(seeds)]
 
 
-def network(setting, seed, **kept):
+def prepared(setting, seed, **kept):
     """A float network, and images to round it on, to choose on and to report."""
     if setting == "digits":
         return digits_network(seed, epochs=epochs_digits, calibration=0.2, test=0.2)
@@ -209,7 +204,7 @@ def on_test(reference, copies, split):
 def measured(setting, seed):
     """All ways and bits of one network on test data; the paths of the boundary gap."""
     kept = {"train": calibration, "calibration": checkpoints.CALIBRATION}
-    reference, split = network(setting, seed, **kept)
+    reference, split = prepared(setting, seed, **kept)
     known = Calibration(reference, split.x_train, positions=positions)
     validation = split.x_calibration, split.y_calibration
     weights = {"gap_weights": gap_weights, "exact": exact_weights, "points": points}
@@ -219,17 +214,14 @@ def measured(setting, seed):
     }
     copies = {(b, way): q for b in bits for way, q in made[b].networks.items()}
     if setting == "digits":
-        cut = {"planes": [slices.pca_plane(split.x_test)], "n": n_digits}
-        cut["way"] = "certified"
+        spanned = [slices.pca_plane(split.x_test)]
+        cut = {"n": n_digits, "way": "certified"}
     else:
         spanned = random_planes(split.x_test, split.y_test, planes)
-        cut = {"planes": spanned, "n": n, "way": "adaptive"}
-    maps = per_plane(reference, copies, **cut, batch_size=BATCH).groupby(
-        "candidate"
-    )
-    maps = maps.agg(
-        {"jaccard": "mean", "grid_change": "mean", "error_bound": "max"}
-    )
+        cut = {"n": n, "way": "adaptive"}
+    maps = per_plane(reference, copies, spanned, **cut, batch_size=BATCH)
+    means = {"jaccard": "mean", "grid_change": "mean", "error_bound": "max"}
+    maps = maps.groupby("candidate").agg(means)
     rows = on_test(reference, copies, split).join(maps, on="candidate")
     rows["bits"], rows["method"] = zip(*rows.pop("candidate"), strict=True)
     rows["seconds"] = [s for b in bits for s in made[b].seconds.values()]
@@ -238,9 +230,7 @@ def measured(setting, seed):
 
 
 found = run_all(measured, tasks, jobs=jobs, label="networks")
-results, paths = (
-    pd.concat(frames, ignore_index=True) for frames in zip(*found, strict=True)
-)
+results, paths = (pd.concat(frames) for frames in zip(*found, strict=True))
 tables.save(results, "rounded")
 tables.save(paths, "gap-path")
 display(Markdown(tables.audit_text(results["error_bound"])))
@@ -257,12 +247,9 @@ summary = summarize(results, ["setting", "bits", "method"], list(MEASURES))
 KINDS = {"decisions": list(MEASURES)[:3], "boundary": list(MEASURES)[3:]}
 for kind, measures in KINDS.items():
     part = summary[summary["measure"].isin(measures)]
-    shown = tables.interval_table(
-        part.replace({"measure": MEASURES}),
-        ["setting", "bits", "method"],
-        "measure",
-        precision=3,
-    )
+    shown = part.replace({"measure": MEASURES})
+    keys = ["setting", "bits", "method"]
+    shown = tables.interval_table(shown, keys, "measure", precision=3)
     display(tables.show(part, kind, shown=shown))
 
 # %% [markdown]
@@ -277,11 +264,9 @@ tables.show(took, "seconds", shown=shown, precision=1)
 
 # %% mystnb={"image": {"alt": "Flip rate, pair-order flips in the band and J at the fewer and the larger number of bits: a row for each setting and way of rounding with median and 90 percent interval. Nearest rounding leaves most, the boundary metric or propagated AdaRound least."}} data=["rounded"] tags=["hide-input"]
 first = summary[summary["bits"] == bits[0]]
-fig = charts.interval_rows(
-    first.assign(row=first["setting"] + ", " + first["method"]),
-    "row",
-    {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")},
-)
+first = first.assign(row=first["setting"] + ", " + first["method"])
+DRAWN = {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")}
+fig = charts.interval_rows(first, "row", DRAWN)
 _ = fig.suptitle(f"{bits[0]} bits")
 
 # %% [markdown]
@@ -301,17 +286,10 @@ differences = paired_differences(
     of=WAYS[-1:],
     against=WAYS[:-1],
 ).replace({"measure": MEASURES})
-tables.show(
-    differences,
-    "differences",
-    shown=tables.interval_table(
-        differences[differences["against"] != "nearest"],
-        ["networks", "bits", "measure"],
-        "against",
-        "difference",
-        signed=True,
-    ),
-)
+rest = differences[differences["against"] != "nearest"]
+keys = ["networks", "bits", "measure"]
+shown = tables.interval_table(rest, keys, "against", "difference", signed=True)
+tables.show(differences, "differences", shown=shown)
 
 # %% tags=["hide-input"]
 flips = differences[differences["measure"] == MEASURES["flip_rate"]]
@@ -326,26 +304,15 @@ display(Markdown("\n".join(lines)))
 # ## The path of the boundary-gap term
 #
 # On validation images, from which $\lambda$ is chosen. AdaRound is $\lambda = 0$, at the left end. A small weight lets layers make up for each
-# other's errors where it counts; a large one fits the gaps of its own points at the cost of everything else.
+# other's errors where it counts; a large one fits the gaps of its own points at the cost of everything else. The
+# table has how many networks chose which weight.
 
 # %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} data=["gap-path"] tags=["hide-input"]
-named = paths.assign(
-    series=paths["setting"] + ", " + paths["bits"].astype(str) + " bits"
-)
-PATH = {
-    "band_pair_flip_rate": "pair-order flips in the band",
-    "accuracy": "accuracy",
-}
-fig = charts.interval_panels(
-    summarize(named, ["series", "weight"], list(PATH)),
-    "weight",
-    PATH,
-    {name: name for name in named["series"]},
-)
+PATH = {m: MEASURES.get(m, m) for m in ("band_pair_flip_rate", "accuracy")}
+series = paths["setting"] + ", " + paths["bits"].astype(str) + " bits"
+on_path = summarize(paths.assign(series=series), ["series", "weight"], list(PATH))
+fig = charts.interval_panels(on_path, "weight", PATH, "series")
 _ = fig.axes[-1].set_xlabel("weight of the boundary-gap term")
-
-# %% [markdown]
-# How many networks chose which weight:
 
 # %% tags=["hide-input"]
 picked = paths[paths["chosen"]].groupby(["setting", "bits", "weight"], sort=False)
@@ -365,7 +332,7 @@ tables.show(picked, "chosen-weights", shown=shown)
 # %% tags=["hide-input"]
 def parts(setting, seed):
     """The boundary metric with each part changed, on test images."""
-    reference, split = network(setting, seed, train=ablation_images)
+    reference, split = prepared(setting, seed, train=ablation_images)
     known = Calibration(reference, split.x_train, positions=positions)
     copies = parts_of_metric(known, max(bits), points=points, steps=ablation_steps)
     rows = on_test(reference, copies, split).rename(columns={"candidate": "part"})
@@ -375,18 +342,11 @@ def parts(setting, seed):
 chosen = [task for task in tasks if task[0] in ("digits", *families[:1])]
 ablation = pd.concat(run_all(parts, chosen, jobs=jobs, label="parts"))
 tables.save(ablation, "parts")
-by_part = summarize(
-    ablation,
-    ["setting", "part"],
-    ["flip_rate", "band_pair_flip_rate", "displacement"],
-)
-tables.show(
-    by_part,
-    "by-part",
-    shown=tables.interval_table(
-        by_part.replace({"measure": MEASURES}), ["setting", "part"], "measure"
-    ),
-)
+FEW = ["flip_rate", "band_pair_flip_rate", "displacement"]
+by_part = summarize(ablation, ["setting", "part"], FEW)
+shown = by_part.replace({"measure": MEASURES})
+shown = tables.interval_table(shown, ["setting", "part"], "measure")
+tables.show(by_part, "by-part", shown=shown)
 
 # %% [markdown]
 # ## What did not help
@@ -428,16 +388,13 @@ for setting, values in claimed.items():
         turned = three.set_index("seed")["band_pair_flip_rate"]
         largest = (three["weight"] == max(gap_weights)).to_numpy()
         values["R6"] = turned[largest] > turned[three["chosen"].to_numpy()]
-tables.show(
-    pd.concat(answer(values, setting) for setting, values in claimed.items()),
-    "claims",
-)
+answers = [answer(values, setting) for setting, values in claimed.items()]
+tables.show(pd.concat(answers), "claims")
 
 # %% mystnb={"image": {"alt": "One row for each of the claims R1 to R4, for each family of networks at 4 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["rounded"] tags=["hide-input"]
 for setting in families[::-1] if 4 in bits else []:
     shown = {c: claimed[setting][c] for c in ("R1", "R2", "R3", "R4")}
-    fig = charts.against_paper(shown)
-    _ = fig.suptitle(setting)
+    _ = charts.against_paper(shown).suptitle(setting)
 
 # %% [markdown]
 # ## What to take from it

@@ -1,10 +1,11 @@
 """The interval of a paired difference, against scipy's and against its own promise."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from baq.report.stats import paired_difference
+from baq.report.stats import paired_difference, paired_differences
 
 
 @pytest.mark.parametrize("n", [2, 5, 20])
@@ -47,3 +48,49 @@ def test_equal_values_differ_by_exactly_nothing():
 def test_bad_input_is_named(before, after, level, message):
     with pytest.raises(ValueError, match=message):
         paired_difference(before, after, level)
+
+
+ROWS = pd.DataFrame(
+    [
+        {
+            "bits": bits,
+            "seed": seed,
+            "way": way,
+            "flips": k + seed * (k + 1) / 10 + bits,
+            "zero": 0.0,
+        }
+        for bits in (8, 4)
+        for seed in range(3)
+        for k, way in enumerate("abc")
+    ]
+)
+ASKED = {
+    "by": ["bits"],
+    "pair": ["seed"],
+    "variant": "way",
+    "of": ["c"],
+    "against": ["a", "b", "c"],
+}
+
+
+def test_every_setting_is_compared_pair_by_pair_whatever_the_order():
+    found = paired_differences(ROWS.sample(frac=1, random_state=1), ["flips", "zero"], **ASKED)
+    assert len(found) == 2 * 2 * 2  # bits, ways but its own, measures
+    for row in found.itertuples():
+        part = ROWS[ROWS["bits"] == row.bits].set_index("seed")
+        before, after = (
+            part.loc[part["way"] == way, row.measure] for way in (row.against, row.way)
+        )
+        one = paired_difference(before, after)
+        assert {name: getattr(row, name) for name in one} == pytest.approx(one)
+        if row.measure == "zero":
+            assert np.isnan(row.change)
+        else:
+            assert row.change == pytest.approx(after.mean() / before.mean() - 1)
+
+
+def test_one_pair_has_no_row():
+    found = paired_differences(ROWS[(ROWS["seed"] == 0) | (ROWS["bits"] == 8)], ["flips"], **ASKED)
+    assert set(found["bits"]) == {8}
+    none = paired_differences(ROWS[ROWS["seed"] == 0], ["flips"], **ASKED)
+    assert len(none) == 0 and list(none) == list(found)

@@ -171,18 +171,16 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
     return figure
 
 
-def interval_panels(
-    summary: pd.DataFrame, x: str, panels: Mapping[str, str], series: Mapping[object, str]
-) -> Figure:
+def interval_panels(summary: pd.DataFrame, x: str, panels: Mapping[str, str], by: str) -> Figure:
     """Measures along an axis: a panel for each measure, one above the other, a line for each series.
 
     The values of ``x`` are evenly spaced, whatever their distances.
 
     Arguments:
-        summary: as :func:`baq.report.stats.summarize` returns it, with a column ``series``.
+        summary: as :func:`baq.report.stats.summarize` returns it.
         x: its column along the axis, numbers.
         panels: measure to axis label, unit included.
-        series: values of the column ``series`` to legend texts, in drawing order.
+        by: the column that names the lines, in drawing order.
     """
     ticks = sorted(summary[x].unique())
     placed = summary.assign(place=summary[x].map(ticks.index))
@@ -190,9 +188,8 @@ def interval_panels(
         len(panels), 1, figsize=(WIDTH, 3.25 * len(panels)), sharex=True, squeeze=False
     )
     for ax, (measure, label) in zip(axes.flat, panels.items(), strict=True):
-        for k, (name, text) in enumerate(series.items()):
-            rows = placed[placed["series"] == name]
-            interval_lines(ax, rows, "place", {measure: text}, first=k)
+        for k, (name, rows) in enumerate(placed.groupby(by, sort=False)):
+            interval_lines(ax, rows, "place", {measure: name}, first=k)
         ax.set_ylabel(label)
     axes.flat[-1].set_xticks(range(len(ticks)), [f"{value:g}" for value in ticks])
     handles = axes.flat[0].get_legend_handles_labels()
@@ -226,9 +223,7 @@ def dodged_intervals(
 
 def scatter_panels(
     frame: pd.DataFrame,
-    x: str,
-    y: str,
-    labels: tuple[str, str],
+    axes: Mapping[str, str],
     *,
     panel: str,
     shape: str,
@@ -239,25 +234,25 @@ def scatter_panels(
 
     Arguments:
         frame: a row a mark.
-        x, y: its columns along the axes.
-        labels: the axes' texts.
+        axes: its column along each of the two axes to that axis's text.
         panel, shape: the columns that decide panel and marker, in order of appearance.
         shade: the column of numbers that decides the shade, from dark to light.
         unit: follows the shade's number in the legend.
     """
+    (x, x_label), (y, y_label) = axes.items()
     names, shapes = (list(dict.fromkeys(frame[column])) for column in (panel, shape))
     values = sorted(frame[shade].unique())
     shades = dict(zip(values, plt.cm.cividis(np.linspace(0, 0.9, len(values))), strict=True))
     markers = dict(zip(shapes, cycle(MARKERS), strict=False))
     height = -(-len(names) // 2)
-    figure, axes = plt.subplots(height, 2, figsize=(WIDTH, 2.9 * height), squeeze=False)
-    for ax in axes.flat[len(names) :]:
+    figure, grid = plt.subplots(height, 2, figsize=(WIDTH, 2.9 * height), squeeze=False)
+    for ax in grid.flat[len(names) :]:
         ax.set_axis_off()
-    for ax, name in zip(axes.flat, names, strict=False):
+    for ax, name in zip(grid.flat, names, strict=False):
         ax.axline((0, 0), slope=1, color="black", lw=1, ls=":", zorder=0)
         for (kind, number), rows in frame[frame[panel] == name].groupby([shape, shade]):
             ax.plot(rows[x], rows[y], markers[kind], ms=4, mew=0, color=shades[number])
-        ax.set(title=name, xlabel=labels[0], ylabel=labels[1])
+        ax.set(title=name, xlabel=x_label, ylabel=y_label)
     line = partial(plt.Line2D, [], [], ls="none")
     handles = [line(marker=markers[kind], color="black", label=kind) for kind in shapes]
     handles += [

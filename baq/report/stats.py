@@ -197,7 +197,7 @@ def paired_differences(
         names = [(new, old) for new in of for old in against if new != old and len(wide) > 1]
         for (new, old), measure in product(names, measures):
             found = paired_difference(wide[measure][old], wide[measure][new], level)
-            share = found["difference"] / found["before"] if found["before"] else np.nan
+            share = found["after"] / found["before"] - 1 if found["before"] else np.nan
             row = dict(zip(by, key, strict=True))
             row |= {variant: new, "against": old, "measure": measure}
             rows.append(row | found | {"change": share})

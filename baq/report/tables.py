@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["audit_text", "interval_cells", "interval_table", "interval_text", "save", "show"]
+__all__ = [
+    "audit_text",
+    "interval_cells",
+    "interval_columns",
+    "interval_table",
+    "interval_text",
+    "save",
+    "show",
+    "styled",
+]
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -42,7 +51,11 @@ def show(
         shown: what is displayed in place of the table, such as :func:`interval_cells` of it.
     """
     save(frame, name)
-    shown = frame if shown is None else shown
+    return styled(frame if shown is None else shown, name, precision)
+
+
+def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
+    """A table for display alone, as :func:`show` displays it, by a name that the page has once."""
     empty = [name for name in shown if len(shown) and (shown[name] == "").all()]
     styler = shown.style.hide(axis="index").hide(empty, axis="columns")
     return styler.format(precision=precision).set_uuid(name)
@@ -131,3 +144,23 @@ def interval_table(
         cells[heading] = interval_text(middle, lo, hi, precision, signed=signed)
     found = [[*key, *(cells.get(h, "–") for h in headings)] for key, cells in rows.items()]
     return pd.DataFrame(found, columns=[*index, *headings])
+
+
+def interval_columns(
+    frame: pd.DataFrame, index: Sequence[str], values: Mapping[str, str], precision: int = 4
+) -> pd.DataFrame:
+    """The rows of a table for display, each estimate with its interval in one cell.
+
+    Arguments:
+        frame: a row an entry, with columns such as ``r``, ``r_lo`` and ``r_hi``.
+        index: the columns shown as they are.
+        values: the columns of estimates to their headings.
+        precision: decimals shown.
+    """
+    cells = {
+        heading: [
+            interval_text(*row, precision) for row in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
+        ]
+        for v, heading in values.items()
+    }
+    return frame[list(index)].assign(**cells)
