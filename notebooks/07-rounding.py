@@ -18,14 +18,12 @@
 # %% [markdown]
 # # Rounding with a boundary in view
 #
-# At a fixed number of bits a weight may still go up or down to its grid. Rounding each to the nearest value
-# is best for the weight and not for the network. This chapter compares four ways to choose, answers claims
-# R1 to R6, and derives one that asks for the boundary itself.
+# At a fixed number of bits a weight may still go up or down to its grid. Rounding each to the nearest value is best for the weight
+# and not for the network. This chapter compares ways to choose, answers claims R1 to R6, and derives one for the boundary itself.
 #
 # ## Four ways to round
 #
-# All keep the scales of PTQ-W (see [Definitions](definitions)), and each weight goes to one of its two
-# neighbours on the grid.
+# All keep the scales of PTQ-W (see [Definitions](definitions)), and each weight goes to one of its two neighbours on the grid.
 #
 # Nearest
 # : the nearer neighbour.
@@ -66,8 +64,7 @@
 # %% [markdown]
 # ## The boundary's displacement as a quadratic form
 #
-# Let $g$ be the gap of the float network's top pair at $x$ and $g_q$ the rounded network's. To first order the
-# boundary moves by $-e(x)$ along its normal,
+# With $g$ the gap of the float network's top pair at $x$, $g_q$ the rounded network's, the boundary moves to first order by $-e(x)$,
 #
 # $$ e(x) = \frac{g_q(x) - g(x)}{\lVert \nabla_x g(x) \rVert}
 #    \approx \sum_l \Big\langle \frac{\nabla_{W_l} g(x)}{\lVert \nabla_x g(x) \rVert},\, D_l \Big\rangle, \qquad D_l = V_l - W_l, $$
@@ -201,6 +198,7 @@ def on_test(reference, copies, split):
     return rows.assign(displacement=list(moved.values()), loss=loss)
 
 
+# %% tags=["hide-input"]
 def measured(setting, seed):
     """All ways and bits of one network on test data; the paths of the boundary gap."""
     kept = {"train": calibration, "calibration": checkpoints.CALIBRATION}
@@ -277,26 +275,22 @@ _ = fig.suptitle(f"{bits[0]} bits")
 
 # %% tags=["hide-input"]
 kinds = results["setting"].where(results["setting"] == "digits", "CIFAR-10")
-differences = paired_differences(
-    results.assign(networks=kinds),
-    list(MEASURES),
-    by=["networks", "bits"],
-    pair=["setting", "seed"],
-    variant="method",
-    of=WAYS[-1:],
-    against=WAYS[:-1],
-).replace({"measure": MEASURES})
+given = results.assign(networks=kinds)
+how = {"by": ["networks", "bits"], "pair": ["setting", "seed"], "variant": "method"}
+how |= {"of": WAYS[-1:], "against": WAYS[:-1]}
+differences = paired_differences(given, list(MEASURES), **how)
+differences = differences.replace({"measure": MEASURES})
 rest = differences[differences["against"] != "nearest"]
 keys = ["networks", "bits", "measure"]
 shown = tables.interval_table(rest, keys, "against", "difference", signed=True)
 tables.show(differences, "differences", shown=shown)
 
 # %% tags=["hide-input"]
-flips = differences[differences["measure"] == MEASURES["flip_rate"]]
+flips = differences[differences["measure"] == "flip rate"].dropna(subset="change")
 lines = [
     f"* {row.networks}, {row.bits} bits: **{row.change:+.0%}** flips against {row.against}; the interval "
     f"{'excludes' if row.hi < 0 or row.lo > 0 else 'holds'} 0."
-    for row in flips.dropna(subset="change").itertuples()
+    for row in flips.itertuples()
 ]
 display(Markdown("\n".join(lines)))
 
@@ -355,15 +349,13 @@ tables.show(by_part, "by-part", shown=shown)
 #
 # * Any value of the grid in place of the two neighbours, by coordinate descent or column by column with error feedback: the
 #   loss on the calibration images falls, the displacement on others rises. Two neighbours are a prior.
-# * Steps down the gradient of the displacement at many low-margin images, with the Kronecker shape as curvature: lower there, not on
-#   validation images.
+# * Steps down the gradient of the displacement at many low-margin images, with the Kronecker shape as curvature.
 # * The exact shape on the ResNet, at any weight but a small one.
 # * Biases that make up for the mean error of a layer's outputs: no difference on one network of each family.
 #
-# What did help was a search that ends lower, for every method alike, and more calibration images for those that propagate errors: on a
-# layer whose inputs are a good part as many as the images, as the CNN's last, they decide. AdaRound on float inputs gains little from
-# them. So the lead of the boundary metric over AdaRound grows with them, and its lead over propagated AdaRound stays small: on deep networks
-# most of what a boundary needs is that layers repair each other.
+# What did help was a search that ends lower, for every method alike, and more calibration images for those that propagate
+# errors. So the lead of the boundary metric over AdaRound grows with them, and its lead over propagated AdaRound stays
+# small: on deep networks most of what a boundary needs is that layers repair each other.
 
 # %% [markdown]
 # ## Beside the paper

@@ -18,17 +18,15 @@
 # %% [markdown]
 # # Does calibration predict the held-out boundary?
 #
-# The boundary-aware rule reads the Jaccard distance $J$ on calibration data and trusts it elsewhere. The paper
-# {cite}`kiselev2026` reports a correlation of 0.947 to 0.994 between $J$ on calibration data and on held-out
-# data, over PTQ-W and variants of optimized rounding. This chapter measures that correlation, claim P1, and
-# asks what the abstract leaves out: what is left of it once the bit width is known.
+# The boundary-aware rule reads the Jaccard distance $J$ on calibration data and trusts it elsewhere. The paper {cite}`kiselev2026`
+# reports a correlation of 0.947 to 0.994 between $J$ on calibration data and on held-out data, over PTQ-W and variants of optimized
+# rounding. This chapter measures that, claim P1, and asks what the abstract leaves out: what is left once the bit width is known.
 #
 # ## The question behind the number
 #
-# From 8 bits down to 3 everything gets worse: $J$ rises on any data. So over several bit widths *any* measure
-# that rises with the step of the quantizer correlates with the held-out $J$, even the bit width
-# itself, which knows nothing of the network. A correlation over all levels is then no evidence that
-# calibration data tell two candidates apart. Four readings, each stricter than the one before:
+# From 8 bits down to 3 everything gets worse: $J$ rises on any data. So over several bit widths *any* measure that rises with the
+# step of the quantizer correlates with the held-out $J$, even the bit width itself, which knows nothing of the network. That is
+# no evidence that calibration data tell two candidates apart. Four readings, each stricter than the one before:
 #
 # Over all levels
 # : all bit widths and roundings of all networks of a family, as the paper's figure presumably does.
@@ -51,11 +49,10 @@
 #
 # and Spearman's $\rho$ {cite}`spearman1904` is the $r$ of the ranks: 1 for every rising curve, straight or not.
 #
-# The candidates of one network share its training, its data and its slices, so they are not independent, and an
-# interval that counts each would be far too narrow. The bootstrap {cite}`efron1979` resamples whole networks
-# {cite}`field2007`: with $S$ seeds, each of $B$ resamples draws $S$ of them with replacement, with all their
-# candidates, and has its own $r^*$. The interval goes from the 5th to the 95th percentile of the $r^*$. Where seeds
-# are few it is too narrow; three, as on CIFAR-10, are very few.
+# The candidates of one network share its training, its data and its slices, so they are not independent, and an interval that
+# counts each would be far too narrow. The bootstrap {cite}`efron1979` resamples whole networks {cite}`field2007`: with $S$ seeds,
+# each of $B$ resamples draws $S$ of them with replacement, with all their candidates, and has its own $r^*$. The interval goes
+# from the 5th to the 95th percentile of the $r^*$. Where seeds are few it is too narrow; three, as on CIFAR-10, are very few.
 
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # data sets
@@ -114,15 +111,13 @@ row.assign(plane=["calibration", "test"])[["candidate", "plane", "jaccard"]]
 # Networks are those of [Calibration-to-test stopping](04-stopping) with one hidden layer, on MNIST {cite}`lecun1998` and
 # Fashion-MNIST {cite}`xiao2017` trained on fewer images; and the shipped convolutional networks of
 # [Full CIFAR-10](06-cifar-full) {cite}`krizhevsky2009`. Each is rounded in five ways at each bit width: to nearest with one
-# scale for each tensor or each channel, by AdaRound {cite}`nagel2020` without and with the errors of the layers
-# before, and by the boundary metric's Kronecker shape. The optimized ones are described in
-# [Rounding with a boundary in view](07-rounding); here they take fewer images and steps, since the question is
-# how their $J$ carries over and not how low it gets.
+# scale for each tensor or each channel, by AdaRound {cite}`nagel2020` without and with the errors of the layers before, and
+# by the boundary metric's Kronecker shape. [Rounding with a boundary in view](07-rounding) describes the optimized ones; here
+# they take fewer images and steps, since the question is how their $J$ carries over and not how low it gets.
 #
-# Slices are the PCA planes of the calibration and of the test images. On CIFAR-10 they are planes through three
-# images {cite}`somepalli2022` of three classes, with $J$ the mean over them. No test image enters a rounding or a
-# calibration slice. The images that rounding was optimized on are among the calibration images; what that
-# does to their $J$ is shown [below](calibration-optimism).
+# Slices are the PCA planes of the calibration and of the test images. On CIFAR-10 they are planes through three images
+# {cite}`somepalli2022` of three classes, with $J$ the mean over them. No test image enters a rounding or a calibration slice.
+# Rounding was optimized on some of the calibration images; what that does to their $J$ is shown [below](calibration-optimism).
 
 
 # %% tags=["hide-input"]
@@ -157,16 +152,16 @@ def prepared(dataset, seed):
     return mnist_network(dataset, seed, epochs=epochs, **drawn)
 
 
+# %% tags=["hide-input"]
 def measured(dataset, seed):
     """Every rounding of one network at every bit width, on calibration and on test data."""
     natural = dataset == "cifar10"
     reference, split = prepared(dataset, seed)
     used = rounding_cifar if natural else rounding
     known = Calibration(reference, split.x_calibration[:used])
+    asked = [(name, b) for name in ROUNDINGS for b in bits]
     candidates = {
-        (name, b): way(reference, b, known)
-        for name, way in ROUNDINGS.items()
-        for b in bits
+        (name, b): ROUNDINGS[name](reference, b, known) for name, b in asked
     }
     frames = []
     for part in ("calibration", "test"):
@@ -185,6 +180,7 @@ def measured(dataset, seed):
 tasks = [(name, seed) for name in datasets for seed in range(FAMILIES[name][1])]
 levels = pd.concat(run_all(measured, tasks, jobs=jobs, label="networks"))
 tables.save(levels, "levels")
+display(Markdown(tables.audit_text(levels["error_bound"])))
 
 # %% [markdown]
 # ## Calibration beside held-out
@@ -206,18 +202,17 @@ families = list(pairs["family"].unique())
 how = {"panel": "family", "shape": "rounding", "shade": "bits", "unit": " bits"}
 axes = {"jaccard": "J, calibration", "held_out": "J, held-out"}
 fig = charts.scatter_panels(pairs, axes, **how)
-
-# %% tags=["hide-input"]
-display(Markdown(tables.audit_text(levels["error_bound"])))
-
 # %% [markdown]
 # ## How strongly they go together
 #
 # The four readings of the correlation of $J$ with $J$, with 90 % intervals. The shaded stripe is what the paper reports.
 
 # %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
-EVERY, BETWEEN = "all levels", "between roundings"
-OPTIMIZED = "between optimized ones"
+OPTIMIZED, BETWEEN, EVERY = (
+    "between optimized ones",
+    "between roundings",
+    "all levels",
+)
 SCOPES = {EVERY: "all\nlevels"} | {b: f"{b} bits" for b in bits}
 SCOPES |= {BETWEEN: "between\nroundings", OPTIMIZED: "between\noptimized"}
 
@@ -231,11 +226,8 @@ def related(family, measure, scope):
         rows = rows[~rows["rounding"].str.startswith("nearest")]
     within = rows["seed"].astype(str) + "/" + rows["bits"].astype(str)
     within = within if scope in (BETWEEN, OPTIMIZED) else None
-    found = both_correlations(
-        *(rows[name] for name in (measure, "held_out", "seed")),
-        within=within,
-        resamples=resamples,
-    )
+    given = rows[measure], rows["held_out"], rows["seed"]
+    found = both_correlations(*given, within=within, resamples=resamples)
     return {"family": family, "measure": measure, "scope": scope} | found
 
 
@@ -298,9 +290,8 @@ tables.show(by_rounding, "by-rounding", shown=shown)
 #
 # The same correlations for cheaper measures of calibration data, against the same held-out $J$: the flip rate, which needs no
 # slice; the pair-order flips in the boundary band; and the mean displacement on the calibration slice, which does not
-# saturate as $J$ does where boundaries move by two cells. "Fewer bits" is the bit width with its sign
-# turned: what one knows without any data. Spearman's $\rho$ is drawn, since no straight line is to be expected between different
-# measures.
+# saturate as $J$ does where boundaries move by two cells. "Fewer bits" is the bit width with its sign turned: what one knows
+# without any data. Spearman's $\rho$ is drawn, since different measures need no straight line between them.
 
 # %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} data=["correlations"] tags=["hide-input"]
 NAMES = PREDICTORS | {"fewness": "fewer bits"}
@@ -327,8 +318,7 @@ tables.styled(shown, "predictors")
 # ## Does rounding flatter its own calibration data?
 #
 # Optimized rounding saw the calibration images, nearest rounding only the weights. If it fitted them too well, its $J$ would be
-# lower on the calibration slice than on the held-out one, by more than nearest rounding's; then $J$ would be no fair judge
-# between the two. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network: the
+# lower on the calibration slice than on the held-out one, by more than nearest rounding's, and no fair judge between them. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network: the
 # mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data. Nearest
 # rounding per channel saw no image either, so its row shows what comes of other things.
 
@@ -336,15 +326,10 @@ tables.styled(shown, "predictors")
 base = "nearest, per tensor"
 gaps = pairs.assign(gap=pairs["held_out"] - pairs["jaccard"])
 gaps = gaps.groupby(["family", "seed", "rounding"], sort=False)["gap"].mean()
-optimism = paired_differences(
-    gaps.reset_index(),
-    ["gap"],
-    by=["family"],
-    pair=["seed"],
-    variant="rounding",
-    of=[name for name in ROUNDINGS if name != base],
-    against=[base],
-)
+others = [name for name in ROUNDINGS if name != base]
+how = {"by": ["family"], "pair": ["seed"], "variant": "rounding"}
+how |= {"of": others, "against": [base]}
+optimism = paired_differences(gaps.reset_index(), ["gap"], **how)
 keys = ["rounding"], "family", "difference"
 shown = tables.interval_table(optimism, *keys, signed=True)
 tables.show(optimism, "optimism", shown=shown)
@@ -352,8 +337,8 @@ tables.show(optimism, "optimism", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# One $r$ for each network, over its bit widths and roundings, which is the paper's figure for a single network. All networks stand for
-# the claim, since the paper gives one range for all that it measured; digits have the most of them.
+# One $r$ for each network, over its bit widths and roundings, which is the paper's figure for a single network. All networks stand
+# for the claim, since the paper gives one range for all that it measured; digits have the most of them.
 
 
 # %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and median of r over all levels of a network, and the two ends of the paper's range as diamonds."}} data=["per-network"] tags=["hide-input"]
@@ -361,6 +346,7 @@ per_network = in_groups(["family", "seed"])[["family", "seed", "r"]]
 per_network["between"] = in_groups(["family", "seed"], within="bits")["r"]
 tables.save(per_network, "per-network")
 fig = charts.against_paper({"P1": per_network["r"]})
+
 # %% [markdown]
 # The same for each family, and between the roundings of each network, where the paper gives no figure of its own:
 
@@ -400,10 +386,9 @@ strict, ours = of("jaccard", BETWEEN), of("jaccard", OPTIMIZED)
 gained = (first["rho"] > known["rho"]).sum()
 best = both[both["scope"] == BETWEEN].dropna(subset="rho").sort_values("rho")
 best = best.drop_duplicates("family", keep="last").sort_index()
-leaders = "; ".join(
-    f"{NAMES[row.measure]} ({row.family}, ρ = {row.rho:.3f})"
-    for row in best.itertuples()
-)
+leaders = [
+    f"{NAMES[b.measure]} ({b.family}, ρ = {b.rho:.3f})" for b in best.itertuples()
+]
 lines = [
     f"* Over all levels *r* is {span(first)} for the families, beside the paper's {paper_text('P1')}. The bit",
     f"  width alone has {span(known)}; the calibration *J* ranks the levels better than the bit width does",
@@ -411,7 +396,7 @@ lines = [
     f"* Within a bit width *r* is {span(single)}.",
     f"* Between the roundings of one network at equal bits it is {span(strict)}, {above(strict)}.",
     f"* Between the optimized ones alone it is {span(ours)}, {above(ours)}.",
-    f"* Between roundings the held-out *J* is best ranked by: {leaders or 'none of them'}.",
+    f"* Between roundings the held-out *J* is best ranked by: {'; '.join(leaders) or 'none of them'}.",
 ]
 display(Markdown("\n".join(lines)))
 

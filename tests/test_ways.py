@@ -10,10 +10,12 @@ from baq.rounding.form import low_margin_displacement
 from baq.rounding.ways import WAYS, chosen_gap, parts_of_metric, rounded
 
 torch.manual_seed(0)
-NETWORK = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).eval()
+NETWORK = nn.Sequential(
+    nn.Linear(4, 24), nn.Tanh(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 3)
+).eval()
 X, X_VALID, X_TEST = (3 * torch.randn(60, 4) for _ in range(3))
 VALIDATION = X_VALID, torch.randint(3, (60,))
-WEIGHTS = [0.1, 10.0, 1000.0]
+WEIGHTS = [0.001, 0.1, 10.0, 1e4]
 
 
 def known():
