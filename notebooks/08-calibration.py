@@ -198,7 +198,6 @@ held_out = levels[levels["part"] == "test"].rename(columns={"jaccard": "held_out
 pairs = pairs.merge(held_out[[*KEYS, "held_out"]], on=KEYS)
 pairs["fewness"] = -pairs["bits"]
 tables.save(pairs, "pairs")
-families = list(pairs["family"].unique())
 how = {"panel": "family", "shape": "rounding", "shade": "bits", "unit": " bits"}
 axes = {"jaccard": "J, calibration", "held_out": "J, held-out"}
 fig = charts.scatter_panels(pairs, axes, **how)
@@ -227,13 +226,13 @@ def related(family, measure, scope):
     within = rows["seed"].astype(str) + "/" + rows["bits"].astype(str)
     within = within if scope in (BETWEEN, OPTIMIZED) else None
     given = rows[measure], rows["held_out"], rows["seed"]
-    found = both_correlations(*given, within=within, resamples=resamples)
-    return {"family": family, "measure": measure, "scope": scope} | found
+    both = both_correlations(*given, within=within, resamples=resamples)
+    return {"family": family, "measure": measure, "scope": scope} | both
 
 
 asked = [
     (family, measure, scope)
-    for family in families
+    for family in pairs["family"].unique()
     for measure in (*PREDICTORS, "fewness")
     for scope in (SCOPES if measure == "jaccard" else (EVERY, BETWEEN, OPTIMIZED))
     # The bit width is the same for all roundings that are compared there.
@@ -256,14 +255,16 @@ legend = fig.legend(loc="outside lower center", ncols=3)
 BOTH = {"r": "r, Pearson", "rho": "ρ, Spearman"}
 shown = tables.interval_columns(of_j, ["family", "networks", "scope"], BOTH, 3)
 shown["scope"] = [f"{s} bits" if s in bits else s for s in shown["scope"]]
-tables.show(correlations, "correlations", shown=shown)
-
-# %% tags=["hide-input"]
+display(tables.show(correlations, "correlations", shown=shown))
 single = of_j[of_j["scope"].isin(bits)]
 holds_zero = int(((single["r_lo"] <= 0) & (single["r_hi"] >= 0)).sum())
-below = int((single["r_hi"] < low).sum())
 text = f"Of the {len(single)} pairs of family and bit width, the interval holds 0 in **{holds_zero}**, "
-display(Markdown(text + f"and lies below the paper's {low} in **{below}**."))
+display(
+    Markdown(
+        text
+        + f"and lies below the paper's {low} in **{(single['r_hi'] < low).sum()}**."
+    )
+)
 
 # %% [markdown]
 # And over all bit widths, for each rounding alone:
@@ -317,10 +318,11 @@ tables.styled(shown, "predictors")
 # (calibration-optimism)=
 # ## Does rounding flatter its own calibration data?
 #
-# Optimized rounding saw the calibration images, nearest rounding only the weights. If it fitted them too well, its $J$ would be
-# lower on the calibration slice than on the held-out one, by more than nearest rounding's, and no fair judge between them. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network: the
-# mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data. Nearest
-# rounding per channel saw no image either, so its row shows what comes of other things.
+# Optimized rounding saw the calibration images, nearest rounding only the weights. If it fitted them too well, its $J$
+# would be lower on the calibration slice than on the held-out one, by more than nearest rounding's, and no fair judge
+# between them. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network:
+# the mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data.
+# Nearest rounding per channel saw no image either, so its row shows what comes of other things.
 
 # %% tags=["hide-input"]
 base = "nearest, per tensor"
@@ -383,16 +385,14 @@ def above(rows):
 
 known, first = of("fewness", EVERY), of("jaccard", EVERY)
 strict, ours = of("jaccard", BETWEEN), of("jaccard", OPTIMIZED)
-gained = (first["rho"] > known["rho"]).sum()
 best = both[both["scope"] == BETWEEN].dropna(subset="rho").sort_values("rho")
 best = best.drop_duplicates("family", keep="last").sort_index()
-leaders = [
-    f"{NAMES[b.measure]} ({b.family}, ρ = {b.rho:.3f})" for b in best.itertuples()
-]
+best = zip(best["measure"].map(NAMES), best["family"], best["rho"], strict=True)
+leaders = [f"{name} ({family}, ρ = {rho:.3f})" for name, family, rho in best]
 lines = [
     f"* Over all levels *r* is {span(first)} for the families, beside the paper's {paper_text('P1')}. The bit",
     f"  width alone has {span(known)}; the calibration *J* ranks the levels better than the bit width does",
-    f"  in {gained} of {len(first)} families.",
+    f"  in {(first['rho'] > known['rho']).sum()} of {len(first)} families.",
     f"* Within a bit width *r* is {span(single)}.",
     f"* Between the roundings of one network at equal bits it is {span(strict)}, {above(strict)}.",
     f"* Between the optimized ones alone it is {span(ours)}, {above(ours)}.",
