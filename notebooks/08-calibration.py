@@ -259,12 +259,8 @@ display(tables.show(correlations, "correlations", shown=shown))
 single = of_j[of_j["scope"].isin(bits)]
 holds_zero = int(((single["r_lo"] <= 0) & (single["r_hi"] >= 0)).sum())
 text = f"Of the {len(single)} pairs of family and bit width, the interval holds 0 in **{holds_zero}**, "
-display(
-    Markdown(
-        text
-        + f"and lies below the paper's {low} in **{(single['r_hi'] < low).sum()}**."
-    )
-)
+text += f"and lies below the paper's {low} in **{(single['r_hi'] < low).sum()}**."
+display(Markdown(text))
 
 # %% [markdown]
 # And over all bit widths, for each rounding alone:
@@ -325,12 +321,10 @@ tables.styled(shown, "predictors")
 # Nearest rounding per channel saw no image either, so its row shows what comes of other things.
 
 # %% tags=["hide-input"]
-base = "nearest, per tensor"
 gaps = pairs.assign(gap=pairs["held_out"] - pairs["jaccard"])
 gaps = gaps.groupby(["family", "seed", "rounding"], sort=False)["gap"].mean()
-others = [name for name in ROUNDINGS if name != base]
 how = {"by": ["family"], "pair": ["seed"], "variant": "rounding"}
-how |= {"of": others, "against": [base]}
+how |= {"of": list(ROUNDINGS)[1:], "against": list(ROUNDINGS)[:1]}
 optimism = paired_differences(gaps.reset_index(), ["gap"], **how)
 keys = ["rounding"], "family", "difference"
 shown = tables.interval_table(optimism, *keys, signed=True)
