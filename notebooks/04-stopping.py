@@ -229,10 +229,14 @@ fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # initializations, not of other images.
 
 # %% tags=["hide-input"]
-differences = paired_differences(wide, list(NAMES), tuple(RULES))
-tables.show(
-    differences, "differences", shown=tables.paired_cells(differences, NAMES)
+before, after = RULES
+how = {"by": ["setting"], "pair": ["seed"], "variant": "rule"}
+rows = wide.stack("rule", future_stack=True).reset_index()
+differences = paired_differences(
+    rows, list(NAMES), of=[after], against=[before], **how
 )
+shown = tables.paired_cells(differences, NAMES)
+tables.show(differences, "differences", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #

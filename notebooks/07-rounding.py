@@ -18,14 +18,12 @@
 # %% [markdown]
 # # Rounding with a boundary in view
 #
-# At a fixed number of bits a weight may still go up or down to its grid. Rounding each to the nearest value
-# is best for the weight and not for the network. This chapter compares four ways to choose, answers claims
-# R1 to R6, and derives one that asks for the boundary itself.
+# At a fixed number of bits a weight may still go up or down to its grid. Rounding each to the nearest value is best for the weight
+# and not for the network. This chapter compares ways to choose, answers claims R1 to R6, and derives one for the boundary itself.
 #
 # ## Four ways to round
 #
-# All keep the scales of PTQ-W (see [Definitions](definitions)), and each weight goes to one of its two
-# neighbours on the grid.
+# All keep the scales of PTQ-W (see [Definitions](definitions)), and each weight goes to one of its two neighbours on the grid.
 #
 # Nearest
 # : the nearer neighbour.
@@ -66,8 +64,7 @@
 # %% [markdown]
 # ## The boundary's displacement as a quadratic form
 #
-# Let $g$ be the gap of the float network's top pair at $x$ and $g_q$ the rounded network's. To first order the
-# boundary moves by $-e(x)$ along its normal,
+# With $g$ the gap of the float network's top pair at $x$, $g_q$ the rounded network's, the boundary moves to first order by $-e(x)$,
 #
 # $$ e(x) = \frac{g_q(x) - g(x)}{\lVert \nabla_x g(x) \rVert}
 #    \approx \sum_l \Big\langle \frac{\nabla_{W_l} g(x)}{\lVert \nabla_x g(x) \rVert},\, D_l \Big\rangle, \qquad D_l = V_l - W_l, $$
@@ -124,32 +121,38 @@ ablation_images: int = 1000  # calibration images of the comparison of parts
 ablation_steps: int = 100  # steps of the search in it
 jobs: int = 2  # networks rounded at the same time; results do not depend on it
 
-# %% tags=["hide-input"]
-import time
-
-import matplotlib.pyplot as plt
+# %%
 import pandas as pd
-import torch
 from IPython.display import Markdown, display
-from sklearn.utils.parallel import Parallel, delayed
 
-from baq import compare, ptq_w, rounding, slices
+from baq import compare, ptq_w, slices
 from baq.comparison import per_plane
-from baq.local import pair_gap
 from baq.report import charts, style, tables
 from baq.report.claims import answer
-from baq.report.stats import paired_difference, summarize
-from baq.rounding import Calibration
-from baq.rounding.form import mean_square
-from baq.rounding.points import low_margin_points
+from baq.report.runs import run_all
+from baq.report.stats import paired_differences, summarize
+from baq.rounding import Calibration, boundary_metric
+from baq.rounding.form import low_margin_displacement
+from baq.rounding.ways import WAYS, parts_of_metric, rounded
 from baq.slices import random_planes
-from baq.zoo import checkpoints, data, models, training
+from baq.zoo import checkpoints, data
+from baq.zoo.recipes import digits_network
 
-style.use_style()
-families = families if "cifar10" in datasets else []
-seeds_digits = seeds_digits if "digits" in datasets else 0
-BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
-METHODS = ["nearest", "AdaRound", "AdaRound, propagated", "boundary gap", "boundary metric"]  # fmt: skip
+# %% [markdown]
+# ## One network, rounded twice
+#
+# One network on digits, and two copies of it with equally many bits: each weight at the nearest value of its grid,
+# or at the one of two neighbours that keeps the boundary. One call compares both with the float network on test
+# images and on the slice through them: the share of labels that flip, the share of the points near the boundary
+# where the top two classes change order, and the Jaccard distance $J$ of the boundaries.
+
+# %%
+network, split = digits_network(0, epochs=epochs_digits, calibration=0.2, test=0.2)
+ours = boundary_metric(network, bits[0], split.x_train, exact=[0.0])
+copies = {"nearest": ptq_w(network, bits[0]), "boundary metric": ours}
+plane = slices.pca_plane(split.x_test)
+row = compare(network, copies, split.x_test, planes=plane, n=n_digits)
+row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
 
 # %% [markdown]
 # ## The run
@@ -161,187 +164,71 @@ METHODS = ["nearest", "AdaRound", "AdaRound, propagated", "boundary gap", "bound
 
 
 # %% tags=["hide-input"]
-def rounded(reference, bits, known, validation):
-    """Every way's network and its seconds, and the boundary gap's whole path."""
-    found, seconds = {}, {}
-
-    def timed(name, make):
-        start = time.perf_counter()
-        found[name] = make()
-        seconds[name] = time.perf_counter() - start
-
-    timed("nearest", lambda: ptq_w(reference, bits))
-    timed(
-        "AdaRound", lambda: rounding.adaround(reference, bits, known, steps=steps)
-    )
-    timed(
-        "AdaRound, propagated",
-        lambda: rounding.adaround(
-            reference, bits, known, propagate=True, steps=steps
-        ),
-    )
-    timed(
-        "boundary metric",
-        lambda: rounding.boundary_metric(
-            reference,
-            bits,
-            known,
-            validation[0],
-            exact=exact_weights,
-            points=points,
-            steps=steps,
-        ),
-    )
-    start = time.perf_counter()
-    path = rounding.boundary_gap(
-        reference, bits, known, gap_weights, start=found["AdaRound"], steps=steps
-    )
-    line = {0.0: found["AdaRound"]} | path
-    line = compare(
-        reference, line, *validation, share=share, gradients=False, batch_size=BATCH
-    )
-    turned = line[1:].set_index("candidate")["band_pair_flip_rate"]
-    found["boundary gap"] = path[turned.idxmin()]
-    seconds["boundary gap"] = time.perf_counter() - start + seconds["AdaRound"]
-    line["chosen"] = line["candidate"] == turned.idxmin()
-    return found, seconds, line.rename(columns={"candidate": "weight"})
+style.use_style()
+MEASURES = {
+    "flip_rate": "flip rate",
+    "band_pair_flip_rate": "pair-order flips in the band",
+    "loss": "loss of accuracy",
+    "jaccard": "J",
+    "grid_change": "grid prediction change",
+    "displacement": "displacement, input units",
+}
+BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
+families = families if "cifar10" in datasets else []
+tasks = [("digits", k) for k in range(seeds_digits) if "digits" in datasets]
+tasks += [(family, seed) for family in families for seed in range(seeds)]
 
 
-def on_digits(seed):
-    return data.load("digits", seed, calibration=0.2, test=0.2)
+def prepared(setting, seed, **kept):
+    """A float network, and images to round it on, to choose on and to report."""
+    if setting == "digits":
+        return digits_network(seed, epochs=epochs_digits, calibration=0.2, test=0.2)
+    split = data.load("cifar10", seed, test=images, **kept)
+    return checkpoints.load(setting, seed), split
 
 
-def trained(seed, network):
-    """A network on digits."""
-    torch.set_num_threads(1)
-    split = on_digits(seed)
-    return training.fit(
-        network, split.x_train, split.y_train, epochs=epochs_digits, seed=seed
-    )
-
-
-def measured(family, seed, reference):
-    """All ways and bits of one network on test data; the path of the boundary gap."""
-    torch.set_num_threads(1)
-    if family == "digits":
-        split = on_digits(seed)
-        spanned = [slices.pca_plane(split.x_test)]
-        cells, way = n_digits, "certified"
-    else:
-        split = data.load(
-            "cifar10",
-            seed,
-            train=calibration,
-            calibration=checkpoints.CALIBRATION,
-            test=images,
-        )
-        spanned = random_planes(split.x_test, split.y_test, planes)
-        cells, way = n, "adaptive"
-    known = Calibration(reference, split.x_train, positions=positions)
-    found, seconds, paths = {}, {}, []
-    for level in bits:
-        made, took, path = rounded(
-            reference, level, known, (split.x_calibration, split.y_calibration)
-        )
-        found |= {(level, method): network for method, network in made.items()}
-        seconds |= {(level, method): took[method] for method in made}
-        paths.append(path.assign(setting=family, seed=seed, bits=level))
+def on_test(reference, copies, split):
+    """What each copy of a network does to test images, a row each."""
     x, y = split.x_test, split.y_test
     rows = compare(
-        reference, found, x, y, share=share, gradients=False, batch_size=BATCH
+        reference, copies, x, y, share=share, gradients=False, batch_size=BATCH
     )
-    cut = per_plane(reference, found, spanned, cells, way=way, batch_size=BATCH)
-    near = low_margin_points(reference, x, max(1, len(x) // 20))
-    at = pair_gap(reference, near, batch_size=BATCH)
-    rows = rows.assign(
-        setting=family,
-        seed=seed,
-        displacement=[mean_square(at, found[key], near) ** 0.5 for key in found],
-        seconds=list(seconds.values()),
-    )
-    on_planes = {"jaccard": "mean", "grid_change": "mean", "error_bound": "max"}
-    cut = cut.groupby("candidate").agg(on_planes)
-    rows = rows.join(cut, on="candidate")
-    rows["bits"], rows["method"] = zip(*rows.pop("candidate"), strict=True)
-    return rows, pd.concat(paths)
+    moved = low_margin_displacement(reference, copies, x)
+    loss = rows["accuracy_reference"] - rows["accuracy"]
+    return rows.assign(displacement=list(moved.values()), loss=loss)
 
 
-PARTS = {
-    "all outputs alike (AdaRound, propagated)": None,
-    "without the errors of layers before": {"propagate": False},
-    "without ridge": {"ridge": 0.0},
-    "low-margin points only": {"on_boundary": 0.0},
-    "boundary points only": {"on_boundary": 1.0},
-    "a quarter of the points": {"points": max(4, points // 4)},
-    "Kronecker shape": {},
-    "and the exact shape, weight 0.1": {"exact": [0.1]},
-    "and the exact shape, weight 1": {"exact": [1.0]},
-    "almost the exact shape alone": {"exact": [1000.0]},
-}
-
-
-def parts(family, seed, reference):
-    """The boundary metric with each part changed, on test images."""
-    torch.set_num_threads(1)
-    if family == "digits":
-        split = on_digits(seed)
-    else:
-        split = data.load("cifar10", seed, train=ablation_images, test=images)
-    level = max(bits)
+# %% tags=["hide-input"]
+def measured(setting, seed):
+    """All ways and bits of one network on test data; the paths of the boundary gap."""
+    kept = {"train": calibration, "calibration": checkpoints.CALIBRATION}
+    reference, split = prepared(setting, seed, **kept)
     known = Calibration(reference, split.x_train, positions=positions)
-    standard = {"exact": [0.0], "points": min(points, 2 * len(known.x))}
-    standard |= {"steps": ablation_steps}
-    found = {
-        name: rounding.adaround(
-            reference, level, known, propagate=True, steps=ablation_steps
-        )
-        if change is None
-        else rounding.boundary_metric(
-            reference, level, known, **(standard | change)
-        )
-        for name, change in PARTS.items()
+    validation = split.x_calibration, split.y_calibration
+    weights = {"gap_weights": gap_weights, "exact": exact_weights, "points": points}
+    made = {
+        b: rounded(known, b, validation, share=share, steps=steps, **weights)
+        for b in bits
     }
-    row = compare(
-        reference, found, split.x_test, split.y_test, share=share, gradients=False,
-        batch_size=BATCH,
-    )  # fmt: skip
-    near = low_margin_points(
-        reference, split.x_test, max(1, len(split.x_test) // 20)
-    )
-    at = pair_gap(reference, near, batch_size=BATCH)
-    row["displacement"] = [mean_square(at, q, near) ** 0.5 for q in found.values()]
-    return row.assign(setting=family, seed=seed).rename(
-        columns={"candidate": "part"}
-    )
+    copies = {(b, way): q for b in bits for way, q in made[b].networks.items()}
+    if setting == "digits":
+        spanned = [slices.pca_plane(split.x_test)]
+        cut = {"n": n_digits, "way": "certified"}
+    else:
+        spanned = random_planes(split.x_test, split.y_test, planes)
+        cut = {"n": n, "way": "adaptive"}
+    maps = per_plane(reference, copies, spanned, **cut, batch_size=BATCH)
+    means = {"jaccard": "mean", "grid_change": "mean", "error_bound": "max"}
+    maps = maps.groupby("candidate").agg(means)
+    rows = on_test(reference, copies, split).join(maps, on="candidate")
+    rows["bits"], rows["method"] = zip(*rows.pop("candidate"), strict=True)
+    rows["seconds"] = [s for b in bits for s in made[b].seconds.values()]
+    paths = pd.concat(made[b].path.assign(bits=b) for b in bits)
+    return [frame.assign(setting=setting, seed=seed) for frame in (rows, paths)]
 
 
-# The largest networks come first, so that no process is left with one of them at the end.
-shipped = [
-    (family, seed, checkpoints.load(family, seed))
-    for family in families[::-1]
-    for seed in range(seeds)
-]
-mlps = [models.mlp(64, 10, 64, "tanh", seed) for seed in range(seeds_digits)]
-mlps = Parallel(n_jobs=jobs)(delayed(trained)(*task) for task in enumerate(mlps))
-mlps = [("digits", seed, network) for seed, network in enumerate(mlps)]
-work = [(measured, task) for task in shipped]
-work += [(parts, task) for task in shipped if task[0] == families[0]]
-work += [(run, task) for task in mlps for run in (measured, parts)]
-done = Parallel(n_jobs=jobs)(delayed(run)(*task) for run, task in work)
-found = {measured: [], parts: []}
-for (run, _), result in zip(work, done, strict=True):
-    found[run].append(result)
-results, paths = (
-    pd.concat(frames, ignore_index=True)
-    for frames in zip(*found[measured], strict=True)
-)
-ablation = pd.concat(found[parts])
-results["loss"] = results["accuracy_reference"] - results["accuracy"]
-results["method"] = pd.Categorical(results["method"], METHODS)
-results = results.sort_values(["setting", "bits", "method", "seed"]).reset_index(
-    drop=True
-)
-settings = ["digits"] * ("digits" in datasets) + families
+found = run_all(measured, tasks, jobs=jobs, label="networks")
+results, paths = (pd.concat(frames) for frames in zip(*found, strict=True))
 tables.save(results, "rounded")
 tables.save(paths, "gap-path")
 display(Markdown(tables.audit_text(results["error_bound"])))
@@ -351,158 +238,83 @@ display(Markdown(tables.audit_text(results["error_bound"])))
 #
 # On test data, median and 90 % interval over seeds. The band holds a fifth of the images. $J$ and the grid prediction change are
 # means over planes through three test images, or on the PCA slice of the test images for digits. The displacement is the root of
-# the mean squared displacement at the twentieth of test images with the lowest margins, in input units. Seconds are those of one
-# thread while another one works beside it; what ways and bits share is counted for the first that needs it, and the boundary gap's
-# are for the whole path, with the AdaRound that it starts from.
+# the mean squared displacement at the twentieth of test images with the lowest margins, in input units. First the decisions, then the boundary:
 
 # %% tags=["hide-input"]
-MEASURES = {
-    "flip_rate": "flip rate",
-    "band_pair_flip_rate": "pair-order flips in the band",
-    "jaccard": "J",
-    "grid_change": "grid prediction change",
-    "displacement": "displacement, input units",
-    "loss": "loss of accuracy",
-    "seconds": "seconds",
-}
 summary = summarize(results, ["setting", "bits", "method"], list(MEASURES))
-tables.save(summary[summary["measure"] != "seconds"], "by-method")
-SHOWN = {
-    "decisions": ["flip_rate", "band_pair_flip_rate", "loss"],
-    "boundary": ["jaccard", "grid_change", "displacement"],
-}
-for level in bits:
-    for setting in settings:
-        part = summary[(summary["bits"] == level) & (summary["setting"] == setting)]
-        display(Markdown(f"**{setting}, {level} bits**"))
-        for kind, measures in SHOWN.items():
-            cells = tables.interval_cells(
-                part, "method", {m: MEASURES[m] for m in measures}, 3
-            )
-            cells = cells.set_index("method").loc[METHODS].reset_index()
-            display(tables.show(cells, f"{setting}-{level}-bits-{kind}"))
+KINDS = {"decisions": list(MEASURES)[:3], "boundary": list(MEASURES)[3:]}
+for kind, measures in KINDS.items():
+    part = summary[summary["measure"].isin(measures)]
+    shown = part.replace({"measure": MEASURES})
+    keys = ["setting", "bits", "method"]
+    shown = tables.interval_table(shown, keys, "measure", precision=3)
+    display(tables.show(part, kind, shown=shown))
 
 # %% [markdown]
-# What it took, in seconds for one network:
+# What it took, in seconds for one network, on one thread while another one works beside it. What ways and bits share is counted
+# for the first that needs it, and the boundary gap's are for the whole path, with the AdaRound that it starts from.
 
 # %% tags=["hide-input"]
-took = results.groupby(["setting", "method"], observed=True, sort=False)["seconds"]
-took = took.agg(["median", "max"]).unstack("setting")
-took.columns = [f"{setting}, {what}, seconds" for what, setting in took.columns]
-tables.show(took.loc[METHODS].reset_index(), "seconds", precision=1)
+took = results.groupby(["setting", "method"], sort=False)["seconds"]
+took = took.agg(seconds_median="median", seconds_max="max").reset_index()
+shown = took.rename(columns={"seconds_median": "median", "seconds_max": "largest"})
+tables.show(took, "seconds", shown=shown, precision=1)
 
 # %% mystnb={"image": {"alt": "Flip rate, pair-order flips in the band and J at the fewer and the larger number of bits: a row for each setting and way of rounding with median and 90 percent interval. Nearest rounding leaves most, the boundary metric or propagated AdaRound least."}} data=["rounded"] tags=["hide-input"]
 first = summary[summary["bits"] == bits[0]]
-first = first.assign(row=first["setting"] + ", " + first["method"].astype(str))
-rows = [f"{s}, {m}" for s in settings for m in METHODS]
-fig = charts.interval_rows(
-    first.set_index("row").loc[rows].reset_index(),
-    "row",
-    {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")},
-)
+first = first.assign(row=first["setting"] + ", " + first["method"])
+DRAWN = {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")}
+fig = charts.interval_rows(first, "row", DRAWN)
 _ = fig.suptitle(f"{bits[0]} bits")
 
 # %% [markdown]
 # ## Ours against the others
 #
 # The boundary metric less each of the other ways that look at data. Differences are paired: the same network, data and planes. Mean
-# over networks with Student's 90 % interval; below zero is better. *CIFAR-10* holds both families.
+# over networks with Student's 90 % interval, which takes two networks or more; below zero is better. *CIFAR-10* holds both families.
 
 # %% tags=["hide-input"]
-COMPARED = [
-    "flip_rate",
-    "band_pair_flip_rate",
-    "jaccard",
-    "grid_change",
-    "displacement",
-    "loss",
+kinds = results["setting"].where(results["setting"] == "digits", "CIFAR-10")
+given = results.assign(networks=kinds)
+how = {"by": ["networks", "bits"], "pair": ["setting", "seed"], "variant": "method"}
+how |= {"of": WAYS[-1:], "against": WAYS[:-1]}
+differences = paired_differences(given, list(MEASURES), **how)
+differences = differences.replace({"measure": MEASURES})
+rest = differences[differences["against"] != "nearest"]
+keys = ["networks", "bits", "measure"]
+shown = tables.interval_table(rest, keys, "against", "difference", signed=True)
+tables.show(differences, "differences", shown=shown)
+
+# %% tags=["hide-input"]
+flips = differences[differences["measure"] == "flip rate"].dropna(subset="change")
+lines = [
+    f"* {row.networks}, {row.bits} bits: **{row.change:+.0%}** flips against {row.against}; the interval "
+    f"{'excludes' if row.hi < 0 or row.lo > 0 else 'holds'} 0."
+    for row in flips.itertuples()
 ]
-OURS = METHODS[-1]
-wide = results.set_index(["bits", "setting", "seed", "method"])[COMPARED]
-groups = {"digits": [s for s in settings if s == "digits"], "CIFAR-10": families}
-groups = {name: members for name, members in groups.items() if members}
-rows = []
-for level in bits:
-    for group, members in groups.items():
-        here = wide.loc[level].loc[members].unstack("method")
-        for other in METHODS[:-1]:
-            for measure in COMPARED:
-                pair = here[measure]
-                if len(pair) < 2:
-                    continue
-                found = paired_difference(pair[other], pair[OURS])
-                before = found["before"] or float("nan")  # nothing to compare with
-                rows.append(
-                    {"networks": group, "bits": level, "against": other}
-                    | {"measure": MEASURES[measure], "before": found["before"]}
-                    | {"after": found["after"]}
-                    | {"change": found["after"] / before - 1}
-                    | {k: found[k] for k in ("difference", "lo", "hi", "n")}
-                )
-differences = pd.DataFrame(rows)
-tables.save(differences, "differences")
-cells = differences.assign(
-    cell=[
-        f"{row.difference:+.4f} [{row.lo:+.4f}, {row.hi:+.4f}]"
-        for row in differences.itertuples()
-    ]
-)
-for (level, group), part in cells.groupby(["bits", "networks"], sort=False):
-    shown = part.pivot(index="measure", columns="against", values="cell")
-    shown = shown.loc[[MEASURES[m] for m in COMPARED], METHODS[1:-1]]
-    shown = shown.rename_axis(columns=None).reset_index()
-    display(Markdown(f"**{group}, {level} bits**, less:"))
-    display(tables.show(shown, f"differences-{group}-{level}-bits".lower()))
-
-# %% tags=["hide-input"]
-lines = []
-for row in differences[
-    differences["measure"] == MEASURES["flip_rate"]
-].itertuples():
-    sure = (
-        "the interval excludes 0"
-        if row.hi < 0 or row.lo > 0
-        else "the interval holds 0"
-    )
-    lines.append(
-        f"* {row.networks}, {row.bits} bits: **{row.change:+.0%}** flips against "
-        f"{row.against}; {sure}."
-    )
 display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # ## The path of the boundary-gap term
 #
 # On validation images, from which $\lambda$ is chosen. AdaRound is $\lambda = 0$, at the left end. A small weight lets layers make up for each
-# other's errors where it counts; a large one fits the gaps of its own points at the cost of everything else.
+# other's errors where it counts; a large one fits the gaps of its own points at the cost of everything else. The
+# table has how many networks chose which weight.
 
 # %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} data=["gap-path"] tags=["hide-input"]
-ticks = sorted(paths["weight"].unique())
-paths["position"] = paths["weight"].map({w: k for k, w in enumerate(ticks)})
-fig, axes = plt.subplots(2, 1, figsize=(style.WIDTH, 6.5), sharex=True)
-PATH = {
-    "band_pair_flip_rate": "pair-order flips in the band",
-    "accuracy": "accuracy",
-}
-on_path = summarize(paths, ["setting", "bits", "position"], list(PATH))
-for ax, (measure, label) in zip(axes, PATH.items(), strict=True):
-    for k, (key, part) in enumerate(
-        on_path.groupby(["setting", "bits"], sort=False)
-    ):
-        named = {measure: f"{key[0]}, {key[1]} bits"}
-        charts.interval_lines(ax, part, "position", named, first=k)
-    ax.set_ylabel(label)
-axes[-1].set_xticks(range(len(ticks)), [f"{w:g}" for w in ticks])
-axes[-1].set_xlabel("weight of the boundary-gap term")
-legend = fig.legend(
-    *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3
-)
+PATH = {m: MEASURES.get(m, m) for m in ("band_pair_flip_rate", "accuracy")}
+series = paths["setting"] + ", " + paths["bits"].astype(str) + " bits"
+on_path = summarize(paths.assign(series=series), ["series", "weight"], list(PATH))
+fig = charts.interval_panels(on_path, "weight", PATH, "series")
+_ = fig.axes[-1].set_xlabel("weight of the boundary-gap term")
 
 # %% tags=["hide-input"]
-picked = paths[paths["chosen"]]
-counts = picked.groupby(["setting", "bits", "weight"]).size().unstack(fill_value=0)
-counts.columns = [f"weight {w:g}" for w in counts.columns]
-tables.show(counts.reset_index(), "chosen-weights")
+picked = paths[paths["chosen"]].groupby(["setting", "bits", "weight"], sort=False)
+picked = picked.size().rename("networks").reset_index()
+shown = picked.pivot(index=["setting", "bits"], columns="weight", values="networks")
+shown = shown.fillna(0).astype(int).rename(columns="weight {:g}".format)
+shown = shown.rename_axis(columns=None).reset_index()
+tables.show(picked, "chosen-weights", shown=shown)
 
 # %% [markdown]
 # ## Which part does what
@@ -510,28 +322,25 @@ tables.show(counts.reset_index(), "chosen-weights")
 # The boundary metric with one part changed at a time, on the first family and on digits, at the larger number of bits and with fewer
 # calibration images and steps, so that all of it stays cheap; on test images.
 
+
 # %% tags=["hide-input"]
+def parts(setting, seed):
+    """The boundary metric with each part changed, on test images."""
+    reference, split = prepared(setting, seed, train=ablation_images)
+    known = Calibration(reference, split.x_train, positions=positions)
+    copies = parts_of_metric(known, max(bits), points=points, steps=ablation_steps)
+    rows = on_test(reference, copies, split).rename(columns={"candidate": "part"})
+    return rows.assign(setting=setting, seed=seed)
+
+
+chosen = [task for task in tasks if task[0] in ("digits", *families[:1])]
+ablation = pd.concat(run_all(parts, chosen, jobs=jobs, label="parts"))
 tables.save(ablation, "parts")
-for setting in settings[:2]:
-    cells = tables.interval_cells(
-        summarize(
-            ablation[ablation["setting"] == setting],
-            ["part"],
-            ["flip_rate", "band_pair_flip_rate", "displacement"],
-        ),
-        "part",
-        {
-            m: MEASURES[m]
-            for m in ("flip_rate", "band_pair_flip_rate", "displacement")
-        },
-    )
-    display(Markdown(f"**{setting}, {max(bits)} bits**"))
-    display(
-        tables.show(
-            cells.set_index("part").loc[list(PARTS)].reset_index(),
-            f"parts-{setting}",
-        )
-    )
+FEW = ["flip_rate", "band_pair_flip_rate", "displacement"]
+by_part = summarize(ablation, ["setting", "part"], FEW)
+shown = by_part.replace({"measure": MEASURES})
+shown = tables.interval_table(shown, ["setting", "part"], "measure")
+tables.show(by_part, "by-part", shown=shown)
 
 # %% [markdown]
 # ## What did not help
@@ -540,15 +349,13 @@ for setting in settings[:2]:
 #
 # * Any value of the grid in place of the two neighbours, by coordinate descent or column by column with error feedback: the
 #   loss on the calibration images falls, the displacement on others rises. Two neighbours are a prior.
-# * Steps down the gradient of the displacement at many low-margin images, with the Kronecker shape as curvature: lower there, not on
-#   validation images.
+# * Steps down the gradient of the displacement at many low-margin images, with the Kronecker shape as curvature.
 # * The exact shape on the ResNet, at any weight but a small one.
 # * Biases that make up for the mean error of a layer's outputs: no difference on one network of each family.
 #
-# What did help was a search that ends lower, for every method alike, and more calibration images for those that propagate errors: on a
-# layer whose inputs are a good part as many as the images, as the CNN's last, they decide. AdaRound on float inputs gains little from
-# them. So the lead of the boundary metric over AdaRound grows with them, and its lead over propagated AdaRound stays small: on deep networks
-# most of what a boundary needs is that layers repair each other.
+# What did help was a search that ends lower, for every method alike, and more calibration images for those that propagate
+# errors. So the lead of the boundary metric over AdaRound grows with them, and its lead over propagated AdaRound stays
+# small: on deep networks most of what a boundary needs is that layers repair each other.
 
 # %% [markdown]
 # ## Beside the paper
@@ -559,34 +366,27 @@ for setting in settings[:2]:
 
 # %% tags=["hide-input"]
 R_ROUNDED = {("R1", "R2"): "jaccard", ("R3", "R4"): "band_pair_flip_rate"}
-claimed = {}
-for setting in settings:
-    values = {}
-    if 4 in bits:
-        pair = wide.loc[4].loc[setting].unstack("method")
+claimed = {setting: {} for setting in dict.fromkeys(results["setting"])}
+for setting, values in claimed.items():
+    four = results[(results["setting"] == setting) & (results["bits"] == 4)]
+    if len(four):
+        pair = four.pivot(index="seed", columns="method")
         for (without, with_term), measure in R_ROUNDED.items():
             values[without] = pair[measure]["AdaRound"]
             values[with_term] = pair[measure]["boundary gap"]
         values["R5"] = pair["loss"]["AdaRound"] - pair["loss"]["boundary gap"]
-    if 3 in bits:
-        three = paths[(paths["bits"] == 3) & (paths["setting"] == setting)]
-        three = three.set_index("seed")
-        chosen, most = (
-            three.loc[rows, "band_pair_flip_rate"]
-            for rows in (three["chosen"], three["weight"] == max(gap_weights))
-        )
-        values["R6"] = most > chosen
-    claimed[setting] = values
-tables.show(
-    pd.concat(answer(values, setting) for setting, values in claimed.items()),
-    "claims",
-)
+    three = paths[(paths["bits"] == 3) & (paths["setting"] == setting)]
+    if len(three):
+        turned = three.set_index("seed")["band_pair_flip_rate"]
+        largest = (three["weight"] == max(gap_weights)).to_numpy()
+        values["R6"] = turned[largest] > turned[three["chosen"].to_numpy()]
+answers = [answer(values, setting) for setting, values in claimed.items()]
+tables.show(pd.concat(answers), "claims")
 
 # %% mystnb={"image": {"alt": "One row for each of the claims R1 to R4, for each family of networks at 4 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["rounded"] tags=["hide-input"]
 for setting in families[::-1] if 4 in bits else []:
     shown = {c: claimed[setting][c] for c in ("R1", "R2", "R3", "R4")}
-    fig = charts.against_paper(shown)
-    _ = fig.suptitle(setting)
+    _ = charts.against_paper(shown).suptitle(setting)
 
 # %% [markdown]
 # ## What to take from it

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from baq.report.stats import correlation
+from baq.report.stats import both_correlations, correlation
 
 RNG = np.random.default_rng(0)
 
@@ -101,6 +101,25 @@ def test_resamples_without_a_correlation_are_left_out():
     assert found["r"] == found["lo"] == found["hi"] == pytest.approx(1)
 
 
+def test_one_group_has_a_correlation_and_no_interval():
+    x, y, label = rows()
+    found = correlation(x, y, label * 0)
+    assert found["r"] == pytest.approx(stats.pearsonr(x, y).statistic, abs=1e-12)
+    assert np.isnan([found["lo"], found["hi"]]).all() and found["n"] == 1
+
+
+def test_both_are_pearsons_and_spearmans():
+    x, y, label = rows()
+    y, options = np.exp(x + 0.1 * y), {"within": label, "resamples": 20}
+    found = both_correlations(x, y, label, **options)
+    for name, ranks in (("r", False), ("rho", True)):
+        one = correlation(x, y, label, ranks=ranks, **options)
+        assert [found[name], found[f"{name}_lo"], found[f"{name}_hi"]] == [
+            one[key] for key in ("r", "lo", "hi")
+        ]
+    assert found["networks"] == 20 and found["r"] != found["rho"]
+
+
 def test_a_seed_fixes_the_resamples():
     x, y, label = rows()
     assert correlation(x, y, label) == correlation(x, y, label)
@@ -112,7 +131,6 @@ def test_a_seed_fixes_the_resamples():
     [
         ([1, 2], [1, 2], [0, 1], {"level": 1.0}, "level is 1.0: allowed is above 0 and below 1"),
         ([1, 2], [1, 2], [0, 1], {"resamples": 0}, "resamples is 0: allowed is 1 or more"),
-        ([1, 2], [1, 2], [0, 0], {}, "1 groups: allowed are 2 or more"),
         ([1, 2], [1, 2, 3], [0, 1], {}, "x, y, groups have 2, 3, 2 rows: allowed are equal"),
         ([1, 2], [1, 2], [0, 1], {"within": [0]}, "within have 2, 2, 2, 1 rows"),
         ([], [], [], {}, "have 0, 0, 0 rows: allowed are equal numbers, 1 or more"),

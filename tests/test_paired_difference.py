@@ -50,18 +50,47 @@ def test_bad_input_is_named(before, after, level, message):
         paired_difference(before, after, level)
 
 
-def test_several_measures_and_settings_are_the_single_ones():
-    index = pd.MultiIndex.from_tuples(
-        [("s", 0), ("s", 1), ("s", 2), ("t", 0), ("t", 1), ("one", 0)]
-    )
-    columns = pd.MultiIndex.from_product([["j", "flips"], ["before", "after"]])
-    pairs = pd.DataFrame(np.random.default_rng(0).random((6, 4)), index, columns)
-    found = paired_differences(pairs, ["flips", "j"], ("before", "after"))
-    assert found[["setting", "measure"]].values.tolist() == [
-        [setting, measure] for setting in ("s", "t") for measure in ("flips", "j")
+ROWS = pd.DataFrame(
+    [
+        {
+            "bits": bits,
+            "seed": seed,
+            "way": way,
+            "flips": k + seed * (k + 1) / 10 + bits,
+            "zero": 0.0,
+        }
+        for bits in (8, 4)
+        for seed in range(3)
+        for k, way in enumerate("abc")
     ]
-    for row in found.to_dict("records"):
-        part = pairs.loc[row.pop("setting"), row.pop("measure")]
-        assert row == paired_difference(part["before"], part["after"])
-    alone = paired_differences(pairs.loc[["one"]], ["j"], ("before", "after"))
-    assert alone.empty and list(alone) == list(found)
+)
+ASKED = {
+    "by": ["bits"],
+    "pair": ["seed"],
+    "variant": "way",
+    "of": ["c"],
+    "against": ["a", "b", "c"],
+}
+
+
+def test_every_setting_is_compared_pair_by_pair_whatever_the_order():
+    found = paired_differences(ROWS.sample(frac=1, random_state=1), ["flips", "zero"], **ASKED)
+    assert len(found) == 2 * 2 * 2  # bits, ways but its own, measures
+    for row in found.itertuples():
+        part = ROWS[ROWS["bits"] == row.bits].set_index("seed")
+        before, after = (
+            part.loc[part["way"] == way, row.measure] for way in (row.against, row.way)
+        )
+        one = paired_difference(before, after)
+        assert {name: getattr(row, name) for name in one} == pytest.approx(one)
+        if row.measure == "zero":
+            assert np.isnan(row.change)
+        else:
+            assert row.change == pytest.approx(after.mean() / before.mean() - 1)
+
+
+def test_one_pair_has_no_row():
+    found = paired_differences(ROWS[(ROWS["seed"] == 0) | (ROWS["bits"] == 8)], ["flips"], **ASKED)
+    assert set(found["bits"]) == {8}
+    none = paired_differences(ROWS[ROWS["seed"] == 0], ["flips"], **ASKED)
+    assert len(none) == 0 and list(none) == list(found)

@@ -320,3 +320,51 @@ def test_an_axis_is_logarithmic_where_something_lies_above_zero(flips, scale):
     figure = charts.by_bits(summary, {"flip rate": {"flips": "ours"}}, log=["flip rate"])
     assert figure.axes[0].get_yscale() == scale
     svg(figure)
+
+
+def test_panels_of_intervals_space_any_values_evenly():
+    frame = pd.DataFrame({"w": [0, 1, 10], "name": "a", "j": [1.0, 2.0, 3.0], "k": 0.0})
+    frame = pd.concat([frame, frame.assign(name="b", j=5.0)])
+    summary = summarize(frame, ["name", "w"], ["j", "k"])
+    figure = charts.interval_panels(summary, "w", {"j": "J", "k": "K"}, "name")
+    top, bottom = figure.axes
+    assert [line.get_label() for line in top.get_lines()] == ["a", "b"]
+    np.testing.assert_array_equal(top.get_lines()[0].get_xydata(), [[0, 1], [1, 2], [2, 3]])
+    assert [text.get_text() for text in bottom.get_xticklabels()] == ["0", "1", "10"]
+    assert (top.get_ylabel(), bottom.get_ylabel()) == ("J", "K")
+    plt.close(figure)
+
+
+def test_dodged_intervals_stand_side_by_side_at_their_place():
+    frame = pd.DataFrame({"at": ["x", "y", "y"], "set": ["a", "a", "b"], "r": [1.0, 2.0, 3.0]})
+    frame = frame.assign(r_lo=frame["r"] - 1, r_hi=frame["r"] + 1)
+    figure, ax = plt.subplots()
+    charts.dodged_intervals(ax, frame, "at", {"y": "why", "x": "ex"}, "r", "set")
+    first, second = ax.get_lines()
+    np.testing.assert_allclose(first.get_xydata(), [[0.92, 1], [-0.08, 2]])
+    np.testing.assert_allclose(second.get_xydata(), [[0.08, 3]])
+    assert first.get_marker() != second.get_marker()
+    ends = [segment[:, 1].tolist() for bars in ax.collections for segment in bars.get_segments()]
+    assert ends == [[0, 2], [1, 3], [2, 4]]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["why", "ex"]
+    plt.close(figure)
+
+
+def test_scatter_panels_draw_every_row_once_in_its_panel():
+    rows = [(p, s, b, b / 10, b / 5) for p in "uvw" for s in "st" for b in (8, 4)]
+    frame = pd.DataFrame(rows, columns=["p", "s", "b", "x", "y"])
+    figure = charts.scatter_panels(
+        frame, {"x": "X", "y": "Y"}, panel="p", shape="s", shade="b", unit=" bits"
+    )
+    drawn = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title() for ax in drawn] == ["u", "v", "w"]
+    for ax in drawn:
+        marks = [line for line in ax.get_lines() if line.get_marker() != "None"]
+        assert sorted(tuple(m.get_xydata()[0]) for m in marks) == sorted(
+            zip(frame["x"][:4], frame["y"][:4], strict=True)
+        )
+        assert len({(m.get_marker(), tuple(m.get_color())) for m in marks}) == 4
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("X", "Y")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["s", "t", "8 bits", "4 bits"]
+    plt.close(figure)

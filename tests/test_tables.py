@@ -93,3 +93,48 @@ def test_measures_of_the_comparison_have_headings_of_their_own():
     summary = summarize(frame, ["bits"], ["jaccard", "flip_rate"])
     shown = tables.show_intervals(summary, "by-bits", "bits", ["flip_rate", "jaccard"]).to_html()
     assert shown.index(">flip rate<") < shown.index(">Jaccard distance J<")
+
+
+def test_an_estimate_shows_what_it_has():
+    nan = float("nan")
+    assert tables.interval_text(0.5, 0.25, 1, 2) == "0.50 [0.25, 1.00]"
+    assert tables.interval_text(0.5, -0.25, 1, 2, signed=True) == "+0.50 [-0.25, +1.00]"
+    assert tables.interval_text(0.5, nan, nan, 2) == "0.50"
+    assert tables.interval_text(nan, nan, nan) == "–"
+
+
+TIDY = pd.DataFrame(
+    [("b", 4, "J", 0.5), ("b", 4, "flips", 1), ("a", 8, "flips", 0.25)],
+    columns=["set", "bits", "measure", "median"],
+).assign(lo=0.0, hi=1.0)
+
+
+def test_an_interval_table_keeps_the_order_and_marks_what_lacks():
+    wide = tables.interval_table(TIDY, ["set", "bits"], "measure", precision=2)
+    assert wide.to_dict("split", index=False) == {
+        "columns": ["set", "bits", "J", "flips"],
+        "data": [
+            ["b", 4, "0.50 [0.00, 1.00]", "1.00 [0.00, 1.00]"],
+            ["a", 8, "–", "0.25 [0.00, 1.00]"],
+        ],
+    }
+    assert list(tables.interval_table(TIDY[:0], ["set"], "measure")) == ["set"]
+
+
+def test_two_estimates_for_a_cell_are_refused():
+    with pytest.raises(ValueError, match=r"\('b',\) has flips twice"):
+        tables.interval_table(pd.concat([TIDY, TIDY[1:2]])[1:], ["set"], "measure")
+
+
+def test_interval_columns_stand_beside_their_keys():
+    frame = pd.DataFrame({"k": [1], "r": [0.5], "r_lo": [0.0], "r_hi": [1.0], "other": [3]})
+    shown = tables.interval_columns(frame, ["k"], {"r": "r, Pearson"}, 1)
+    assert shown.to_dict("records") == [{"k": 1, "r, Pearson": "0.5 [0.0, 1.0]"}]
+
+
+def test_a_styled_table_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
+    assert tables.styled(FRAME, "name").to_html() == tables.show(FRAME, "name").to_html()
+    (tmp_path / "name.csv").unlink()
+    tables.styled(FRAME, "name")
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,12 +34,15 @@ __all__ = [
     "boundary_overlay",
     "by_bits",
     "by_bits_and_group",
+    "dodged_intervals",
     "frontier",
     "interval_lines",
+    "interval_panels",
     "interval_rows",
     "label_maps",
     "map_runs",
     "paired_dots",
+    "scatter_panels",
     "stepper",
     "threshold_maps",
     "use_style",
@@ -430,4 +435,95 @@ def band_widths(rates: pd.DataFrame, by: str, share: float, claim: str) -> Figur
     ax.set_xticks(shares, [f"{s:g}" for s in shares])
     ax.minorticks_off()
     ax.legend()
+    return figure
+
+
+def interval_panels(summary: pd.DataFrame, x: str, panels: Mapping[str, str], by: str) -> Figure:
+    """Measures along an axis: a panel for each measure, one above the other, a line for each series.
+
+    The values of ``x`` are evenly spaced, whatever their distances.
+
+    Arguments:
+        summary: as :func:`baq.report.stats.summarize` returns it.
+        x: its column along the axis, numbers.
+        panels: measure to axis label, unit included.
+        by: the column that names the lines, in drawing order.
+    """
+    ticks = sorted(summary[x].unique())
+    placed = summary.assign(place=summary[x].map(ticks.index))
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(WIDTH, 3.25 * len(panels)), sharex=True, squeeze=False
+    )
+    for ax, (measure, label) in zip(axes.flat, panels.items(), strict=True):
+        for k, (name, rows) in enumerate(placed.groupby(by, sort=False)):
+            interval_lines(ax, rows, "place", {measure: name}, first=k)
+        ax.set_ylabel(label)
+    axes.flat[-1].set_xticks(range(len(ticks)), [f"{value:g}" for value in ticks])
+    handles = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def dodged_intervals(
+    ax: Axes, frame: pd.DataFrame, x: str, places: Mapping[object, str], value: str, by: str
+) -> None:
+    """A mark with its interval for each series, side by side at each place along an axis.
+
+    Arguments:
+        ax: where to draw.
+        frame: a row an estimate, with the columns ``value``, ``value_lo`` and ``value_hi``.
+        x: its column along the axis.
+        places: values of that column to the texts below them, from left to right.
+        value: the column of the estimates.
+        by: the column that names the series, in order of appearance.
+    """
+    order, names = list(places), list(dict.fromkeys(frame[by]))
+    for k, name in enumerate(names):
+        rows = frame[frame[by] == name]
+        at = np.array([order.index(place) for place in rows[x]])
+        at = at + (k - (len(names) - 1) / 2) * 0.16
+        ax.vlines(at, rows[f"{value}_lo"], rows[f"{value}_hi"], color=f"C{k}", lw=2)
+        marker = MARKERS[k % len(MARKERS)]
+        ax.plot(at, rows[value], marker, ms=6, color=f"C{k}", label=name)
+    ax.set_xticks(range(len(order)), list(places.values()))
+
+
+def scatter_panels(
+    frame: pd.DataFrame,
+    axes: Mapping[str, str],
+    *,
+    panel: str,
+    shape: str,
+    shade: str,
+    unit: str = "",
+) -> Figure:
+    """One measure against another of the same kind, with the line of equal values in each panel.
+
+    Arguments:
+        frame: a row a mark.
+        axes: its column along each of the two axes to that axis's text.
+        panel, shape: the columns that decide panel and marker, in order of appearance.
+        shade: the column of numbers that decides the shade, from dark to light.
+        unit: follows the shade's number in the legend.
+    """
+    (x, x_label), (y, y_label) = axes.items()
+    names, shapes = (list(dict.fromkeys(frame[column])) for column in (panel, shape))
+    values = sorted(frame[shade].unique())
+    shades = dict(zip(values, plt.cm.cividis(np.linspace(0, 0.9, len(values))), strict=True))
+    markers = dict(zip(shapes, cycle(MARKERS), strict=False))
+    height = -(-len(names) // 2)
+    figure, grid = plt.subplots(height, 2, figsize=(WIDTH, 2.9 * height), squeeze=False)
+    for ax in grid.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, name in zip(grid.flat, names, strict=False):
+        ax.axline((0, 0), slope=1, color="black", lw=1, ls=":", zorder=0)
+        for (kind, number), rows in frame[frame[panel] == name].groupby([shape, shade]):
+            ax.plot(rows[x], rows[y], markers[kind], ms=4, mew=0, color=shades[number])
+        ax.set(title=name, xlabel=x_label, ylabel=y_label)
+    line = partial(plt.Line2D, [], [], ls="none")
+    handles = [line(marker=markers[kind], color="black", label=kind) for kind in shapes]
+    handles += [
+        line(marker="o", color=shades[number], label=f"{number}{unit}") for number in values[::-1]
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 __all__ = [
+    "both_correlations",
     "correlation",
     "interpolate_at",
     "paired_difference",
@@ -48,11 +51,11 @@ def correlation(
 
     Returns:
         ``r``, ``lo``, ``hi``, and ``n``, the number of groups. All but the last are NaN where x or y
-        is constant.
+        is constant, and the interval is NaN where there is one group, which says nothing of others.
 
     Raises:
-        ValueError: for a level outside (0, 1), fewer than 2 groups or 1 resample, unequal numbers
-            of rows, or values that are not finite.
+        ValueError: for a level outside (0, 1), fewer than 1 resample, unequal numbers of rows, or
+            values that are not finite.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: allowed is above 0 and below 1")
@@ -63,8 +66,6 @@ def correlation(
     if not np.isfinite(values).all():
         raise ValueError("some values are not finite: allowed are finite ones")
     rows = list(frame.groupby("groups", sort=False).indices.values())
-    if len(rows) < 2:
-        raise ValueError(f"{len(rows)} groups: allowed are 2 or more")
     # Less is the rounding error of the means.
     least = 1e-12 * np.abs(values).max(axis=0)
     if within is not None:
@@ -78,12 +79,33 @@ def correlation(
         a, b = stats.rankdata(part, axis=0).T if ranks else part.T
         return np.corrcoef(a, b)[0, 1]
 
+    if len(rows) == 1:
+        return {"r": r(values), "lo": np.nan, "hi": np.nan, "n": 1}
     rng, tail = np.random.default_rng(seed), (1 - level) / 2
     draws = rng.integers(len(rows), size=(resamples, len(rows)))
     found = np.array([r(values[np.concatenate([rows[k] for k in draw])]) for draw in draws])
     found = found[np.isfinite(found)]
     lo, hi = np.quantile(found, [tail, 1 - tail]) if len(found) else (np.nan, np.nan)
     return {"r": r(values), "lo": lo, "hi": hi, "n": len(rows)}
+
+
+def both_correlations(
+    x: Sequence[float], y: Sequence[float], groups: Sequence[object], **options: Any
+) -> dict[str, float]:
+    """Pearson's and Spearman's :func:`correlation` of the same rows, with its other options.
+
+    Returns:
+        ``r``, ``r_lo``, ``r_hi`` (Pearson), ``rho``, ``rho_lo``, ``rho_hi`` (Spearman), and
+        ``networks``, the number of groups.
+
+    Raises:
+        ValueError: as :func:`correlation`.
+    """
+    found = {}
+    for name, ranks in (("r", False), ("rho", True)):
+        one = correlation(x, y, groups, ranks=ranks, **options)
+        found |= {name: one["r"], f"{name}_lo": one["lo"], f"{name}_hi": one["hi"]}
+    return found | {"networks": one["n"]}
 
 
 def _columns(**columns: Sequence[object] | None) -> dict[str, np.ndarray]:
@@ -140,6 +162,50 @@ def paired_difference(
     }
 
 
+def paired_differences(
+    frame: pd.DataFrame,
+    measures: Sequence[str],
+    *,
+    by: Sequence[str],
+    pair: Sequence[str],
+    variant: str,
+    of: Sequence[str],
+    against: Sequence[str],
+    level: float = 0.9,
+) -> pd.DataFrame:
+    """Every :func:`paired_difference` between two variants, for each setting and measure.
+
+    Arguments:
+        frame: one row a setting, pair and variant.
+        measures: the columns to compare.
+        by: the columns that name a setting.
+        pair: the columns that name what was measured in all variants, such as the seed.
+        variant: the column that holds the variants.
+        of, against: its values: each of the first less each of the second, none less itself.
+        level: confidence of the intervals.
+
+    Returns:
+        One row a setting, variants and measure: the columns of ``by``, ``variant``, ``against``,
+        ``measure``, the entries of :func:`paired_difference`, and ``change``, the difference as a share
+        of the mean before, NaN where that is 0. A setting with one pair has no interval and no row.
+
+    Raises:
+        ValueError: for two rows of one pair and variant, and as :func:`paired_difference`.
+    """
+    rows = []
+    for key, part in frame.groupby(list(by), sort=False):
+        wide = part.pivot(index=list(pair), columns=variant, values=list(measures))
+        names = [(new, old) for new in of for old in against if new != old and len(wide) > 1]
+        for (new, old), measure in product(names, measures):
+            found = paired_difference(wide[measure][old], wide[measure][new], level)
+            share = found["after"] / found["before"] - 1 if found["before"] else np.nan
+            row = dict(zip(by, key, strict=True))
+            row |= {variant: new, "against": old, "measure": measure}
+            rows.append(row | found | {"change": share})
+    numbers = ("before", "after", "difference", "lo", "hi", "n", "fall", "rise", "change")
+    return pd.DataFrame(rows, columns=[*by, variant, "against", "measure", *numbers])
+
+
 def summarize(
     frame: pd.DataFrame, by: Sequence[str], measures: Sequence[str], level: float = 0.9
 ) -> pd.DataFrame:
@@ -174,32 +240,6 @@ def summarize(
         for name in measures
     }
     return pd.concat(parts, names=["measure"]).reset_index()
-
-
-def paired_differences(
-    pairs: pd.DataFrame, measures: Sequence[str], ends: tuple[str, str]
-) -> pd.DataFrame:
-    """:func:`paired_difference` of several measures in several settings.
-
-    Arguments:
-        pairs: columns (measure, end), a row for each seed, the first index level names the setting.
-        measures: those to compare.
-        ends: before and after.
-
-    Returns:
-        A row for each setting with two seeds or more, since one pair has no interval, and measure:
-        ``setting``, ``measure`` and what :func:`paired_difference` returns.
-    """
-    rows = []
-    for setting in pairs.index.get_level_values(0).unique():
-        part = pairs.loc[setting]
-        if len(part) > 1:
-            for measure in measures:
-                before, after = (part[measure, end].astype(float) for end in ends)
-                found = paired_difference(before, after)
-                rows.append({"setting": setting, "measure": measure, **found})
-    columns = ("before", "after", "difference", "lo", "hi", "n", "fall", "rise")
-    return pd.DataFrame(rows, columns=["setting", "measure", *columns])
 
 
 def interpolate_at(

@@ -14,11 +14,14 @@ __all__ = [
     "HEADINGS",
     "audit_text",
     "interval_cells",
+    "interval_columns",
+    "interval_table",
     "interval_text",
     "paired_cells",
     "save",
     "show",
     "show_intervals",
+    "styled",
 ]
 
 #: Headings of measures of :func:`baq.compare`, units included.
@@ -66,17 +69,30 @@ def show(
         shown: what is displayed in place of the table, such as :func:`interval_cells` of it.
     """
     save(frame, name)
-    shown = frame if shown is None else shown
+    return styled(frame if shown is None else shown, name, precision)
+
+
+def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
+    """A table for display alone, as :func:`show` displays it, by a name that the page has once."""
     empty = [name for name in shown if len(shown) and (shown[name] == "").all()]
     styler = shown.style.hide(axis="index").hide(empty, axis="columns")
     return styler.format(precision=precision).set_uuid(name)
 
 
-def interval_text(middle: float, lo: float, hi: float, precision: int = 4) -> str:
-    """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``; a dash for NaN."""
+def interval_text(
+    middle: float, lo: float, hi: float, precision: int = 4, *, signed: bool = False
+) -> str:
+    """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``.
+
+    A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone. ``signed``
+    shows a plus too, as differences need it.
+    """
     if math.isnan(middle):
         return "–"
-    return f"{middle:.{precision}f} [{lo:.{precision}f}, {hi:.{precision}f}]"
+    form = f"{'+' if signed else ''}.{precision}f"
+    if math.isnan(lo) or math.isnan(hi):
+        return f"{middle:{form}}"
+    return f"{middle:{form}} [{lo:{form}}, {hi:{form}}]"
 
 
 def audit_text(error_bound: pd.Series) -> str:
@@ -149,3 +165,63 @@ def show_intervals(
         columns = {measure: HEADINGS[measure] for measure in columns}
     order = summary[index].unique()
     return show(summary, name, shown=interval_cells(summary, index, columns, precision, order))
+
+
+def interval_table(
+    frame: pd.DataFrame,
+    index: Sequence[str],
+    columns: str,
+    value: str = "median",
+    ends: tuple[str, str] = ("lo", "hi"),
+    precision: int = 4,
+    *,
+    signed: bool = False,
+) -> pd.DataFrame:
+    """A tidy table of estimates spread out for display, each as :func:`interval_text`.
+
+    Arguments:
+        frame: a row an estimate.
+        index: the columns that name a row of the wide table.
+        columns: the column whose values become headings. Rows and headings keep the order in which
+            they first appear.
+        value, ends: the columns of the estimate and of its interval.
+        precision: decimals shown.
+        signed: show a plus too.
+
+    Returns:
+        The columns of ``index`` and the headings; a dash where there is no estimate.
+
+    Raises:
+        ValueError: for two estimates in one cell.
+    """
+    headings = list(dict.fromkeys(frame[columns]))
+    rows: dict[tuple[object, ...], dict[str, str]] = {}
+    for *key, heading, middle, lo, hi in frame[[*index, columns, value, *ends]].itertuples(
+        index=False
+    ):
+        cells = rows.setdefault(tuple(key), {})
+        if heading in cells:
+            raise ValueError(f"{tuple(key)} has {heading} twice: allowed is one estimate a cell")
+        cells[heading] = interval_text(middle, lo, hi, precision, signed=signed)
+    found = [[*key, *(cells.get(h, "–") for h in headings)] for key, cells in rows.items()]
+    return pd.DataFrame(found, columns=[*index, *headings])
+
+
+def interval_columns(
+    frame: pd.DataFrame, index: Sequence[str], values: Mapping[str, str], precision: int = 4
+) -> pd.DataFrame:
+    """The rows of a table for display, each estimate with its interval in one cell.
+
+    Arguments:
+        frame: a row an entry, with columns such as ``r``, ``r_lo`` and ``r_hi``.
+        index: the columns shown as they are.
+        values: the columns of estimates to their headings.
+        precision: decimals shown.
+    """
+    cells = {
+        heading: [
+            interval_text(*row, precision) for row in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
+        ]
+        for v, heading in values.items()
+    }
+    return frame[list(index)].assign(**cells)

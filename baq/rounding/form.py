@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 from baq.inference import Classifier, batches, check_inputs, check_logits, logits, top_pair
 from baq.local import PairGap, displacement, pair_difference, pair_gap
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
+from baq.rounding.points import low_margin_points
 
 __all__ = [
     "BoundaryForm",
     "boundary_form",
+    "low_margin_displacement",
     "mean_square",
 ]
 
@@ -112,3 +115,35 @@ def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int =
     gap = pair_difference(logits(candidate, x, batch_size), (at.first, at.second))
     moved = PairGap(at.first, at.second, gap, at.gradient)
     return float(displacement(at, moved).square().mean())
+
+
+def low_margin_displacement(
+    reference: nn.Module,
+    candidates: Mapping[object, Classifier],
+    x: Tensor,
+    share: float = 0.05,
+    batch_size: int = 100,
+) -> dict[object, float]:
+    """How far each candidate moved the boundary, at the inputs that are nearest to it by margin.
+
+    Arguments:
+        reference: the network whose boundary it is.
+        candidates: any callables from inputs to logits, by a key.
+        x: inputs, shape (N, *).
+        share: share of the inputs that are taken, those of lowest margin: share N rounded down, or 1.
+        batch_size: inputs per pass.
+
+    Returns:
+        By the same keys: the root of the mean squared first-order displacement there, in input units.
+
+    Raises:
+        ValueError: for a share outside (0, 1], or as :func:`mean_square`.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}: allowed is above 0 and up to 1")
+    near = low_margin_points(reference, x, max(1, int(share * len(x))), batch_size)
+    at = pair_gap(reference, near, batch_size=batch_size)
+    return {
+        key: mean_square(at, candidate, near, batch_size) ** 0.5
+        for key, candidate in candidates.items()
+    }

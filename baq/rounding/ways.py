@@ -1,0 +1,154 @@
+"""One network rounded in every way, with the choices that validation inputs make, for comparisons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from torch import Tensor, nn
+
+from baq.comparison import compare
+from baq.quantization import ptq_w
+from baq.rounding.methods import adaround, boundary_gap, boundary_metric
+from baq.rounding.statistics import Calibration
+
+__all__ = ["WAYS", "Rounded", "chosen_gap", "parts_of_metric", "rounded"]
+
+#: The ways of :func:`rounded`, from the plain one to the boundary metric.
+WAYS = ("nearest", "AdaRound", "AdaRound, propagated", "boundary gap", "boundary metric")
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """What :func:`rounded` returns.
+
+    ``networks`` and ``seconds`` have a network, and what it took to make it, for each of ``WAYS``;
+    what several ways need is counted for the first of them. ``path`` is that of :func:`chosen_gap`.
+    """
+
+    networks: dict[str, nn.Module]
+    seconds: dict[str, float]
+    path: pd.DataFrame
+
+
+def chosen_gap(
+    known: Calibration,
+    bits: int,
+    validation: tuple[Tensor, Tensor],
+    weights: Sequence[float],
+    start: nn.Module,
+    *,
+    share: float = 0.2,
+    steps: int = 300,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """The boundary gap with the weight that turns fewest pair orders in the band of validation inputs.
+
+    Arguments:
+        known: the network, and the inputs that it is rounded on.
+        bits: bit width.
+        validation: inputs, shape (N, *), none of them among those, and labels, shape (N,).
+        weights: weights of the term to choose from; of equally good ones the first is chosen.
+        start: what :func:`baq.rounding.adaround` makes of the network, the path's weight 0.
+        share: share of the validation inputs that the boundary band holds.
+        steps: steps of the search for each layer.
+
+    Returns:
+        The network of the weight chosen; and the path, the columns of :func:`baq.compare` on validation
+        inputs with ``weight`` in place of the candidate, and ``chosen``.
+
+    Raises:
+        ValueError: as :func:`baq.rounding.boundary_gap` and :func:`baq.compare`.
+    """
+    networks = boundary_gap(known.given, bits, known, weights, start=start, steps=steps)
+    path = compare(
+        known.given, {0.0: start} | networks, *validation, share=share, gradients=False,
+        batch_size=100,
+    ).rename(columns={"candidate": "weight"})  # fmt: skip
+    best = path.set_index("weight").loc[list(networks), "band_pair_flip_rate"].idxmin()
+    return networks[best], path.assign(chosen=path["weight"] == best)
+
+
+def rounded(
+    known: Calibration,
+    bits: int,
+    validation: tuple[Tensor, Tensor],
+    *,
+    gap_weights: Sequence[float],
+    exact: Sequence[float] = (0.0, 0.02, 0.1),
+    points: int = 2000,
+    share: float = 0.2,
+    steps: int = 300,
+) -> Rounded:
+    """A network rounded in each of :data:`WAYS`, and the seconds that each took.
+
+    Arguments:
+        known, bits, validation, share, steps: as for :func:`chosen_gap`.
+        gap_weights: weights of the boundary gap to choose from.
+        exact, points: as for :func:`baq.rounding.boundary_metric`.
+
+    Raises:
+        ValueError: as the functions of :mod:`baq.rounding`.
+    """
+    networks, seconds = {}, {}
+
+    def timed(way: str, make: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        begun = time.perf_counter()
+        made = make(*arguments, **options)
+        seconds[way] = time.perf_counter() - begun
+        return made
+
+    given = known.given, bits, known
+    nearest, alone, propagated, gap, metric = WAYS
+    networks[nearest] = timed(nearest, ptq_w, known.given, bits)
+    networks[alone] = timed(alone, adaround, *given, steps=steps)
+    networks[propagated] = timed(propagated, adaround, *given, propagate=True, steps=steps)
+    networks[metric] = timed(
+        metric, boundary_metric, *given, validation[0], exact=exact, points=points, steps=steps
+    )
+    networks[gap], path = timed(
+        gap, chosen_gap, known, bits, validation, gap_weights, networks[alone], share=share,
+        steps=steps,
+    )  # fmt: skip
+    seconds[gap] += seconds[alone]  # it starts there
+    return Rounded(_in_order(networks), _in_order(seconds), path)
+
+
+def _in_order(by_way: Mapping[str, Any]) -> dict[str, Any]:
+    return {way: by_way[way] for way in WAYS}
+
+
+def parts_of_metric(
+    known: Calibration, bits: int, *, points: int = 2000, steps: int = 300
+) -> dict[str, nn.Module]:
+    """The boundary metric's Kronecker shape with one part changed at a time, beside AdaRound.
+
+    Arguments:
+        known, bits, steps: as for :func:`chosen_gap`.
+        points: as for :func:`baq.rounding.boundary_metric`; at most twice the inputs are taken.
+
+    Returns:
+        A network by what was changed.
+
+    Raises:
+        ValueError: as :func:`baq.rounding.boundary_metric`.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        "without the errors of layers before": {"propagate": False},
+        "without ridge": {"ridge": 0.0},
+        "low-margin points only": {"on_boundary": 0.0},
+        "boundary points only": {"on_boundary": 1.0},
+        "a quarter of the points": {"points": max(4, points // 4)},
+        "Kronecker shape": {},
+        "and the exact shape, weight 0.1": {"exact": [0.1]},
+        "and the exact shape, weight 1": {"exact": [1.0]},
+        "almost the exact shape alone": {"exact": [1000.0]},
+    }
+    given = known.given, bits, known
+    standard = {"exact": [0.0], "points": min(points, 2 * len(known.x)), "steps": steps}
+    alike = adaround(*given, propagate=True, steps=steps)
+    return {"all outputs alike (AdaRound, propagated)": alike} | {
+        name: boundary_metric(*given, **(standard | change)) for name, change in changes.items()
+    }

@@ -1,0 +1,97 @@
+"""All ways of rounding a network, and the choices among them, against their own definitions."""
+
+import pytest
+import torch
+from torch import nn
+
+from baq import compare, ptq_w, rounding
+from baq.local import displacement, pair_gap
+from baq.rounding.form import low_margin_displacement
+from baq.rounding.ways import WAYS, chosen_gap, parts_of_metric, rounded
+
+torch.manual_seed(0)
+NETWORK = nn.Sequential(
+    nn.Linear(4, 24), nn.Tanh(), nn.Linear(24, 12), nn.ReLU(), nn.Linear(12, 3)
+).eval()
+X, X_VALID, X_TEST = (3 * torch.randn(60, 4) for _ in range(3))
+VALIDATION = X_VALID, torch.randint(3, (60,))
+WEIGHTS = [0.001, 0.1, 10.0, 1e4]
+
+
+def known():
+    return rounding.Calibration(NETWORK, X)
+
+
+def weights_of(network):
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def test_each_way_is_that_function():
+    made = rounded(known(), 3, VALIDATION, gap_weights=WEIGHTS, exact=[0.1], points=20, steps=5)
+    assert tuple(made.networks) == tuple(made.seconds) == WAYS
+    assert all(seconds > 0 for seconds in made.seconds.values())
+    alone = rounding.adaround(NETWORK, 3, X, steps=5)
+    chained = rounding.adaround(NETWORK, 3, X, propagate=True, steps=5)
+    metric = rounding.boundary_metric(NETWORK, 3, X, exact=[0.1], points=20, steps=5)
+    gap = chosen_gap(known(), 3, VALIDATION, WEIGHTS, alone, steps=5)[0]
+    named = dict(zip(WAYS, (ptq_w(NETWORK, 3), alone, chained, gap, metric), strict=True))
+    for way, network in named.items():
+        assert torch.equal(weights_of(made.networks[way]), weights_of(network)), way
+    assert len({tuple(weights_of(network).tolist()) for network in named.values()}) >= 4
+
+
+def test_the_gap_chosen_turns_fewest_pair_orders():
+    start = rounding.adaround(NETWORK, 2, X, steps=5)
+    network, path = chosen_gap(known(), 2, VALIDATION, WEIGHTS, start, steps=5)
+    assert path["weight"].tolist() == [0.0, *WEIGHTS] and path["chosen"].sum() == 1
+    candidates = rounding.boundary_gap(NETWORK, 2, X, WEIGHTS, start=start, steps=5)
+    turned = {
+        w: compare(NETWORK, q, *VALIDATION).loc[0, "band_pair_flip_rate"]
+        for w, q in candidates.items()
+    }
+    best = min(turned, key=turned.get)
+    assert path.loc[path["chosen"], "weight"].item() == best
+    assert len(set(turned.values())) > 1  # there was something to choose
+    assert torch.equal(weights_of(network), weights_of(candidates[best]))
+
+
+def test_the_weight_zero_may_be_on_the_path():
+    start = rounding.adaround(NETWORK, 2, X, steps=5)
+    path = chosen_gap(known(), 2, VALIDATION, [0.0], start, steps=5)[1]
+    assert path["chosen"].tolist() == [True]
+
+
+def test_a_part_changed_is_the_metric_with_that_part():
+    made = parts_of_metric(known(), 3, points=16, steps=5)
+    common = {"exact": [0.0], "points": 16, "steps": 5}
+    for name, change in {
+        "Kronecker shape": {},
+        "without ridge": {"ridge": 0.0},
+        "a quarter of the points": {"points": 4},
+        "and the exact shape, weight 1": {"exact": [1.0]},
+    }.items():
+        network = rounding.boundary_metric(NETWORK, 3, X, **(common | change))
+        assert torch.equal(weights_of(made[name]), weights_of(network)), name
+    assert len(made) == 10
+
+
+def test_the_displacement_is_at_the_lowest_margins():
+    candidates = {b: ptq_w(NETWORK, b) for b in (3, 8)}
+    found = low_margin_displacement(NETWORK, candidates, X_TEST, share=0.1)
+    z = NETWORK(X_TEST).detach().topk(2).values
+    near = X_TEST[(z[:, 0] - z[:, 1]).argsort()[:6]]
+    at = pair_gap(NETWORK, near)
+    for bits, candidate in candidates.items():
+        moved = displacement(at, pair_gap(candidate, near, (at.first, at.second)))
+        assert found[bits] == pytest.approx(float(moved.square().mean().sqrt()), rel=1e-5)
+    assert found[8] < found[3]
+
+
+def test_one_input_is_enough_for_a_displacement():
+    assert low_margin_displacement(NETWORK, {0: NETWORK}, X_TEST[:3]) == {0: 0.0}
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_another_share_is_refused(share):
+    with pytest.raises(ValueError, match=f"share is {share}: allowed is above 0 and up to 1"):
+        low_margin_displacement(NETWORK, {}, X_TEST, share)
