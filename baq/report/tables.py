@@ -31,7 +31,7 @@ def save(frame: pd.DataFrame, name: str) -> None:
 def show(
     frame: pd.DataFrame, name: str, precision: int = 4, *, shown: pd.DataFrame | None = None
 ) -> Styler:
-    """Save a tidy table and return it for display, without its index and without columns of no text.
+    """Save a tidy table and return it for display, without its index and without empty columns.
 
     Arguments:
         frame: the table: a column a variable, numbers as numbers.
@@ -55,7 +55,7 @@ def interval_text(middle: float, lo: float, hi: float, precision: int = 4) -> st
 
 
 def audit_text(error_bound: pd.Series) -> str:
-    """How sure the label maps of a chapter are, from the bounds that came with them."""
+    """A sentence on the reliability of a chapter's label maps, from their error bounds."""
     bound = error_bound.max()
     if not bound:
         return "All label maps are certified cell for cell."
@@ -77,7 +77,10 @@ def interval_cells(
         columns: measure to heading, unit included.
         precision: decimals shown.
     """
-    cells = [interval_text(*row, precision) for row in summary[["median", "lo", "hi"]].to_numpy()]
+    cells = [
+        interval_text(middle, lo, hi, precision)
+        for middle, lo, hi in summary[["median", "lo", "hi"]].to_numpy()
+    ]
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
     wide = wide.sort_index(ascending=False)[list(columns)].rename(columns=columns)
     return wide.rename_axis(columns=None).reset_index()
