@@ -139,7 +139,7 @@ from baq.local import pair_gap
 from baq.report import charts, style, tables
 from baq.report.claims import answer
 from baq.report.stats import paired_difference, summarize
-from baq.rounding import Calibration
+from baq.rounding import Statistics
 from baq.rounding.form import mean_square
 from baq.rounding.points import low_margin_points
 from baq.slices import random_planes
@@ -237,7 +237,7 @@ def measured(family, seed, reference):
         )
         spanned = random_planes(split.x_test, split.y_test, planes)
         cells, way = n, "adaptive"
-    known = Calibration(reference, split.x_train, positions=positions)
+    known = Statistics(reference, split.x_train, positions=positions)
     found, seconds, paths = {}, {}, []
     for level in bits:
         made, took, path = rounded(
@@ -288,7 +288,7 @@ def parts(family, seed, reference):
     else:
         split = data.load("cifar10", seed, train=ablation_images, test=images)
     level = max(bits)
-    known = Calibration(reference, split.x_train, positions=positions)
+    known = Statistics(reference, split.x_train, positions=positions)
     standard = {"exact": [0.0], "points": min(points, 2 * len(known.x))}
     standard |= {"steps": ablation_steps}
     found = {

@@ -91,7 +91,7 @@ from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_text
 from baq.report.stats import correlation, paired_difference
-from baq.rounding import Calibration, adaround, boundary_metric
+from baq.rounding import Statistics, adaround, boundary_metric
 from baq.slices import random_planes
 from baq.zoo import checkpoints, data, models, training
 
@@ -171,7 +171,7 @@ def measured(dataset, seed):
         "test": (split.x_test, split.y_test),
     }
     used = parts["calibration"][0][: rounding_cifar if natural else rounding]
-    known = Calibration(reference, used)
+    known = Statistics(reference, used)
     candidates = {
         (name, b): rounded(reference, b, known)
         for name, rounded in ROUNDINGS.items()
