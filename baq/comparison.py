@@ -101,14 +101,14 @@ def compare(
         "points": len(x),
         "share": share,
         "accuracy_reference": accuracy(z),
-        "margin": float(local.margins(z).median()),
+        "margin": _median(local.margins(z)),
     }
     gap = None
     if gradients:
         common["radius"] = math.nan
     if gradients and isinstance(reference, nn.Module):
         gap = local.pair_gap(reference, x, batch_size=batch_size)
-        common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
+        common["radius"] = _median(local.radii(reference, x, min(batch_size, 1024))[0])
 
     rows = []
     for key, candidate in candidates.items():
@@ -129,9 +129,9 @@ def compare(
             gap_q = local.pair_gap(candidate, x, (gap.first, gap.second), batch_size)
             shift = local.displacement(gap, gap_q).abs()
             row |= {
-                "shift": float(shift.median()),
-                "band_shift": float(shift[band].median()),
-                "normal_angle": float(local.normal_angle(gap, gap_q).nanmedian()),
+                "shift": _median(shift),
+                "band_shift": _median(shift[band]),
+                "normal_angle": _median(local.normal_angle(gap, gap_q)),
             }
         rows.append(row)
     if planes:
@@ -144,6 +144,13 @@ def compare(
 
 def _mean(mask: Tensor) -> float:
     return float(mask.double().mean())
+
+
+def _median(values: Tensor) -> float:
+    """The median, of an even number the mean of the two in the middle; values that are NaN left out."""
+    ordered = values[~values.isnan()].double().sort().values
+    count = len(ordered)
+    return float((ordered[(count - 1) // 2] + ordered[count // 2]) / 2) if count else math.nan
 
 
 def per_plane(
