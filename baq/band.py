@@ -1,7 +1,8 @@
-"""The boundary band: the points of lowest margin, and how flips there hang together with all flips."""
+"""The boundary band: the points of lowest margin, and how flips there relate to all flips."""
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
 import pandas as pd
@@ -26,9 +27,13 @@ def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
 
     Raises:
         ValueError: for a share outside (0, 1].
+
+    Example:
+        >>> boundary_band(torch.tensor([0.5, 0.1, 2.0, 0.3]), 0.5).tolist()
+        [False, True, False, True]
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}: allowed is above 0 and up to 1")
+    if not isinstance(share, numbers.Real) or not 0 < share <= 1:
+        raise ValueError(f"share is {share!r}: allowed is above 0 and up to 1")
     band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
     band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
     return band

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from baq import local
 from baq.band import boundary_band
-from baq.inference import Classifier, labels, logits, place
+from baq.inference import Classifier, check_labels, check_points, labels, logits, place
 from baq.slices import curves
 from baq.slices.junctions import junction_cells
-from baq.slices.label_maps import LabelMap, label_map
+from baq.slices.label_maps import label_map
 from baq.slices.masks import boundary_mask, grid_change, jaccard_distance
 from baq.slices.planes import Plane
 
@@ -37,7 +37,7 @@ def compare(
     device: torch.device | str | None = None,
     batch_size: int = 4096,
 ) -> pd.DataFrame:
-    """Measure what the step from a reference to each candidate did to the decisions.
+    """Measure how each candidate's decisions differ from the reference's.
 
     The reference is evaluated once for all candidates. Columns of a row:
 
@@ -71,9 +71,17 @@ def compare(
 
     Raises:
         ValueError: for empty or non-finite inputs or logits, or shapes that do not match.
+
+    Example:
+        >>> from baq import ptq_w
+        >>> model = nn.Linear(2, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 0.4]])
+        >>> x = torch.tensor([[1.0, 0.5], [0.2, 1.0], [1.0, 2.1]])
+        >>> rows = compare(model, {b: ptq_w(model, b) for b in (8, 2)}, x)
+        >>> rows[["candidate", "flip_rate"]].round(3).to_dict("list")
+        {'candidate': [8, 2], 'flip_rate': [0.0, 0.333]}
     """
-    if y is not None and y.shape != x.shape[:1]:
-        raise ValueError(f"labels have shape {tuple(y.shape)}: allowed is ({len(x)},)")
+    x = check_points(x)
     if not isinstance(candidates, Mapping):
         candidates = {"candidate": candidates}
     if not candidates:
@@ -83,31 +91,30 @@ def compare(
     reference = place(reference, dtype, device)
     candidates = {key: place(candidate, dtype, device) for key, candidate in candidates.items()}
     z = logits(reference, x, batch_size)
+    y = None if y is None else check_labels(y, len(x), z.shape[1])
     band = boundary_band(local.margins(z), share)
 
     def accuracy(z: Tensor) -> float:
         return math.nan if y is None else _mean(labels(z) == y.to(z.device))
 
-    common = {
+    common: dict[str, float] = {
         "points": len(x),
         "share": share,
         "accuracy_reference": accuracy(z),
-        "margin": float(local.margins(z).median()),
+        "margin": _median(local.margins(z)),
     }
     gap = None
     if gradients:
         common["radius"] = math.nan
     if gradients and isinstance(reference, nn.Module):
         gap = local.pair_gap(reference, x, batch_size=batch_size)
-        common["radius"] = float(local.radii(reference, x, min(batch_size, 1024))[0].median())
-    maps = [label_map(reference, plane, n, way, batch_size) for plane in planes]
-    lengths = [curves.boundary_length(curves.crossings(reference, grid)) for grid in maps]
+        common["radius"] = _median(local.radii(reference, x, min(batch_size, 1024))[0])
 
     rows = []
     for key, candidate in candidates.items():
         z_q = logits(candidate, x, batch_size)
         flip, pair_flip = local.flips(z, z_q), local.pair_flips(z, z_q)
-        row = {
+        row: dict[str, object] = {
             "candidate": key,
             **common,
             "accuracy": accuracy(z_q),
@@ -122,13 +129,16 @@ def compare(
             gap_q = local.pair_gap(candidate, x, (gap.first, gap.second), batch_size)
             shift = local.displacement(gap, gap_q).abs()
             row |= {
-                "shift": float(shift.median()),
-                "band_shift": float(shift[band].median()),
-                "normal_angle": float(local.normal_angle(gap, gap_q).nanmedian()),
+                "shift": _median(shift),
+                "band_shift": _median(shift[band]),
+                "normal_angle": _median(local.normal_angle(gap, gap_q)),
             }
-        if planes:
-            row |= _on_planes(candidate, maps, lengths, sides, way, batch_size)
         rows.append(row)
+    if planes:
+        cut = per_plane(reference, candidates, planes, n, sides, way, batch_size, trace=True)
+        for k, row in enumerate(rows):
+            means = cut.iloc[k :: len(rows)].drop(columns=["candidate", "plane"]).mean()
+            row |= means.to_dict() | {"planes": len(planes), "n": n, "sides": sides}
     return pd.DataFrame(rows)
 
 
@@ -136,33 +146,11 @@ def _mean(mask: Tensor) -> float:
     return float(mask.double().mean())
 
 
-def _on_planes(
-    candidate: Classifier,
-    maps: list[LabelMap],
-    lengths: list[float],
-    sides: str,
-    way: str,
-    batch_size: int,
-) -> dict[str, object]:
-    """The slice measures of :func:`compare`, averaged over planes."""
-    found = []
-    for grid, length in zip(maps, lengths, strict=True):
-        grid_q = label_map(candidate, grid.plane, grid.n, way, batch_size)
-        masks = (boundary_mask(m.labels, sides) for m in (grid, grid_q))
-        found.append(
-            {
-                "jaccard": jaccard_distance(*masks),
-                "grid_change": grid_change(grid.labels, grid_q.labels),
-                "boundary_length": length,
-                "mean_displacement": curves.mean_displacement(grid, grid_q, length),
-                "triple_reference": junction_cells(grid.labels).sum(),
-                "triple": junction_cells(grid_q.labels).sum(),
-                "cell": sum(grid.cell) / 2,
-                "error_bound": max(grid.error_bound, grid_q.error_bound),
-            }
-        )
-    means = pd.DataFrame(found).mean().to_dict()
-    return means | {"planes": len(maps), "n": maps[0].n, "sides": sides}
+def _median(values: Tensor) -> float:
+    """The median, of an even number the mean of the two in the middle; values that are NaN left out."""
+    ordered = values[~values.isnan()].double().sort().values
+    count = len(ordered)
+    return float((ordered[(count - 1) // 2] + ordered[count // 2]) / 2) if count else math.nan
 
 
 def per_plane(
@@ -173,10 +161,10 @@ def per_plane(
     sides: str = "two",
     way: str = "auto",
     batch_size: int = 8192,
+    *,
+    trace: bool = False,
 ) -> pd.DataFrame:
-    """Boundary Jaccard distance and grid prediction change of every candidate on every plane.
-
-    What :func:`baq.compare` averages over planes, but cheaper, since no curve is traced.
+    """The slice measures of every candidate on every plane, which :func:`compare` averages over planes.
 
     Arguments:
         reference, candidates: any callables from inputs to logits; candidates by a key.
@@ -185,10 +173,13 @@ def per_plane(
         sides: see :func:`baq.slices.masks.boundary_mask`.
         way: see :func:`baq.slices.label_maps.label_map`.
         batch_size: cells per evaluation.
+        trace: trace the reference's boundary as a curve too, for its length and what follows from it.
 
     Returns:
-        One row a plane and candidate: ``candidate``, ``plane`` (its index), ``jaccard``,
-        ``grid_change``, ``error_bound`` (the larger one of the two maps).
+        One row a plane and candidate, candidates of a plane together: ``candidate``, ``plane`` (its
+        index), ``jaccard``, ``grid_change``, ``error_bound`` (the larger one of the two maps); with
+        ``trace`` also ``boundary_length``, ``mean_displacement``, ``triple``, ``triple_reference`` and
+        ``cell``, as :func:`compare` has them.
 
     Raises:
         ValueError: as :func:`baq.slices.label_maps.label_map`.
@@ -197,6 +188,7 @@ def per_plane(
     for k, plane in enumerate(planes):
         grid = label_map(reference, plane, n, way, batch_size)
         mask = boundary_mask(grid.labels, sides)
+        length = curves.boundary_length(curves.crossings(reference, grid)) if trace else 0.0
         for key, candidate in candidates.items():
             grid_q = label_map(candidate, plane, n, way, batch_size)
             row = {
@@ -204,9 +196,16 @@ def per_plane(
                 "plane": k,
                 "jaccard": jaccard_distance(mask, boundary_mask(grid_q.labels, sides)),
                 "grid_change": grid_change(grid.labels, grid_q.labels),
-                "error_bound": max(grid.error_bound, grid_q.error_bound),
             }
-            rows.append(row)
+            if trace:
+                row |= {
+                    "boundary_length": length,
+                    "mean_displacement": curves.mean_displacement(grid, grid_q, length),
+                    "triple_reference": junction_cells(grid.labels).sum(),
+                    "triple": junction_cells(grid_q.labels).sum(),
+                    "cell": sum(grid.cell) / 2,
+                }
+            rows.append(row | {"error_bound": max(grid.error_bound, grid_q.error_bound)})
     return pd.DataFrame(rows)
 
 

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Classifier", "batches", "default_device", "labels", "logits", "place", "top_pair"]
+__all__ = [
+    "Classifier",
+    "batches",
+    "bisect",
+    "check_labels",
+    "copied",
+    "default_device",
+    "gradients",
+    "labels",
+    "logits",
+    "place",
+    "top_pair",
+]
 
 #: Any callable from a batch of inputs ``(B, *)`` to logits ``(B, K)``; gradient measures need a module.
 Classifier = Callable[[Tensor], Tensor]
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 def default_device() -> torch.device:
@@ -19,25 +37,96 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@overload
+def place(
+    classifier: _Module,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> _Module: ...
+
+
+@overload
+def place(
+    classifier: Classifier,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Classifier: ...
+
+
+@torch.inference_mode(False)  # so that gradients can be taken of the copy
 def place(
     classifier: Classifier,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> Classifier:
-    """Return the classifier as it is measured: a copy of a module at the dtype and device named.
+    """The classifier as it is measured: in evaluation mode, at the dtype and device named.
 
-    A module is put in evaluation mode; a plain callable, or a module that is there already, is
-    returned as it is.
+    A module is copied where it must change; any other callable is returned as it is.
+
+    Raises:
+        ValueError: for a device that is absent, a dtype that is not a float, or as :func:`copied`.
     """
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype is {dtype}: allowed are floating ones")
     if not isinstance(classifier, nn.Module):
         return classifier
-    here = next(classifier.parameters(), None)
+    here = _first_parameter(classifier)
+    try:
+        goal = None if device is None else torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device is {str(device)!r}, which is not here: {reason}") from None
     same = here is None or (
-        here.dtype == (dtype or here.dtype) and here.device == torch.device(device or here.device)
+        here.dtype == (dtype or here.dtype) and here.device == (goal or here.device)
     )
     if same and not any(module.training for module in classifier.modules()):
         return classifier
-    return copy.deepcopy(classifier).to(device=device, dtype=dtype).eval()
+    return copied(classifier).to(device=goal, dtype=dtype).eval()
+
+
+def copied(model: _Module) -> _Module:
+    """A deep copy of a module.
+
+    Raises:
+        ValueError: for a module that cannot be copied, such as one with old-style ``weight_norm`` or
+            pruning masks, naming the layer.
+    """
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        for name, module in model.named_modules():
+            for key, value in vars(module).items():
+                if isinstance(value, Tensor) and value.grad_fn is not None:
+                    raise ValueError(
+                        f"layer {name!r} computes its {key} before each pass: store it first, for "
+                        "instance with torch.nn.utils.remove_weight_norm or prune.remove"
+                    ) from None
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{type(model).__name__} cannot be copied: {reason}") from None
+
+
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Record gradients, whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _first_parameter(model: nn.Module) -> Tensor | None:
+    here = next(model.parameters(), None)
+    if here is not None and here.is_meta:
+        raise ValueError("the model lies on 'meta', without weights: allowed is one that has some")
+    return here
+
+
+def _reads_mode(kind: type[nn.Module]) -> bool:
+    """Whether a method of a module class, other than those of every module, reads ``training``."""
+    return any(
+        "training" in method.__code__.co_names
+        for base in kind.__mro__[: kind.__mro__.index(nn.Module)]
+        for name, method in vars(base).items()
+        if isinstance(method, FunctionType) and name not in ("__init__", "train", "eval")
+    )
 
 
 def _not_finite(values: Tensor) -> int:
@@ -46,16 +135,44 @@ def _not_finite(values: Tensor) -> int:
     return 0 if torch.isfinite(values.sum()) else int((~torch.isfinite(values)).sum())
 
 
-def check_points(x: Tensor) -> None:
-    """Raise where ``x`` is no batch of inputs.
+def check_points(x: Tensor) -> Tensor:
+    """Return inputs, which may be an array or lists, as a tensor.
 
     Raises:
         ValueError: if ``x`` has fewer than two axes, is empty or holds a value that is not finite.
     """
-    if x.ndim < 2 or len(x) == 0:
+    try:
+        x = torch.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"inputs are a {type(x).__name__} that is no array: {error}") from None
+    if x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, ...) with N >= 1")
     if bad := _not_finite(x):
         raise ValueError(f"inputs hold {bad} values that are not finite: allowed are finite ones")
+    return x
+
+
+def check_labels(y: Tensor, count: int, classes: int | None = None) -> Tensor:
+    """Return labels, which may be an array or a list, as an integer tensor.
+
+    Raises:
+        ValueError: unless ``y`` has shape (count,) and holds whole numbers from 0, below ``classes``
+            where that is given.
+    """
+    try:
+        y = torch.as_tensor(y)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"labels are a {type(y).__name__} that is no array: {error}") from None
+    if y.shape != (count,):
+        raise ValueError(f"labels have shape {tuple(y.shape)}: allowed is ({count},)")
+    whole = y.long()
+    allowed = "0 or more" if classes is None else f"0 to {classes - 1}"
+    wrong = (whole != y) | (whole < 0)
+    if classes is not None:
+        wrong |= whole >= classes
+    if wrong.any():
+        raise ValueError(f"labels hold {y[wrong][0].item()}: allowed are whole numbers, {allowed}")
+    return whole
 
 
 def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
@@ -63,18 +180,15 @@ def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
 
     Raises:
         ValueError: as :func:`check_points`, or if the classifier is a module in training mode whose
-            output would depend on that.
+            output may depend on that.
     """
-    check_points(x)
+    x = check_points(x)
     if not isinstance(classifier, nn.Module):
         return x
     for name, module in classifier.named_modules():
-        stateful = isinstance(
-            module, (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-        )
-        if stateful and module.training:
+        if module.training and _reads_mode(type(module)):
             raise ValueError(f"module {name!r} is in training mode: call .eval() first")
-    here = next(classifier.parameters(), None)
+    here = _first_parameter(classifier)
     return x if here is None else x.to(device=here.device, dtype=here.dtype)
 
 
@@ -92,18 +206,19 @@ def check_logits(z: Tensor, count: int) -> Tensor:
 
 
 def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Split ``x`` along its first axis into batches of ``batch_size``, the last one maybe smaller.
+    """Split ``x`` along its first axis into batches of ``batch_size``; the last may be smaller.
 
     Raises:
-        ValueError: for a batch size below 1.
+        ValueError: for a batch size that is not a whole number of 1 or more.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: allowed is 1 or more")
-    return x.split(batch_size)
+    whole = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
+    if not whole or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}: allowed is 1 or more")
+    return x.split(int(batch_size))
 
 
 def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
-    """What the classifier makes of one batch.
+    """The classifier's output for one batch.
 
     Raises:
         ValueError: if the classifier cannot take inputs of this shape.
@@ -156,3 +271,29 @@ def top_pair(z: Tensor) -> tuple[Tensor, Tensor]:
     first = labels(z)
     rest = z.scatter(1, first[:, None], -torch.inf)
     return first, labels(rest)
+
+
+def bisect(
+    classifier: Classifier,
+    at: Callable[[Tensor], Tensor],
+    first: Tensor,
+    steps: int,
+    batch_size: int = 8192,
+) -> Tensor:
+    """Where along N paths the classifier's label changes, by bisection; positions (N,), float64.
+
+    A position is within ``2^-(steps+1)`` of a change; of several changes, one is found.
+
+    Arguments:
+        classifier: any callable from inputs to logits.
+        at: inputs at positions (N,) on the paths, each from 0 to 1, shape (N, *).
+        first: labels at position 0, on the CPU, shape (N,); those at 1 are others.
+        steps: halvings.
+        batch_size: points per evaluation.
+    """
+    low, high = torch.zeros(len(first)).double(), torch.ones(len(first)).double()
+    for _ in range(steps):
+        middle = (low + high) / 2
+        same = labels(logits(classifier, at(middle), batch_size)).cpu() == first
+        low, high = torch.where(same, middle, low), torch.where(same, high, middle)
+    return (low + high) / 2

@@ -8,12 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baq.inference import batches, check_inputs, check_logits, evaluate, labels, top_pair
-from baq.structure import fold_batch_norm, has_one_hidden_layer
+from baq.inference import (
+    Classifier,
+    batches,
+    check_inputs,
+    check_logits,
+    evaluate,
+    gradients,
+    labels,
+    logits,
+    top_pair,
+)
+from baq.structure import fold_batch_norm, hidden_layer
 
 __all__ = [
     "PairGap",
     "displacement",
+    "displacement_to",
     "flips",
     "margins",
     "normal_angle",
@@ -21,6 +32,9 @@ __all__ = [
     "pair_flips",
     "pair_gap",
     "radii",
+    "row_norms",
+    "slopes",
+    "traced_gap",
 ]
 
 
@@ -45,19 +59,30 @@ class PairGap:
         It is infinite where the gradient vanishes. Moosavi-Dezfooli et al. 2016 (DeepFool),
         arXiv:1511.04599, equation 6, for the pair alone.
         """
-        return _ratio(self.gap.abs(), self.gradient.norm(dim=1), torch.inf)
+        return _ratio(self.gap.abs(), row_norms(self.gradient))
 
 
-def _ratio(numerator: Tensor, denominator: Tensor, otherwise: float) -> Tensor:
-    """``numerator / denominator``; 0 where the numerator is 0, ``otherwise`` where only the rest is."""
-    value = torch.where(denominator > 0, numerator / denominator, otherwise)
+def row_norms(rows: Tensor) -> Tensor:
+    """Euclidean norm of each row (N, d), shape (N,), also where squares would under- or overflow."""
+    length = rows.norm(dim=1)
+    limits = torch.finfo(rows.dtype)
+    off = ~((length > (limits.tiny / limits.eps) ** 0.5) & (length < torch.inf))
+    if off.any():
+        size = rows[off].abs().amax(dim=1, keepdim=True)
+        size = torch.where(size > 0, size, 1)
+        length[off] = (rows[off] / size).norm(dim=1) * size[:, 0]
+    return length
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """``numerator / denominator``; 0 where the numerator is 0, else infinite over 0."""
+    value = torch.where(denominator > 0, numerator / denominator, torch.inf)
     return torch.where(numerator == 0, torch.zeros_like(value), value)
 
 
 def margins(z: Tensor) -> Tensor:
     """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits."""
-    first, second = top_pair(z)
-    return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
+    return pair_difference(z, top_pair(z))
 
 
 def flips(z: Tensor, z_q: Tensor) -> Tensor:
@@ -92,8 +117,53 @@ def pair_difference(z: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
     return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
 
 
+def traced_gap(
+    classifier: Classifier, batch: Tensor, pair: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """One forward pass that gradients of the gap can be taken of, see :func:`slopes`.
+
+    Returns:
+        The inputs (N, *), the gap of the pair at each of them (N,), and the pair: the classifier's own
+        top two where not given.
+
+    Raises:
+        ValueError: as :func:`baq.inference.logits`, or for classes that the classifier does not have.
+    """
+    batch = batch.detach().clone() if batch.is_inference() else batch.detach()
+    batch.requires_grad_()
+    z = check_logits(evaluate(classifier, batch), len(batch))
+    if pair is None:
+        pair = top_pair(z.detach())
+    else:
+        first, second = (classes.to(z.device) for classes in pair)
+        pair = first, second
+        lowest = min(int(first.min()), int(second.min()))
+        highest = max(int(first.max()), int(second.max()))
+        if lowest < 0 or highest >= z.shape[1]:
+            raise ValueError(
+                f"pair holds classes {lowest} to {highest}: allowed are 0 to {z.shape[1] - 1}"
+            )
+    return batch, pair_difference(z, pair), pair
+
+
+def slopes(gap: Tensor, *inputs: Tensor, again: bool = False) -> tuple[Tensor, ...]:
+    """Gradients of the sum of a gap with respect to inputs, each of an input's shape.
+
+    Raises:
+        ValueError: where the gap does not depend on an input through differentiable steps.
+    """
+    message = "the classifier's logits have no gradient: allowed is a differentiable one"
+    if not gap.requires_grad:
+        raise ValueError(message)
+    found = torch.autograd.grad(gap.sum(), inputs, retain_graph=again, allow_unused=True)
+    if any(gradient is None for gradient in found):
+        raise ValueError(message)
+    return found
+
+
+@gradients()
 def pair_gap(
-    classifier: nn.Module,
+    classifier: Classifier,
     x: Tensor,
     pair: tuple[Tensor, Tensor] | None = None,
     batch_size: int = 4096,
@@ -108,7 +178,7 @@ def pair_gap(
         batch_size: points per pass.
 
     Raises:
-        ValueError: as :func:`baq.inference.logits`, or for labels of a wrong shape.
+        ValueError: as :func:`traced_gap` and :func:`slopes`, or for classes of a wrong shape.
     """
     x = check_inputs(classifier, x)
     if pair is not None and not (pair[0].shape == pair[1].shape == x.shape[:1]):
@@ -118,26 +188,23 @@ def pair_gap(
         )
     parts = []
     for k, batch in enumerate(batches(x, batch_size)):
-        batch = batch.detach().requires_grad_()
-        z = check_logits(evaluate(classifier, batch), len(batch))
         rows = slice(k * batch_size, k * batch_size + len(batch))
-        first, second = (
-            top_pair(z.detach()) if pair is None else (p[rows].to(z.device) for p in pair)
-        )
-        gap = pair_difference(z, (first, second))
-        (gradient,) = torch.autograd.grad(gap.sum(), batch)
+        given = None if pair is None else (pair[0][rows], pair[1][rows])
+        batch, gap, (first, second) = traced_gap(classifier, batch, given)
+        (gradient,) = slopes(gap, batch)
         parts.append((first, second, gap.detach(), gradient.flatten(1)))
     return PairGap(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Tensor, Tensor]:
+@gradients()
+def radii(classifier: Classifier, x: Tensor, batch_size: int = 1024) -> tuple[Tensor, Tensor]:
     """First-order distance to the nearest of all boundaries, and the class behind that boundary.
 
     ``r(x) = min over k != c of (f_c - f_k) / ||grad(f_c - f_k)||``, c the top-1 label: one DeepFool
     step (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599, equation 8). The top pair's own distance,
     :attr:`PairGap.radius`, is never smaller, since the nearest boundary may be another class's.
-    Costs one forward and K - 1 backward passes, through a network whose batch norms are folded where they
-    can be, and a fraction of that for a network with one hidden layer, whose gradients are known in
+    Costs one forward and K - 1 backward passes, through a network whose batch norms are folded where
+    possible, and a fraction of that for a network with one hidden layer, whose gradients are known in
     closed form.
 
     Arguments:
@@ -149,14 +216,21 @@ def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Ten
         Radii, shape (N,), in input units, and classes, shape (N,).
 
     Raises:
-        ValueError: as :func:`baq.inference.logits`.
+        ValueError: as :func:`baq.inference.logits` and :func:`slopes`.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> radius, behind = radii(model, torch.tensor([[3.0, 1.0]]))
+        >>> round(radius.item(), 4), behind.item()
+        (1.4142, 1)
     """
     x = check_inputs(classifier, x)
     measure = _hidden_layer_norms(classifier, len(x)) or _gradient_norms(classifier)
     parts = []
     for batch in batches(x, batch_size):
         z, top, norms = measure(batch)
-        distance = _ratio(z.gather(1, top) - z, norms, torch.inf)
+        distance = _ratio(z.gather(1, top) - z, norms)
         parts.append(distance.scatter(1, top, torch.inf).min(dim=1))
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
 
@@ -165,54 +239,57 @@ def radii(classifier: nn.Module, x: Tensor, batch_size: int = 1024) -> tuple[Ten
 _Norms = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
-def _gradient_norms(classifier: nn.Module) -> _Norms:
+def _gradient_norms(classifier: Classifier) -> _Norms:
     """By one forward pass and a backward pass for each class behind the first, of one gap each."""
-    modules = list(classifier.modules()) if isinstance(classifier, nn.Module) else []
-    if any(isinstance(m, nn.BatchNorm2d) for m in modules) and not any(m.training for m in modules):
-        classifier = fold_batch_norm(classifier)
+    if isinstance(classifier, nn.Module):
+        modules = list(classifier.modules())
+        foldable = any(isinstance(m, nn.BatchNorm2d) for m in modules)
+        if foldable and not any(m.training for m in modules):
+            classifier = fold_batch_norm(classifier)
 
     def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        batch = batch.detach().requires_grad_()
+        batch = batch.detach().clone() if batch.is_inference() else batch.detach()
+        batch.requires_grad_()
         z = check_logits(evaluate(classifier, batch), len(batch))
         order = z.detach().argsort(dim=1, descending=True, stable=True)
         ordered = z.gather(1, order)
         norms = torch.zeros_like(z)
         for k in range(1, z.shape[1]):
-            gap = (ordered[:, 0] - ordered[:, k]).sum()
-            (gradient,) = torch.autograd.grad(gap, batch, retain_graph=True)
-            norms.scatter_(1, order[:, k : k + 1], gradient.flatten(1).norm(dim=1, keepdim=True))
+            (gradient,) = slopes(ordered[:, 0] - ordered[:, k], batch, again=True)
+            norms.scatter_(1, order[:, k : k + 1], row_norms(gradient.flatten(1))[:, None])
         return z.detach(), order[:, :1], norms
 
     return measure
 
 
 @torch.no_grad()
-def _hidden_layer_norms(classifier: nn.Module, count: int) -> _Norms | None:
+def _hidden_layer_norms(classifier: Classifier, count: int) -> _Norms | None:
     """In closed form for ``z = V act(W x + b) + c``; None for any other classifier.
 
     There ``grad(f_c - f_k) = W^T s`` with ``s = act'(W x + b) (V_c - V_k)``, and ``||W^T s|| = ||R s||``
     for the triangular factor R of W^T, which is smaller and pays from some thousand inputs on.
     """
-    if not has_one_hidden_layer(classifier):
+    layers = hidden_layer(classifier)
+    if layers is None:
         return None
-    first, activation, last = (m for m in classifier if not isinstance(m, nn.Flatten))
-    place = list(classifier).index(activation)
+    first, activation, last = layers
+    hidden = nn.Sequential(nn.Flatten(), first, activation)
     W, V = first.weight, last.weight
     few = len(W) < W.shape[1] and 4 * len(W) <= count
     factor = torch.linalg.qr(W.T, mode="r").R.T if few else W
 
     @torch.no_grad()
     def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        t = evaluate(classifier[: place + 1], batch)
-        z = check_logits(evaluate(classifier[place + 1 :], t), len(batch))
+        t = evaluate(hidden, batch)
+        z = check_logits(evaluate(last, t), len(batch))
         top = labels(z)
         slope = 1 - t**2 if isinstance(activation, nn.Tanh) else t.sign()
         own = V.index_select(0, top)
-        # One class at a time, at the same place: what does not fit the cache takes longer to fetch than
-        # to compute. Differences come first: they are exact where two classes have much in common.
+        # One class at a time, in one buffer: memory that does not fit the cache takes longer to fetch than
+        # to compute. Differences come first: they are exact where two classes are much alike.
         s, g = torch.empty_like(own), own.new_empty(len(own), factor.shape[1])
-        gradients = (torch.mm(torch.sub(own, v, out=s).mul_(slope), factor, out=g) for v in V)
-        return z, top[:, None], torch.stack([gradient.norm(dim=1) for gradient in gradients], dim=1)
+        differences = (torch.mm(torch.sub(own, v, out=s).mul_(slope), factor, out=g) for v in V)
+        return z, top[:, None], torch.stack([row_norms(found) for found in differences], dim=1)
 
     return measure
 
@@ -233,8 +310,26 @@ def displacement(reference: PairGap, candidate: PairGap) -> Tensor:
     """
     _check_same_pair(reference, candidate)
     change = candidate.gap - reference.gap
-    length = reference.gradient.norm(dim=1)
-    return -torch.sign(change) * _ratio(change.abs(), length, torch.inf)
+    return -torch.sign(change) * _ratio(change.abs(), row_norms(reference.gradient))
+
+
+def displacement_to(
+    reference: PairGap, candidate: Classifier, x: Tensor, batch_size: int = 4096
+) -> Tensor:
+    """:func:`displacement` by a candidate, from its logits alone, (N,).
+
+    Arguments:
+        reference: the reference's gap at the points.
+        candidate: any callable from inputs to logits.
+        x: the points, shape (N, *).
+        batch_size: points per pass.
+
+    Raises:
+        ValueError: as :func:`baq.inference.logits`.
+    """
+    pair = reference.first, reference.second
+    gap = pair_difference(logits(candidate, x, batch_size).to(reference.gap), pair)
+    return displacement(reference, PairGap(*pair, gap, reference.gradient))
 
 
 def normal_angle(reference: PairGap, candidate: PairGap) -> Tensor:
@@ -248,7 +343,7 @@ def normal_angle(reference: PairGap, candidate: PairGap) -> Tensor:
     """
     _check_same_pair(reference, candidate)
     a, b = (
-        gradient / gradient.norm(dim=1, keepdim=True)
+        gradient / row_norms(gradient)[:, None]
         for gradient in (reference.gradient, candidate.gradient)
     )
     angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))

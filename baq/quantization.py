@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import numbers
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils import parametrize
 
-__all__ = ["WeightGrid", "interpolate", "ptq_w", "quantize", "quantized_weights", "weight_grid"]
+from baq.inference import copied
+
+__all__ = [
+    "WeightGrid",
+    "interpolate",
+    "ptq_w",
+    "quantize",
+    "quantized_layers",
+    "quantized_weights",
+    "weight_grid",
+]
 
 
 @dataclass(frozen=True)
@@ -26,8 +37,9 @@ class WeightGrid:
     high: int
 
     def codes(self, weight: Tensor) -> Tensor:
-        """Nearest codes of a weight, ties to even, clipped to the grid; same shape and dtype."""
+        """Nearest codes of a weight, ties to even, clipped to the grid; its shape, the grid's dtype."""
         # Multiplying by the reciprocal, as torch's kernels do, keeps the codes equal bit for bit.
+        weight = weight.to(self.scale.dtype)
         return (torch.round(weight * (1 / self.scale)) + self.zero_point).clamp(self.low, self.high)
 
     def values(self, codes: Tensor) -> Tensor:
@@ -51,8 +63,17 @@ def weight_grid(
         per_channel: one scale for each index of the first axis instead of one for the tensor.
         symmetric: see above.
 
+    Returns:
+        The grid, in float32 for a weight of half precision, else in the weight's dtype.
+
     Raises:
-        ValueError: for a bit width outside 2..16, or an empty or non-finite weight.
+        ValueError: for a bit width outside 2..16, or a weight that is empty, not finite or no float.
+
+    Example:
+        >>> weight = torch.tensor([[0.3, -0.7], [0.1, 0.06]])
+        >>> grid = weight_grid(weight, 4)
+        >>> grid.low, grid.high, round(float(grid.scale), 4)
+        (-7, 7, 0.1)
     """
     if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not 2 <= bits <= 16:
         raise ValueError(f"bits is {bits!r}: allowed are the integers 2 to 16")
@@ -62,7 +83,13 @@ def weight_grid(
             f"weight of shape {tuple(weight.shape)} is empty or has {bad} values that "
             "are not finite: allowed are finite weights"
         )
-    rows = weight.detach().flatten(1) if per_channel else weight.detach().reshape(1, -1)
+    if not weight.is_floating_point():
+        raise ValueError(f"weight is {weight.dtype}: allowed are floating dtypes")
+    if per_channel and weight.ndim < 1:
+        raise ValueError("weight is a single number: allowed per channel are one axis or more")
+    # In half precision, scales would be below its smallest normal number.
+    wide = weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
+    rows = wide.reshape(len(wide), -1) if per_channel else wide.reshape(1, -1)
     if symmetric:
         low, high = -(2 ** (bits - 1) - 1), 2 ** (bits - 1) - 1
         scale = rows.abs().amax(dim=1) / high
@@ -83,50 +110,95 @@ def quantize(
 ) -> Tensor:
     """Round a weight to the nearest value of its :func:`weight_grid`.
 
-    Equal, bit for bit, to ``torch.fake_quantize_per_tensor_affine`` and
-    ``torch.fake_quantize_per_channel_affine`` with the grid's scale and zero point.
+    For float32 and float64 weights equal, bit for bit, to ``torch.fake_quantize_per_tensor_affine`` and
+    ``torch.fake_quantize_per_channel_affine`` with the grid's scale and zero point. For half precision
+    it is the value for the weight in float32, rounded to the weight's dtype.
+
+    Example:
+        >>> weight = torch.tensor([[0.3, -0.7], [0.1, 0.06]])
+        >>> quantize(weight, 4)
+        tensor([[ 0.3000, -0.7000],
+                [ 0.1000,  0.1000]])
     """
     grid = weight_grid(weight, bits, per_channel=per_channel, symmetric=symmetric)
-    return grid.values(grid.codes(weight.detach()))
+    return grid.values(grid.codes(weight.detach())).to(weight.dtype)
 
 
-def quantized_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights that PTQ-W changes, by name: those of Linear and convolution layers.
+def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
+    """The layers whose weights PTQ-W changes, by name: Linear and convolutions.
+
+    Of layers that share one weight, only the first is listed.
 
     Raises:
-        ValueError: if the model has none.
+        ValueError: if the model has none, or one whose weight is computed from other parameters, as
+            ``weight_norm`` and pruning do, so that a new weight would not be used.
     """
-    kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    found = {
-        f"{name}.weight".removeprefix("."): module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, kinds)
-    }
+    found: dict[str, nn.Linear | _ConvNd] = {}
+    weights: set[int] = set()
+    for name, layer in model.named_modules():
+        if not isinstance(layer, (nn.Linear, _ConvNd)):
+            continue
+        if parametrize.is_parametrized(layer, "weight") or "weight" not in layer._parameters:
+            raise ValueError(
+                f"layer {name!r} computes its weight from others: allowed is a stored weight, see "
+                "parametrize.remove_parametrizations, remove_weight_norm and prune.remove of torch.nn.utils"
+            )
+        if id(layer.weight) not in weights:
+            weights.add(id(layer.weight))
+            found[name] = layer
     if not found:
         raise ValueError(f"{type(model).__name__} has no Linear or convolution layer to quantize")
     return found
 
 
+def quantized_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of :func:`quantized_layers`, each once, by name; errors as there."""
+    layers = quantized_layers(model)
+    return {f"{name}.weight".removeprefix("."): layer.weight for name, layer in layers.items()}
+
+
+def _by_output(layer: nn.Linear | _ConvNd, weight: Tensor) -> Tensor:
+    """A weight of a layer with its output channels first, and back if called again.
+
+    That of a transposed convolution is (in, out / groups, ...), all others are as they should be.
+    """
+    if not isinstance(layer, _ConvTransposeNd):
+        return weight
+    return weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
+
+
+@torch.inference_mode(False)  # so that gradients can be taken of the copy
 def ptq_w(
     model: nn.Module, bits: int, *, per_channel: bool = False, symmetric: bool = True
 ) -> nn.Module:
     """A copy of the model with quantized weights: PTQ-W, post-training quantization of weights.
 
     Weights of Linear and convolution layers go to the nearest value of their grid; biases and
-    normalization layers stay in float, and nothing is retrained.
+    normalization layers stay in float, and nothing is retrained. Per channel means per output
+    channel, also in transposed convolutions.
 
     Raises:
-        ValueError: as :func:`weight_grid`, naming the weight.
+        ValueError: as :func:`weight_grid`, naming the weight, or :func:`quantized_layers`.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> model.weight.data = torch.tensor([[0.3, -0.7]])
+        >>> ptq_w(model, 2).weight.tolist()[0] == [0.0, model.weight[0, 1].item()]
+        True
     """
-    candidate = copy.deepcopy(model)
-    for name, weight in quantized_weights(candidate).items():
+    quantized_layers(model)  # names what cannot be copied, too
+    candidate = copied(model)
+    for name, layer in quantized_layers(candidate).items():
+        weight = _by_output(layer, layer.weight.detach())
         try:
-            weight.data = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
+            weight = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(f"{f'{name}.weight'.removeprefix('.')}: {error}") from None
+        layer.weight.data = _by_output(layer, weight)
     return candidate
 
 
+@torch.inference_mode(False)
 def interpolate(start: nn.Module, end: nn.Module, t: float) -> nn.Module:
     """A copy of ``start`` with quantized weights at ``W(t) = (1-t) W_start + t W_end``.
 
@@ -139,7 +211,8 @@ def interpolate(start: nn.Module, end: nn.Module, t: float) -> nn.Module:
     """
     if not 0 <= t <= 1:
         raise ValueError(f"t is {t}: allowed is 0 to 1")
-    path, goal = copy.deepcopy(start), quantized_weights(end)
+    quantized_layers(start)
+    path, goal = copied(start), quantized_weights(end)
     shapes = {name: weight.shape for name, weight in quantized_weights(path).items()}
     if shapes != {name: weight.shape for name, weight in goal.items()}:
         raise ValueError("the two models have weights of different names or shapes")

@@ -1,4 +1,4 @@
-"""Rules that pick a bit width from what calibration data show, also called stopping rules."""
+"""Rules that pick a bit width by measures on calibration data, also called stopping rules."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def accuracy_rule(levels: pd.DataFrame, eps: float, *, stop_early: bool = False)
     Raises:
         ValueError: for a negative threshold, no levels, a level given twice, or a measure that is
             absent or NaN.
+
+    Example:
+        >>> levels = pd.DataFrame({"candidate": [8, 6, 4], "accuracy": [0.95, 0.94, 0.8]})
+        >>> accuracy_rule(levels.assign(accuracy_reference=0.95), eps=0.01)
+        Pick(bits=6, satisfied=True)
     """
     return boundary_aware_rule(levels, eps, math.inf, math.inf, stop_early=stop_early)
 

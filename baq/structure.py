@@ -2,73 +2,120 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterable
+from typing import TypeGuard
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from baq.inference import Classifier
+from baq.inference import copied
 
 __all__ = [
     "affine_part",
     "fold_batch_norm",
     "has_one_hidden_layer",
-    "without_flatten",
+    "hidden_layer",
+    "is_sequential",
+    "runs_as_written",
 ]
 
 _PRODUCTS = nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d
 
 
-# In evaluation mode, in which alone networks are measured.
-_AFFINE = (*_PRODUCTS, nn.modules.batchnorm._BatchNorm, nn.Flatten, nn.Identity)
+# In evaluation mode, the only one in which networks are measured.
+_AFFINE = (*_PRODUCTS, _BatchNorm, nn.Flatten, nn.Identity)
 
 
-def affine_part(classifier: Classifier) -> int:
+def runs_as_written(module: nn.Module) -> bool:
+    """Whether a call of a module is the forward pass of a class of torch, without hooks."""
+    own = "forward" in vars(module) or not type(module).forward.__module__.startswith("torch.nn.")
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    return not own and not any(hooks)
+
+
+def is_sequential(model: object) -> TypeGuard[nn.Sequential]:
+    """Whether a model is a ``Sequential`` whose call is one child after the other and nothing else."""
+    return (
+        isinstance(model, nn.Sequential)
+        and type(model).forward is nn.Sequential.forward
+        and runs_as_written(model)
+    )
+
+
+def affine_part(classifier: object) -> int:
     """How many modules at the start of a ``nn.Sequential`` are together one affine map.
 
     Linear and convolution layers, batch norm and what only reshapes; 0 without a Linear or convolution
     among them, and for any other classifier.
     """
-    if type(classifier) is not nn.Sequential:
+    if not is_sequential(classifier):
         return 0
     modules = list(classifier)
-    count = next((k for k, m in enumerate(modules) if not isinstance(m, _AFFINE)), len(modules))
+    count = next((k for k, m in enumerate(modules) if not _is_affine(m)), len(modules))
     return count if any(isinstance(m, _PRODUCTS) for m in modules[:count]) else 0
 
 
-def without_flatten(model: object) -> list[nn.Module]:
-    """Layers of a ``Sequential`` without Flatten; empty for any other model."""
-    layers = model if isinstance(model, nn.Sequential) else ()
-    return [layer for layer in layers if not isinstance(layer, nn.Flatten)]
+def _is_affine(module: nn.Module) -> bool:
+    # Without running statistics, a batch norm depends on the batch.
+    fixed = not isinstance(module, _BatchNorm) or module.running_mean is not None
+    return isinstance(module, _AFFINE) and runs_as_written(module) and fixed
+
+
+def hidden_layer(model: object) -> tuple[nn.Linear, nn.Module, nn.Linear] | None:
+    """First layer, activation and last layer of a network of one hidden layer; None for any other."""
+    if not is_sequential(model):
+        return None
+    layers = list(model)
+    if (
+        layers
+        and type(layers[0]) is nn.Flatten
+        and layers[0].extra_repr() == nn.Flatten().extra_repr()
+    ):
+        if not runs_as_written(layers[0]):
+            return None
+        layers = layers[1:]
+    if len(layers) != 3 or not all(runs_as_written(layer) for layer in layers):
+        return None
+    first, activation, last = layers
+    if (
+        type(first) is nn.Linear
+        and type(activation) in (nn.ReLU, nn.Tanh)
+        and type(last) is nn.Linear
+    ):
+        return first, activation, last
+    return None
 
 
 def has_one_hidden_layer(model: object) -> bool:
     """Whether a model is a ``Sequential`` of (Flatten,) Linear, ReLU or Tanh, Linear."""
-    kinds = [type(layer) for layer in without_flatten(model)]
-    return kinds in ([nn.Linear, nn.ReLU, nn.Linear], [nn.Linear, nn.Tanh, nn.Linear])
+    return hidden_layer(model) is not None
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
     """A copy in which every batch norm right after a convolution is part of that convolution.
 
     In evaluation mode batch norm is affine for each channel, so the convolution takes its scale into
-    the weights and its shift into the bias, and the network computes the same function (Jacob et al. 2018,
-    arXiv:1712.05877, section 3.2). Pairs are found in ``Sequential`` and in
-    modules that name
-    theirs in ``conv_norm_pairs``; a batch norm elsewhere, for instance after pooling, stays, and so
-    does one without running statistics.
+    the weights and its shift into the bias, and the network computes the same function (Jacob et al.
+    2018, arXiv:1712.05877, section 3.2). Pairs are found in ``Sequential`` and in modules that name
+    theirs in ``conv_norm_pairs``. Other batch norms stay: those elsewhere, for instance after
+    pooling, those without running statistics, and those with hooks.
 
     Raises:
-        ValueError: for a model in training mode.
+        ValueError: for a model in training mode, or as :func:`baq.inference.copied`.
     """
     if any(module.training for module in model.modules()):
         raise ValueError("the model is in training mode: call .eval() first")
-    folded = copy.deepcopy(model)
+    folded = copied(model)
     for module in folded.modules():
         pairs: Iterable[tuple[str, str]] = ()
-        if type(module).forward is nn.Sequential.forward:
+        if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
             # Not named_children, which leaves out a module that has stood before.
             pairs = itertools.pairwise(list(module._modules))
         else:
@@ -77,7 +124,11 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
             convolution, norm = getattr(module, before), getattr(module, after)
             # No subclass, whose forward pass or parameters may be others.
             plain = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d
-            if plain and norm.running_mean is not None:
+            if (
+                plain
+                and all(map(runs_as_written, (convolution, norm)))
+                and norm.running_mean is not None
+            ):
                 setattr(module, before, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, after, nn.Identity())
     return folded

@@ -29,7 +29,7 @@ DENSE_SIZES = {"mlp": (65, 129, 257, 513), "cnn": (17, 33, 65, 129), "resnet": (
 
 @torch.no_grad()
 def dense_loop(model: nn.Module, plane: Plane, n: int, batch: int) -> np.ndarray:
-    """Labels of all cells of an n x n grid, each by an evaluation, int16 (n, n)."""
+    """Labels of all cells of an n x n grid, each by an evaluation, (n, n)."""
     axes = torch.stack([plane.u.flatten(), plane.v.flatten()])
     found = [
         model((plane.origin.flatten() + c @ axes).reshape(-1, *plane.origin.shape)).argmax(dim=1)

@@ -131,7 +131,7 @@ from baq.report import charts, style, tables
 from baq.report.claims import answer
 from baq.report.runs import run_all
 from baq.report.stats import paired_differences, summarize
-from baq.rounding import Calibration, boundary_metric
+from baq.rounding import Statistics, boundary_metric
 from baq.rounding.form import low_margin_displacement
 from baq.rounding.ways import WAYS, parts_of_metric, rounded
 from baq.slices import random_planes
@@ -203,7 +203,7 @@ def measured(setting, seed):
     """All ways and bits of one network on test data; the paths of the boundary gap."""
     kept = {"train": calibration, "calibration": checkpoints.CALIBRATION}
     reference, split = prepared(setting, seed, **kept)
-    known = Calibration(reference, split.x_train, positions=positions)
+    known = Statistics(reference, split.x_train, positions=positions)
     validation = split.x_calibration, split.y_calibration
     weights = {"gap_weights": gap_weights, "exact": exact_weights, "points": points}
     made = {
@@ -327,7 +327,7 @@ tables.show(picked, "chosen-weights", shown=shown)
 def parts(setting, seed):
     """The boundary metric with each part changed, on test images."""
     reference, split = prepared(setting, seed, train=ablation_images)
-    known = Calibration(reference, split.x_train, positions=positions)
+    known = Statistics(reference, split.x_train, positions=positions)
     copies = parts_of_metric(known, max(bits), points=points, steps=ablation_steps)
     rows = on_test(reference, copies, split).rename(columns={"candidate": "part"})
     return rows.assign(setting=setting, seed=seed)

@@ -87,7 +87,7 @@ from baq.report import charts, style, tables
 from baq.report.claims import answer, paper_text
 from baq.report.runs import run_all
 from baq.report.stats import both_correlations, correlation, paired_differences
-from baq.rounding import Calibration, adaround, boundary_metric
+from baq.rounding import Statistics, adaround, boundary_metric
 from baq.slices import random_planes
 from baq.zoo import checkpoints, data
 from baq.zoo.recipes import digits_network, mnist_network
@@ -108,7 +108,7 @@ row.assign(plane=["calibration", "test"])[["candidate", "plane", "jaccard"]]
 # %% [markdown]
 # ## The run
 #
-# Networks are those of [Calibration-to-test stopping](04-stopping) with one hidden layer, on MNIST {cite}`lecun1998` and
+# Networks are those of [Statistics-to-test stopping](04-stopping) with one hidden layer, on MNIST {cite}`lecun1998` and
 # Fashion-MNIST {cite}`xiao2017` trained on fewer images; and the shipped convolutional networks of
 # [Full CIFAR-10](06-cifar-full) {cite}`krizhevsky2009`. Each is rounded in five ways at each bit width: to nearest with one
 # scale for each tensor or each channel, by AdaRound {cite}`nagel2020` without and with the errors of the layers before, and
@@ -158,7 +158,7 @@ def measured(dataset, seed):
     natural = dataset == "cifar10"
     reference, split = prepared(dataset, seed)
     used = rounding_cifar if natural else rounding
-    known = Calibration(reference, split.x_calibration[:used])
+    known = Statistics(reference, split.x_calibration[:used])
     asked = [(name, b) for name in ROUNDINGS for b in bits]
     candidates = {
         (name, b): ROUNDINGS[name](reference, b, known) for name, b in asked
@@ -183,7 +183,7 @@ tables.save(levels, "levels")
 display(Markdown(tables.audit_text(levels["error_bound"])))
 
 # %% [markdown]
-# ## Calibration beside held-out
+# ## Statistics beside held-out
 
 # %% mystnb={"image": {"alt": "A panel for each data set with its network: J on held-out data against J on calibration data, a mark for each network, bit width and rounding, shaded by bit width, with a shape for each rounding, and the line of equal values."}} data=["pairs"] tags=["hide-input"]
 KEYS = ["family", "dataset", "seed", "rounding", "bits"]

@@ -9,7 +9,7 @@ from torch import nn
 
 from baq.inference import labels, logits
 from baq.local import displacement, margins, pair_gap
-from baq.rounding import Calibration
+from baq.rounding import Statistics
 from baq.rounding.form import boundary_form, mean_square
 from baq.rounding.layers import matrix_layers, recorded
 from baq.rounding.points import boundary_points, low_margin_points, sample_boundary
@@ -201,7 +201,7 @@ def test_the_two_shapes_are_one_at_one_point_and_position(kind):
     _, changes = moved(model, 1.0)
     for name, change in changes.items():
         exact = float(linear_change(form, {name: change}).square().mean())
-        gram = Calibration(model, x).moments(name)[0]
+        gram = Statistics(model, x).moments(name)[0]
         kronecker = float((form.outputs[name] @ change.T @ gram * change.T).sum())
         assert exact > 0
         assert kronecker == pytest.approx(exact, rel=1e-10)
@@ -230,7 +230,7 @@ def test_the_kronecker_shape_is_the_exact_one_of_independent_factors(independent
     if not independent:
         x[:, 3:] = x[:, :2]
     form = boundary_form(model, model, x, unit="logit", batch_size=1000)
-    gram = Calibration(model, x).moments("layer")[0]
+    gram = Statistics(model, x).moments("layer")[0]
     ratios = []
     for seed in range(4):
         change = normal(3, 2, seed=70 + seed)
@@ -296,6 +296,43 @@ def circle(x):
     """Inside and outside a circle of radius 1."""
     z = 1 - x.square().sum(dim=1)
     return torch.stack([z, torch.zeros_like(z)], dim=1)
+
+
+def dead_at_zero():
+    """Its gradient with respect to the input vanishes where the unit is dead, below 1."""
+    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 2)).double().eval()
+    for layer, weight, bias in ((0, [[1.0]], [-1.0]), (2, [[1.0], [-1.0]], [-0.5, 0.5])):
+        model[layer].weight.data = torch.tensor(weight).double()
+        model[layer].bias.data = torch.tensor(bias).double()
+    return model
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_points_without_a_gradient_are_left_out_and_counted(batch_size):
+    model, x = dead_at_zero(), torch.tensor([[0.0], [1.4]]).double()
+    found = boundary_form(model, model, x, batch_size=batch_size)
+    alone = boundary_form(model, model, x[1:])
+    assert (found.left_out, alone.left_out) == (1, 0)
+    expected = torch.tensor([[0.25, -0.25], [-0.25, 0.25]]).double()
+    torch.testing.assert_close(found.outputs["2"], expected)
+    for name in ("0", "2"):
+        torch.testing.assert_close(found.outputs[name], alone.outputs[name])
+        torch.testing.assert_close(found.rows[name], alone.rows[name])
+    assert torch.equal(found.offset, alone.offset)
+    candidate = copy.deepcopy(model)
+    candidate[2].bias.data[0] += 0.1
+    moved = boundary_form(model, candidate, x, batch_size=batch_size)
+    assert moved.offset.shape == (1,)
+    at = pair_gap(model, x)
+    assert mean_square(at, candidate, x) == pytest.approx(float(moved.offset.square().mean()))
+    for measure in (
+        lambda: boundary_form(model, model, x[:1]),
+        lambda: mean_square(pair_gap(model, x[:1]), candidate, x[:1]),
+    ):
+        with pytest.raises(ValueError, match="no gradient at any point"):
+            measure()
+    # In logits nothing is divided by the gradient.
+    assert boundary_form(model, model, x, unit="logit").left_out == 0
 
 
 BOUNDARIES = {

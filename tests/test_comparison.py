@@ -109,7 +109,7 @@ def test_half_planes_have_the_known_values():
         )
         assert row["accuracy_reference"] == 1
         assert row["accuracy"] == pytest.approx(1 - row["flip_rate"])
-        assert row["margin"] == pytest.approx(float((3 * (x[:, 0] - 1)).abs().median()))
+        assert row["margin"] == pytest.approx(np.median((3 * (x[:, 0] - 1)).abs()))
         assert row["radius"] == pytest.approx(row["margin"] / 3)
         assert row["shift"] == pytest.approx(abs(shift)) == pytest.approx(row["band_shift"])
         assert row["normal_angle"] == 0
@@ -143,11 +143,11 @@ def test_a_row_holds_what_the_single_functions_give():
         "band_flip_rate": local.flips(z, z_q)[band].double().mean(),
         "pair_flip_rate": local.pair_flips(z, z_q).double().mean(),
         "band_pair_flip_rate": local.pair_flips(z, z_q)[band].double().mean(),
-        "margin": local.margins(z).median(),
-        "radius": local.radii(reference, x)[0].median(),
-        "shift": shift.median(),
-        "band_shift": shift[band].median(),
-        "normal_angle": local.normal_angle(gap, gap_q).median(),
+        "margin": np.median(local.margins(z)),
+        "radius": np.median(local.radii(reference, x)[0]),
+        "shift": np.median(shift),
+        "band_shift": np.median(shift[band]),
+        "normal_angle": np.median(local.normal_angle(gap, gap_q)),
         "jaccard": slices.jaccard_distance(
             *(slices.boundary_mask(m.labels, "one") for m in (a, b))
         ),
@@ -162,6 +162,16 @@ def test_a_row_holds_what_the_single_functions_give():
     for name, value in expected.items():
         assert row[name] == pytest.approx(float(value), rel=1e-12), name
     assert set(expected) | {"candidate", "points", "share", "planes", "n", "sides"} == COLUMNS
+
+
+@pytest.mark.parametrize(("margins", "expected"), [((1, 3), 2), ((1, 3, 7), 3), ((1, 2, 4, 9), 3)])
+def test_the_median_of_an_even_number_lies_between_the_middle_two(margins, expected):
+    model = nn.Linear(1, 2, bias=False)
+    model.weight.data = torch.tensor([[1.0], [0.0]])
+    moved = nn.Sequential(copy.deepcopy(model))
+    moved[0].bias = nn.Parameter(torch.tensor([1.0, 0.0]))
+    row = compare(model, moved, torch.tensor(margins).float()[:, None], share=1).iloc[0]
+    assert row[["margin", "radius", "shift", "band_shift"]].tolist() == [expected, expected, 1, 1]
 
 
 def test_several_candidates_and_planes_are_those_one_by_one():

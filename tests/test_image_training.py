@@ -156,15 +156,19 @@ def test_recipe_names_bad_values(bad):
 
 def test_training_names_sets_that_do_not_fit():
     x, y = images()
-    for inputs, labels in [(x[:0], y[:0]), (x, y[:-1])]:
-        with pytest.raises(ValueError, match="allowed are equal, positive counts"):
+    for inputs, labels, message in [
+        (x[:0], y[:0], r"inputs have shape \(0, .*: allowed is \(N, ...\) with N >= 1"),
+        (x, y[:-1], f"{len(x)} inputs and {len(x) - 1} labels: allowed are equal counts"),
+        (x * math.inf, y, "values that are not finite"),
+    ]:
+        with pytest.raises(ValueError, match=message):
             fit_images(tiny(), inputs, labels, TINY)
 
 
 def test_training_names_a_loss_that_is_not_finite():
     x, y = images()
     with pytest.raises(ValueError, match="in epoch 1: lower the learning rate"):
-        fit_images(tiny(), x * math.inf, y, TINY)
+        fit_images(tiny(), x * 3e38, y, TINY)
 
 
 class Greedy(nn.Module):

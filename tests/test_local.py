@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baq import local
+from baq import compare, local
 from baq.band import boundary_band
 from baq.inference import logits, place
 from baq.zoo import models
@@ -440,6 +440,42 @@ def test_the_band_holds_its_share(share, count):
 
 def test_ties_at_the_edge_of_the_band_go_to_the_lower_index():
     assert boundary_band(torch.ones(5), 0.4).tolist() == [True, True, False, False, False]
+
+
+# Scale
+
+
+@pytest.mark.parametrize("k", [1e-30, 1e-24, 1e-10, 1.0, 1e10, 1e20, 1e30])
+@pytest.mark.parametrize("hidden", [False, True], ids=["gradients", "closed form"])
+def test_the_scale_of_the_logits_does_not_matter(k, hidden):
+    def network(offset):
+        last = nn.Linear(2, 2)
+        last.weight.data = torch.tensor([[k, 0], [0, 0]])
+        last.bias.data = torch.tensor([0.1 * k * offset, 0])
+        if not hidden:
+            return nn.Sequential(last)
+        first = nn.Linear(2, 2, bias=False)
+        first.weight.data = torch.eye(2)
+        return nn.Sequential(first, nn.ReLU(), last)
+
+    x = torch.tensor([[1.0, 0.0]])
+    model, candidate = network(0), network(1)
+    gap, gap_q = pair_gaps(model, candidate, x)
+    one = pytest.approx(1, rel=1e-5)
+    assert (local.radii(model, x)[0].item(), gap.radius.item()) == (one, one)
+    assert local.displacement(gap, gap_q).item() == pytest.approx(-0.1, rel=1e-4)
+    assert local.normal_angle(gap, gap_q).item() == 0
+    row = compare(model, candidate, x).iloc[0]
+    assert (row["radius"], row["shift"]) == (one, pytest.approx(0.1, rel=1e-4))
+
+
+def test_norms_out_of_range_are_those_of_float64():
+    rows = points(9, 50).float()
+    assert torch.equal(local.row_norms(rows), rows.norm(dim=1))
+    for scale in (1e-38, 1e-30, 1e-20, 1e19, 1e30, 1e36):
+        exact = (rows.double() * scale).norm(dim=1)
+        torch.testing.assert_close(local.row_norms(rows * scale).double(), exact, rtol=1e-5, atol=0)
+    assert not local.row_norms(torch.zeros(2, 3)).any()
 
 
 # Bad input

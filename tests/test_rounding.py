@@ -13,7 +13,7 @@ from torch import nn
 from baq.inference import logits
 from baq.local import pair_gap
 from baq.quantization import ptq_w, quantized_weights, weight_grid
-from baq.rounding import Calibration, adaround, boundary_gap, boundary_metric, methods
+from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric, methods
 from baq.rounding import statistics as rounding_statistics
 from baq.rounding.descent import descend, neighbours, rounded_layer
 from baq.rounding.form import mean_square
@@ -184,7 +184,7 @@ def test_adaround_needs_no_batches(kind):
         assert ours <= 1.05 * peer, name
         assert ours < 0.8 * plain, name
         # Coordinate descent alone, from nearest, sees one weight at a time.
-        gram, target = Calibration(model, X).moments(name)
+        gram, target = Statistics(model, X).moments(name)
         start = matrix_layers(nearest)[name].weight.detach()
         alone = rounded_layer(
             layer.weight.detach(), start, bits, gram, target, torch.eye(len(weight))

@@ -111,7 +111,7 @@ def test_rows_follow_b_and_columns_follow_a():
     upper = slices.label_map(half_plane(plane, 90, 0.0), plane, 4)
     assert right.labels.tolist() == [[1, 1, 0, 0]] * 4
     assert upper.labels.tolist() == [[1] * 4] * 2 + [[0] * 4] * 2
-    assert (right.n, right.cell, right.labels.dtype) == (4, (0.5, 0.5), np.int16)
+    assert (right.n, right.cell, right.labels.dtype) == (4, (0.5, 0.5), np.int32)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 49, 1000])

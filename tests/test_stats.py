@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from baq.report.stats import interpolate_at, summarize
+from baq.report.stats import correlation, interpolate_at, summarize
 
 
 def frame(seeds=21):
@@ -90,3 +90,30 @@ def test_bad_goals_and_columns_are_named(goal):
         interpolate_at(frame(), ["seed"], "j", goal, ["bits"])
     with pytest.raises(ValueError, match="no column 'rate': allowed are seed, bits"):
         interpolate_at(frame(), ["seed"], "rate", 0.1, ["bits"])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, np.inf, np.inf], (np.inf, np.inf, np.inf)),
+        ([-np.inf, 1, 2], (1, -np.inf, 2)),
+        ([np.inf] * 3, (np.inf, np.inf, np.inf)),
+        ([*range(20), np.inf], (10, 1, 19)),
+    ],
+)
+def test_infinite_values_have_quantiles(values, expected):
+    row = summarize(pd.DataFrame({"bits": 4, "j": values}), ["bits"], ["j"]).iloc[0]
+    found = row["median"], row["lo"], row["hi"]
+    # A quantile beside an infinite value is infinite, between finite ones it is numpy's.
+    for value, right in zip(found, expected, strict=True):
+        assert value == right or value == pytest.approx(right, abs=0.2)
+
+
+def test_rows_without_a_group_are_named():
+    table = pd.DataFrame({"bits": [4, 4, np.nan], "j": 1.0})
+    with pytest.raises(ValueError, match="bits is NaN or None in 1 rows"):
+        summarize(table, ["bits"], ["j"])
+    with pytest.raises(ValueError, match="groups is NaN or None in 1 rows"):
+        correlation([1, 2, 3, 4], [1, 2, 3, 0], [0, 0, 1, np.nan])
+    with pytest.raises(ValueError, match="within is NaN or None in 2 rows"):
+        correlation([1, 2, 3, 4], [1, 2, 3, 0], [0, 0, 1, 1], within=["a", "b", None, None])

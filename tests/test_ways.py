@@ -19,7 +19,7 @@ WEIGHTS = [0.001, 0.1, 10.0, 1e4]
 
 
 def known():
-    return rounding.Calibration(NETWORK, X)
+    return rounding.Statistics(NETWORK, X)
 
 
 def weights_of(network):

@@ -1,4 +1,4 @@
-"""The book's few figure types, in one style: charts here, label maps and style beside."""
+"""The book's charts, all in one style."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""The paper's figures, each by the id of its claim, and the table that answers them."""
+"""The paper's numbers, each by the id of its claim, and the table that answers them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ __all__ = [
     "paper_value",
 ]
 
-#: What the paper says of a claim where it gives no number.
+#: What the paper says about a claim for which it gives no number.
 WORDS = ("falls", "rises", "holds", "occurs")
 #: The columns of every table of answers.
 COLUMNS = (
@@ -33,7 +34,7 @@ COLUMNS = (
 
 
 @cache
-def claims() -> dict[str, dict[str, object]]:
+def claims() -> dict[str, dict[str, Any]]:
     """All claims by id, with the entries that ``book/claims.yml`` explains.
 
     Source: O. M. Kiselev 2026, arXiv:2607.01478, abstract.
@@ -45,7 +46,7 @@ def claims() -> dict[str, dict[str, object]]:
 
 
 def paper_text(claim: str, part: str = "") -> str:
-    """What the paper says of a claim, or of a part of it, as it prints it.
+    """The paper's words or numbers for a claim, or for a part of it, as printed.
 
     Raises:
         ValueError: for an unknown id or part.
@@ -110,7 +111,7 @@ def answer(
         if len(parts) == 2:
             (first, before), (second, after) = parts.items()
             paper = paper_value(claim, second) - paper_value(claim, first)
-        elif start in values:
+        elif start is not None and start in values:
             first, before, after = start, values[start], given
             paper = paper_value(claim) - paper_value(start)
         else:
@@ -145,7 +146,7 @@ def by_setting(frame: pd.DataFrame, measures: Mapping[str, str]) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def _entry(claim: str) -> dict[str, object]:
+def _entry(claim: str) -> dict[str, Any]:
     if claim not in claims():
         raise ValueError(f"claim is {claim!r}: allowed are {', '.join(claims())}")
     return claims()[claim]

@@ -27,7 +27,7 @@ __all__ = ["boundary_overlay", "label_maps", "map_runs", "stepper"]
 
 
 def _class_colours(classes: int) -> np.ndarray:
-    """Light colours of classes, (classes, 3), so that black text and lines stand out on them."""
+    """Light colours of classes, (classes, 3), so that black text and lines stand out."""
     base = sns.color_palette("colorblind", 10) if classes <= 10 else sns.husl_palette(classes)
     return 0.35 + 0.65 * np.array(base[:classes])
 

@@ -25,7 +25,7 @@ def run_all(
 ) -> list[Result]:
     """``[function(*task) for task in tasks]``, each on one thread and ``jobs`` at a time.
 
-    Tasks start from the last one, so that no processor waits at the end where the longest come last.
+    Tasks start from the last one, so that long tasks at the end of the list do not run alone.
     Results do not depend on ``jobs``. Progress goes to the file that ``$BAQ_PROGRESS`` names, so that it
     never enters a notebook, and to standard error where the variable is not set.
 

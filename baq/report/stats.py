@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -42,8 +43,8 @@ def correlation(
     Arguments:
         x, y: one value a row each.
         groups: the group of each row, such as its seed.
-        within: labels of finer groups, each inside one group; the mean of each is taken off x and y
-            first, which leaves what varies inside it.
+        within: labels of finer groups, each inside one group; the mean of each is subtracted from
+            x and y first, which leaves the variation inside it.
         ranks: Spearman's correlation instead of Pearson's.
         level: confidence of the interval.
         resamples: number of resamples; one in which r is not defined is left out.
@@ -54,19 +55,20 @@ def correlation(
         is constant, and the interval is NaN where there is one group, which says nothing of others.
 
     Raises:
-        ValueError: for a level outside (0, 1), fewer than 1 resample, unequal numbers of rows, or
-            values that are not finite.
+        ValueError: for a level outside (0, 1), fewer than 1 resample, unequal numbers of rows, values
+            that are not finite, or a group that is NaN or None.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: allowed is above 0 and below 1")
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}: allowed is 1 or more")
     frame = pd.DataFrame(_columns(x=x, y=y, groups=groups, within=within))
+    _check_keys(frame, [name for name in ("groups", "within") if name in frame])
     values = frame[["x", "y"]].to_numpy(dtype=float)
     if not np.isfinite(values).all():
         raise ValueError("some values are not finite: allowed are finite ones")
     rows = list(frame.groupby("groups", sort=False).indices.values())
-    # Less is the rounding error of the means.
+    # Anything smaller is the rounding error of the means.
     least = 1e-12 * np.abs(values).max(axis=0)
     if within is not None:
         centred = frame[["x", "y"]].astype(float)
@@ -108,6 +110,13 @@ def both_correlations(
     return found | {"networks": one["n"]}
 
 
+def _check_keys(frame: pd.DataFrame, by: Sequence[str]) -> None:
+    """Raise where rows have no group, which pandas would leave out."""
+    for name in by:
+        if lacking := int(frame[name].isna().sum()):
+            raise ValueError(f"{name} is NaN or None in {lacking} rows: allowed is a value in each")
+
+
 def _columns(**columns: Sequence[object] | None) -> dict[str, np.ndarray]:
     """The columns that are given, each as an array; raises where they are unequal in length."""
     found = {name: np.asarray(c) for name, c in columns.items() if c is not None}
@@ -127,7 +136,7 @@ def paired_difference(
 
     The interval is ``mean +- t s / sqrt(n)`` with s the standard deviation of the differences and t
     the quantile for n - 1 degrees of freedom (Student 1908), so it is about the mean over more seeds
-    of the same kind and takes the differences as near normal.
+    of the same kind and assumes that differences are nearly normal.
 
     Arguments:
         before, after: one value a seed each, in the same order.
@@ -222,19 +231,20 @@ def summarize(
         and ``count``, the rows with a value; quantiles are interpolated linearly.
 
     Raises:
-        ValueError: for a level outside (0, 1) or a column that the frame lacks.
+        ValueError: for a level outside (0, 1), a column that the frame lacks, or a NaN in ``by``.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: allowed is above 0 and below 1")
     if lacking := [name for name in (*by, *measures) if name not in frame]:
         raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, frame))}")
+    _check_keys(frame, by)
     tail = (1 - level) / 2
     groups = frame.groupby(list(by), sort=False)
     parts = {
         name: groups[name].agg(
             median="median",
-            lo=lambda values: values.quantile(tail),
-            hi=lambda values: values.quantile(1 - tail),
+            lo=lambda values: _quantile(values, tail),
+            hi=lambda values: _quantile(values, 1 - tail),
             count="count",
         )
         for name in measures
@@ -278,3 +288,16 @@ def interpolate_at(
             row[name] = np.interp(np.log(goal), at, group[name], **ends) if len(at) else np.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=[*by, *measures])
+
+
+def _quantile(values: pd.Series, share: float) -> float:
+    """The quantile, interpolated linearly, also where some values are infinite."""
+    if not np.isinf(values).any():
+        return values.quantile(share)
+    # Interpolation takes differences, and that of two infinities is not a number.
+    ordered = np.sort(values.dropna().to_numpy())
+    at = round(share * (len(ordered) - 1), 9)
+    low, high = float(ordered[int(np.floor(at))]), float(ordered[int(np.ceil(at))])
+    if low == high or math.isinf(low):
+        return math.nan if low == -high else low
+    return low + (high - low) * (at % 1)

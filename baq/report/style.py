@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -11,7 +13,13 @@ __all__ = ["DASHES", "MARKERS", "PAPER", "WIDTH", "use_style"]
 #: Width of a figure in inches: text of 10 points stays legible when a phone shrinks it.
 WIDTH = 6.0
 #: How the paper's value is drawn everywhere.
-PAPER = {"marker": "D", "color": "black", "markerfacecolor": "white", "markersize": 7, "ls": "none"}
+PAPER: dict[str, Any] = {
+    "marker": "D",
+    "color": "black",
+    "markerfacecolor": "white",
+    "markersize": 7,
+    "ls": "none",
+}
 #: Lines and markers differ in shape as well as in colour, so that grey print keeps them apart.
 MARKERS, DASHES = ("o", "s", "^", "v", "P", "X"), ("-", "--", "-.", ":")
 

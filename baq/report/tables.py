@@ -59,7 +59,7 @@ def save(frame: pd.DataFrame, name: str) -> None:
 def show(
     frame: pd.DataFrame, name: str, precision: int = 4, *, shown: pd.DataFrame | None = None
 ) -> Styler:
-    """Save a tidy table and return it for display, without its index and without columns of no text.
+    """Save a tidy table and return it for display, without its index and without empty columns.
 
     Arguments:
         frame: the table: a column a variable, numbers as numbers.
@@ -96,7 +96,7 @@ def interval_text(
 
 
 def audit_text(error_bound: pd.Series) -> str:
-    """How sure the label maps of a chapter are, from the bounds that came with them."""
+    """A sentence on the reliability of a chapter's label maps, from their error bounds."""
     bound = error_bound.max()
     if not bound:
         return "All label maps are certified cell for cell."
@@ -123,7 +123,10 @@ def interval_cells(
         precision: decimals shown.
         order: values of ``index`` from top to bottom; the largest first where not given.
     """
-    cells = [interval_text(*row, precision) for row in summary[["median", "lo", "hi"]].to_numpy()]
+    cells = [
+        interval_text(middle, lo, hi, precision)
+        for middle, lo, hi in summary[["median", "lo", "hi"]].to_numpy()
+    ]
     wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
     wide = wide.sort_index(ascending=False) if order is None else wide.loc[list(order)]
     wide = wide[list(columns)].rename(columns=columns)

@@ -1,9 +1,10 @@
-"""What an answer says of its claim, by rules that know nothing of the claim's subject."""
+"""Verdicts on claims, by rules that are the same for every claim."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Protocol
 
 import pandas as pd
 
@@ -29,8 +30,16 @@ RULES = {
 }
 
 
+class _Answer(Protocol):
+    """A row of a table of answers."""
+
+    median: float
+    lo: float
+    hi: float
+
+
 def standing(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:
-    """The rows that stand for a claim, without those of differences; none before it is answered.
+    """The rows that answer a claim, without those of differences; empty if there is no answer yet.
 
     Arguments:
         claim: its id.
@@ -55,7 +64,7 @@ def verdict(claim: str, answers: pd.DataFrame, setting: str | None = None) -> st
 
 
 def distance(claim: str, answers: pd.DataFrame) -> float:
-    """How far what the paper says lies outside our interval, in widths of that interval.
+    """Distance of the paper's value from our interval, in widths of that interval.
 
     For a sign, that is how far our interval lies beyond zero. 0 where they touch, infinite for an
     interval without width, NaN without an answer; the largest of a claim with parts. Arguments as
@@ -76,7 +85,7 @@ def _rows(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.D
 
 
 def _printed(text: str) -> list[tuple[float, float]]:
-    """The numbers that each printed one stands for: 0.970 is 0.9695 to 0.9705, a count is exact."""
+    """The range that each printed number covers: 0.970 is 0.9695 to 0.9705, a count is exact."""
     ends = []
     for number in text.split(" to "):
         decimals = len(number.partition(".")[2])
@@ -85,14 +94,14 @@ def _printed(text: str) -> list[tuple[float, float]]:
     return ends
 
 
-def _inside(text: str, row: object) -> bool:
+def _inside(text: str, row: _Answer) -> bool:
     if text in WORDS:
         return False
     ends = _printed(text)
     return _gap(text, row) == 0 or (len(ends) > 1 and ends[0][0] <= row.median <= ends[-1][1])
 
 
-def _gap(text: str, row: object) -> float:
+def _gap(text: str, row: _Answer) -> float:
     if text == "falls":
         return max(row.lo, 0.0)
     if text == "rises":
@@ -105,7 +114,7 @@ def _gap(text: str, row: object) -> float:
 def _signs(
     claim: str, rows: pd.DataFrame, answers: pd.DataFrame, setting: str | None
 ) -> Iterator[bool]:
-    """Whether each sign, order or statement that the paper gives of a claim is found."""
+    """For each sign, order or statement of the paper on a claim, whether ours agrees."""
     for row in rows.itertuples():
         said = claims()[claim].get("sign", paper_text(claim, row.part))
         if said in ("falls", "rises"):
@@ -121,5 +130,5 @@ def _signs(
             yield _beyond_zero(row, 1 if float(row.paper) > 0 else -1)
 
 
-def _beyond_zero(row: object, sign: int) -> bool:
+def _beyond_zero(row: _Answer, sign: int) -> bool:
     return sign * row.median > 0 and (row.lo >= 0 if sign > 0 else row.hi <= 0)

@@ -1,4 +1,4 @@
-"""Coordinate descent over roundings: which of its two neighbours on the grid each weight goes to."""
+"""Coordinate descent over roundings: each weight goes to one of its two neighbours on the grid."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ def neighbours(
     """
     grid = weight_grid(weight, bits, per_channel=per_channel)
     weight = weight.detach()
-    below = torch.floor(weight * (1 / grid.scale)).clamp(grid.low, grid.high)
-    above = (below + 1).clamp(max=grid.high)
-    return grid.values(below), grid.values(above), grid.values(grid.codes(weight))
+    below = torch.floor(weight.to(grid.scale.dtype) * (1 / grid.scale)).clamp(grid.low, grid.high)
+    codes = below, (below + 1).clamp(max=grid.high), grid.codes(weight)
+    low, high, nearest = (grid.values(code).to(weight.dtype) for code in codes)
+    return low, high, nearest
 
 
 @dataclass
 class RoundedLayer:
-    """One layer of the loss that :func:`descend` lowers, and where the descent stands.
+    """One layer of the loss that :func:`descend` lowers, and the state of the descent.
 
     ``below`` and ``above`` are the neighbours of its weight, ``value`` the one taken, called V below,
     and ``step`` what a change to the other one adds, each (out, in). ``gram`` is A, (in, in);
     ``outputs`` is B, (out, out); ``slope`` is ``V A - T``, (out, in); ``rows`` holds the gradients of
-    the exact shape, (in, m, out), and ``squares`` the sums of their squares, (out, in), or both None.
+    the exact shape, (in, m, out), with m = 0 where it is not taken, and ``squares`` the sums of their
+    squares, (out, in).
     ``apart`` says that B is diagonal.
     """
 
@@ -48,15 +50,15 @@ class RoundedLayer:
     gram: np.ndarray
     outputs: np.ndarray
     slope: np.ndarray
-    rows: np.ndarray | None
-    squares: np.ndarray | None
+    rows: np.ndarray
+    squares: np.ndarray
 
     def __post_init__(self) -> None:
         self.apart = bool((self.outputs == np.diag(self.outputs.diagonal())).all())
 
     def weight(self, like: Tensor) -> Tensor:
         """The rounded weight in the shape, dtype and place of another; each value is on the grid."""
-        # The descent adds steps; this takes off what their sums lost in the last digits.
+        # The descent adds steps; this removes their rounding errors.
         low = np.abs(self.value - self.below) <= np.abs(self.value - self.above)
         value = torch.from_numpy(np.where(low, self.below, self.above))
         return value.to(like).reshape(like.shape)
@@ -79,21 +81,31 @@ def rounded_layer(
         weight: the float weight, shape (out, ...), whose neighbours are allowed.
         start: a rounding of it, as :func:`neighbours` returns them.
         bits, per_channel: the grid.
-        gram, target: A and T as :meth:`baq.rounding.statistics.Calibration.moments` returns them.
+        gram, target: A and T as :meth:`baq.rounding.statistics.Statistics.moments` returns them.
         outputs: B, shape (out, out).
         rows: see :class:`RoundedLayer`.
     """
     below, above, _ = neighbours(weight, bits, per_channel=per_channel)
     other = torch.where((start - below).abs() < (start - above).abs(), above, below)
     value = start.flatten(1)
-    tensors = (below, above, start, other - start)
-    flat = [t.detach().flatten(1).cpu().numpy().copy() for t in tensors]
-    moments = [t.detach().cpu().numpy().copy() for t in (gram, outputs, value @ gram - target)]
-    squares = None
-    if rows is not None:
-        rows = rows.cpu().numpy()
-        squares = np.einsum("imo,imo->oi", rows, rows)
-    return RoundedLayer(*flat, *moments, rows, squares)
+    if rows is None:
+        rows = value.new_zeros(value.shape[1], 0, len(value))
+
+    def array(values: Tensor) -> np.ndarray:
+        return values.detach().cpu().numpy().copy()
+
+    gradients = rows.detach().cpu().numpy()
+    return RoundedLayer(
+        below=array(below.flatten(1)),
+        above=array(above.flatten(1)),
+        value=array(value),
+        step=array((other - start).flatten(1)),
+        gram=array(gram),
+        outputs=array(outputs),
+        slope=array(value @ gram - target),
+        rows=gradients,
+        squares=np.einsum("imo,imo->oi", gradients, gradients),
+    )
 
 
 def descend(
@@ -107,10 +119,10 @@ def descend(
     ``sum_l [tr(B V A V') - 2 tr(B V T')] + exact mean_n e_n^2``, where e, the offset, grows by
     ``sum_l <rows_l, change of V_l>``.
 
-    Sweeps over the columns of every layer, from the second on over those in which some weight's other
-    neighbour lowers the loss when the layer's turn comes. Within a column, the weight whose other
-    neighbour lowers it most changes, until none would. The loss falls with each change, so this ends;
-    ``sweeps`` bounds it all the same. Layers and offset change in place.
+    The first sweep takes every column of every layer; later ones only columns in which some weight's
+    other neighbour lowers the loss when the layer's turn comes. Within a column, the weight whose other
+    neighbour lowers it most changes, until none would. The loss falls with each change, so the descent ends;
+    ``sweeps`` bounds it nevertheless. Layers and offset change in place.
 
     Arguments:
         layers: the layers, each with ``rows`` where ``exact`` is above 0.
@@ -118,23 +130,24 @@ def descend(
         exact: weight of the second term.
         sweeps: the largest number of sweeps.
     """
+    errors = np.zeros(0) if offset is None else offset
     if exact:
-        exact /= len(offset)
+        exact /= len(errors)
     for sweep in range(sweeps):
         changes = 0
         for layer in layers:
             every = np.arange(layer.step.shape[1])
-            for j in _open(layer, offset, exact) if sweep else every:
-                changes += _column(layer, j, offset, exact)
+            for j in _open(layer, errors, exact) if sweep else every:
+                changes += _column(layer, int(j), errors, exact)
         if not changes:
             return
 
 
-#: A gain below this share of what the squared step adds is less than the rounding errors of its sums.
+#: A gain below this share of the squared step's term is within the rounding errors of its sums.
 _NO_GAIN = 1e-6
 
 
-def _open(layer: RoundedLayer, offset: np.ndarray | None, exact: float) -> np.ndarray:
+def _open(layer: RoundedLayer, offset: np.ndarray, exact: float) -> np.ndarray:
     """The columns in which some weight's other neighbour lowers the loss now."""
     gradient = 2 * (layer.outputs @ layer.slope)
     curvature = np.outer(layer.outputs.diagonal(), layer.gram.diagonal())
@@ -145,23 +158,23 @@ def _open(layer: RoundedLayer, offset: np.ndarray | None, exact: float) -> np.nd
     return np.flatnonzero((gain < -_NO_GAIN * layer.step**2 * curvature).any(axis=0))
 
 
-def _column(layer: RoundedLayer, j: int, offset: np.ndarray | None, exact: float) -> int:
-    """Round the weights of one column anew; returns how many changed."""
+def _column(layer: RoundedLayer, j: int, offset: np.ndarray, exact: float) -> int:
+    """Round the weights of one column anew; returns the number that changed."""
     step = layer.step[:, j]  # a view: changes go to the layer
     scale = layer.gram[j, j]
     diagonal, slope = layer.outputs.diagonal(), layer.slope[:, j]
     gradient = 2 * (diagonal * slope if layer.apart else layer.outputs @ slope)
     curvature = scale * diagonal
     if layer.apart and not exact:
-        # No output knows of another, so that the order does not matter: all at once.
+        # No output depends on another, so the order does not matter: all at once.
         gain = step * (gradient + step * curvature)
-        k = np.flatnonzero(gain < -_NO_GAIN * step**2 * curvature)
-        layer.slope[k] += step[k, None] * layer.gram[j]
-        layer.value[k, j] += step[k]
-        step[k] = -step[k]
-        return len(k)
+        better = np.flatnonzero(gain < -_NO_GAIN * step**2 * curvature)
+        layer.slope[better] += step[better, None] * layer.gram[j]
+        layer.value[better, j] += step[better]
+        step[better] = -step[better]
+        return len(better)
+    rows = layer.rows[j]
     if exact:
-        rows = layer.rows[j]
         gradient += 2 * exact * (offset @ rows)
         curvature = curvature + exact * layer.squares[:, j]
     changes = 0

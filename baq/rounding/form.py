@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baq.inference import Classifier, batches, check_inputs, check_logits, logits, top_pair
-from baq.local import PairGap, displacement, pair_difference, pair_gap
+from baq.inference import Classifier, batches, check_inputs, gradients
+from baq.local import PairGap, displacement_to, pair_gap, row_norms, slopes, traced_gap
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
 from baq.rounding.points import low_margin_points
 
@@ -23,12 +23,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class BoundaryForm:
-    """How the signed displacement at points moves with the weights of a network.
+    """How the signed displacement at points changes with the weights of a network.
 
     With the gap ``g`` of the reference's top pair at a point and the candidate's gap ``g_q``, let
     ``e = (g_q - g) / ||grad_x g||``: minus the first-order displacement, in input units
     (:func:`baq.local.displacement`); or ``e = g_q - g``, in logits. For a change D of the weights, to
     first order, e grows by ``sum_l <rows_l, D_l>``.
+
+    Points where ``grad_x g`` vanishes have no first-order displacement: they are left out of
+    everything below, and ``left_out`` counts them.
 
     ``offset`` holds e, shape (m,). ``rows`` holds its gradients with respect to each layer's weight,
     (in, m, out): the exact shape of the form, ``mean e^2``, of rank m, over all layers at once.
@@ -41,8 +44,10 @@ class BoundaryForm:
     offset: Tensor
     rows: dict[str, Tensor]
     outputs: dict[str, Tensor]
+    left_out: int = 0
 
 
+@gradients()
 def boundary_form(
     reference: nn.Module,
     candidate: nn.Module,
@@ -52,7 +57,9 @@ def boundary_form(
     unit: str = "input",
     batch_size: int = 100,
 ) -> BoundaryForm:
-    """The form at points: one forward and one backward pass through each network that is not the other.
+    """The form at points: one forward and one backward pass through the candidate.
+
+    One more pass goes through the reference where that is another network.
 
     Arguments:
         reference: the network whose boundary is to stay.
@@ -63,45 +70,58 @@ def boundary_form(
         batch_size: points per pass.
 
     Raises:
-        ValueError: as :func:`baq.inference.logits` and :func:`baq.rounding.layers.matrix_layers`, or for
-            another unit.
+        ValueError: as :func:`baq.local.pair_gap` and :func:`baq.rounding.layers.matrix_layers`, for
+            another unit, or where the gradient vanishes at every point.
     """
     if unit not in ("input", "logit"):
         raise ValueError(f"unit is {unit!r}: allowed are input, logit")
     layers = matrix_layers(candidate)
     at = None if candidate is reference else pair_gap(reference, x, batch_size=batch_size)
-    found_rows = {}
+    found_rows: dict[str, Tensor] = {}
     for name, layer in layers.items() if rows else ():
         weight = layer.weight
         found_rows[name] = weight.new_zeros(weight[0].numel(), len(x), len(weight))
-    outputs: dict[str, Tensor | float] = dict.fromkeys(layers, 0.0)
-    offset = []
+    outputs: dict[str, Tensor] = {
+        name: layer.weight.new_zeros(len(layer.weight), len(layer.weight))
+        for name, layer in layers.items()
+    }
+    offset, alive = [], []
     for k, batch in enumerate(batches(check_inputs(candidate, x), batch_size)):
-        batch = batch.detach().requires_grad_()
-        with recorded(candidate) as found:
-            z = check_logits(candidate(batch), len(batch))
         part = slice(k * batch_size, k * batch_size + len(batch))
-        pair = top_pair(z.detach()) if at is None else (at.first[part], at.second[part])
-        gap = pair_difference(z, pair)
-        slopes = torch.autograd.grad(gap.sum(), [batch, *(y for _, y in found.values())])
-        gradient = slopes[0].flatten(1) if at is None else at.gradient[part]
-        length = torch.ones_like(gap)
-        if unit == "input":
-            length = gradient.norm(dim=1).clamp(min=torch.finfo(gap.dtype).tiny)
+        with recorded(candidate) as found:
+            pair = None if at is None else (at.first[part], at.second[part])
+            batch, gap, _ = traced_gap(candidate, batch, pair)
+        found_slopes = slopes(gap, batch, *(y for _, y in found.values()))
+        gradient = found_slopes[0].flatten(1) if at is None else at.gradient[part]
+        length = row_norms(gradient) if unit == "input" else torch.ones_like(gap)
+        here = length > 0
+        alive.append(here)
+        length = torch.where(here, length, torch.inf)  # a point left out adds nothing
         before = gap if at is None else at.gap[part]
         offset.append(((gap - before) / length).detach())
-        for (name, (a, _)), slope in zip(found.items(), slopes[1:], strict=True):
+        for (name, (a, _)), slope in zip(found.items(), found_slopes[1:], strict=True):
             s = as_columns(layers[name], slope) / length[:, None, None]
             flat = s.transpose(0, 1).flatten(1)
             outputs[name] = outputs[name] + flat @ flat.T / (len(x) * s.shape[2])
             if rows:
                 a = patches(layers[name], a.detach())
                 found_rows[name][:, part] = torch.einsum("nop,nip->ino", s, a)
-    return BoundaryForm(torch.cat(offset), found_rows, outputs)
+    kept = torch.cat(alive)
+    left_out = len(x) - int(kept.sum())
+    if left_out == len(x):
+        raise ValueError(
+            "the gap has no gradient at any point: allowed are points that are not all so"
+        )
+    if left_out:
+        found_rows = {name: row[:, kept] for name, row in found_rows.items()}
+        outputs = {name: B * (len(x) / (len(x) - left_out)) for name, B in outputs.items()}
+    return BoundaryForm(torch.cat(offset)[kept], found_rows, outputs, left_out)
 
 
 def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int = 100) -> float:
     """Mean squared first-order displacement of a boundary at points, in input units squared.
+
+    Points where the reference's gradient vanishes have none and are left out.
 
     Arguments:
         at: the reference's gap at the points, :func:`baq.local.pair_gap`.
@@ -110,11 +130,14 @@ def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int =
         batch_size: points per pass.
 
     Raises:
-        ValueError: as :func:`baq.inference.logits`.
+        ValueError: as :func:`baq.inference.logits`, or where the gradient vanishes at every point.
     """
-    gap = pair_difference(logits(candidate, x, batch_size), (at.first, at.second))
-    moved = PairGap(at.first, at.second, gap, at.gradient)
-    return float(displacement(at, moved).square().mean())
+    alive = at.gradient.any(dim=1)
+    if not alive.any():
+        raise ValueError(
+            "the gap has no gradient at any point: allowed are points that are not all so"
+        )
+    return float(displacement_to(at, candidate, x, batch_size)[alive].square().mean())
 
 
 def low_margin_displacement(

@@ -9,48 +9,62 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baq.quantization import quantized_weights
+from baq.quantization import quantized_layers
+from baq.structure import is_sequential
 
-__all__ = ["LayerInputs", "as_columns", "matrix_layers", "patches", "recorded"]
+__all__ = ["LayerInputs", "MatrixLayer", "as_columns", "matrix_layers", "patches", "recorded"]
 
 
-def matrix_layers(model: nn.Module) -> dict[str, nn.Module]:
+#: A layer whose output is its weight, as a matrix, times patches of its input.
+MatrixLayer = nn.Linear | nn.Conv2d
+
+
+def matrix_layers(model: nn.Module) -> dict[str, MatrixLayer]:
     """Linear and convolution layers by name, in the order in which the model names them.
 
     Raises:
-        ValueError: if the model has none, or a convolution that is grouped, transposed, not over two
-            axes or padded by other values than zeros, none of which is one matrix over patches.
+        ValueError: as :func:`baq.quantization.quantized_layers`; for a convolution that is grouped,
+            transposed, not over two axes or padded by other values than zeros, since it is not one
+            matrix over patches; or for two layers that share a weight.
     """
-    found = {
-        name.removesuffix("weight").removesuffix("."): None for name in quantized_weights(model)
-    }
-    modules = dict(model.named_modules())
-    for name in found:
-        layer = found[name] = modules[name]
-        plain = isinstance(layer, nn.Conv2d) and layer.groups == 1 and layer.padding_mode == "zeros"
-        if not (isinstance(layer, nn.Linear) or (plain and not isinstance(layer.padding, str))):
+    found: dict[str, MatrixLayer] = {}
+    for name, layer in quantized_layers(model).items():
+        if not isinstance(layer, nn.Linear) and not (
+            isinstance(layer, nn.Conv2d)
+            and layer.groups == 1
+            and layer.padding_mode == "zeros"
+            and not isinstance(layer.padding, str)
+        ):
             raise ValueError(
                 f"layer {name!r} is {layer}: allowed are Linear, and Conv2d with groups=1 and zero "
                 "padding given by numbers"
             )
+        found[name] = layer
+    first = {id(layer.weight): name for name, layer in found.items()}
+    for name, module in model.named_modules():
+        weight = module._parameters.get("weight")
+        if id(weight) in first and name not in found:
+            raise ValueError(
+                f"layers {first[id(weight)]!r} and {name!r} share a weight: allowed is one of its own"
+            )
     return found
 
 
-def patches(layer: nn.Module, x: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
+def patches(layer: MatrixLayer, x: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
     """Inputs of a layer as columns, shape (N, in, P): its output is the weight's matrix times them.
 
     ``in`` counts the values that one output is made of, and P the positions: pixels of a convolution's
-    output, and 1 for a Linear layer on inputs (N, in); or those of them that are named.
+    output, and 1 for a Linear layer on inputs (N, in). Where ``positions`` are given, only those.
     """
     if isinstance(layer, nn.Linear):
         return x.reshape(len(x), -1, x.shape[-1]).transpose(1, 2)[:, :, positions]
     if isinstance(positions, slice):
         columns = functional.unfold(
-            x, layer.kernel_size, layer.dilation, layer.padding, layer.stride
+            x, layer.kernel_size, layer.dilation, _padding(layer), layer.stride
         )
         return columns[:, :, positions]
     # All patches are views of the padded input; only those named are copied.
-    high, wide = layer.padding
+    high, wide = _padding(layer)
     windows = functional.pad(x, (wide, wide, high, high))
     for axis, (kernel, stride, dilation) in enumerate(
         zip(layer.kernel_size, layer.stride, layer.dilation, strict=True), 2
@@ -61,7 +75,13 @@ def patches(layer: nn.Module, x: Tensor, positions: Tensor | slice = slice(None)
     return windows[:, :, row, column].permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
-def as_columns(layer: nn.Module, y: Tensor) -> Tensor:
+def _padding(layer: nn.Conv2d) -> tuple[int, int]:
+    assert not isinstance(layer.padding, str)  # as matrix_layers makes sure
+    high, wide = layer.padding
+    return high, wide
+
+
+def as_columns(layer: MatrixLayer, y: Tensor) -> Tensor:
     """Outputs of a layer, or gradients with respect to them, as columns, shape (N, out, P)."""
     if isinstance(layer, nn.Linear):
         return y.reshape(len(y), -1, y.shape[-1]).transpose(1, 2)
@@ -73,13 +93,17 @@ def recorded(model: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Within the context, a forward pass leaves input and output of every layer, by name.
 
     Raises:
-        ValueError: as :func:`matrix_layers`.
+        ValueError: as :func:`matrix_layers`, or in the pass for a layer that it uses twice.
     """
     found: dict[str, tuple[Tensor, Tensor]] = {}
 
     def keep(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if name in found:
+            raise ValueError(
+                f"layer {name!r} is used twice in a forward pass: allowed is once, or a copy for each use"
+            )
         found[name] = inputs[0], output
-        # The next layer may work in place: a gradient taken here would then be that of its result.
+        # The next layer may work in place, and a gradient taken here would then be that of its result.
         return output.clone()
 
     hooks = [
@@ -94,15 +118,15 @@ def recorded(model: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
 
 
 class _Reached(Exception):
-    """Carries a layer's input out of a forward pass whose rest is not needed."""
+    """Carries a layer's input out of a forward pass that ends there."""
 
 
 class LayerInputs:
-    """What reaches the layers of a network, one layer after the other, in passes that end there.
+    """The inputs of a network's layers, one layer after the other, in passes that end there.
 
     Through a Sequential a pass starts at the child that holds the layer: what enters that child is
     kept, so that all layers together cost little more than one pass. The children before it must
-    not change any more.
+    not change after that.
 
     Arguments:
         model: the network.
@@ -110,8 +134,10 @@ class LayerInputs:
     """
 
     def __init__(self, model: nn.Module, batches: Sequence[Tensor]) -> None:
-        plain = type(model).forward is nn.Sequential.forward
-        self._model, self._prefix = (model, "") if plain else (nn.Sequential(model), "0.")
+        if is_sequential(model):
+            self._model, self._prefix = model, ""
+        else:
+            self._model, self._prefix = nn.Sequential(model), "0."
         self._at, self._batches = 0, batches
 
     @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from baq.inference import copied
 from baq.local import pair_gap
 from baq.rounding.descent import descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
-from baq.rounding.statistics import Calibration
+from baq.rounding.statistics import Statistics
 
 __all__ = ["adaround", "boundary_gap", "boundary_metric"]
 
@@ -33,9 +33,9 @@ def _round_layer(
     """Lower ``tr(B V A V') - 2 tr(B V T')`` over the roundings V of a weight.
 
     Graduated non-convexity (Blake, Zisserman 1987). Each weight lies between its neighbours, at -1 to
-    1, and the loss loses a growing share of its curvature along each of them: at 0 it is convex and its
-    minimum lies between the neighbours, at 1 every minimum is a rounding. Adam follows that minimum
-    with all weights at once. Coordinate descent ends it, so that no single weight can improve.
+    1, and a growing share of the loss's curvature along each weight is taken away: with none taken the
+    loss is convex, with all taken every minimum is a rounding. Adam follows the minimum with all
+    weights at once. Coordinate descent comes last, so that no single change of a weight helps.
     """
     below, above = (w.flatten(1) for w in neighbours(weight, bits, per_channel=per_channel)[:2])
     half, middle = (above - below) / 2, (above + below) / 2
@@ -58,25 +58,25 @@ def _round_layer(
     return layer.weight(weight)
 
 
-def _calibration(model: nn.Module, x: Tensor | Calibration) -> Calibration:
-    if not isinstance(x, Calibration):
-        return Calibration(model, x)
+def _statistics(model: nn.Module, x: Tensor | Statistics) -> Statistics:
+    if not isinstance(x, Statistics):
+        return Statistics(model, x)
     if x.given is not model:
-        raise ValueError("x is the calibration of another network: allowed is that of this one")
+        raise ValueError("x holds statistics of another network: allowed are those of this one")
     return x
 
 
 def _layer_by_layer(
-    calibration: Calibration, bits: int, outputs: Mapping[str, Tensor] | None,
+    known: Statistics, bits: int, outputs: Mapping[str, Tensor] | None,
     per_channel: bool, propagate: bool, ridge: float, steps: int, bar: str | None,
 ) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:  # fmt: skip
     """The rounded network, and each layer's moments A and T."""
-    rounded = copy.deepcopy(calibration.model)
+    rounded = copied(known.model)
     layers, moments = matrix_layers(rounded), {}
-    inputs = calibration.passed_through(rounded) if propagate else None
+    inputs = known.passed_through(rounded) if propagate else None
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
-        gram, target = calibration.moments(name, inputs)
+        gram, target = known.moments(name, inputs)
         pull = ridge * gram.diagonal().mean()
         gram = gram + pull * torch.eye(len(gram)).to(gram)
         moments[name] = gram, target + pull * weight.flatten(1)
@@ -97,7 +97,7 @@ def _refined(
     per_channel: bool,
 ) -> nn.Module:
     """Descend from a rounded network under both shapes, over all layers at once."""
-    refined = copy.deepcopy(start)
+    refined = copied(start)
     weights = {name: layer.weight.detach() for name, layer in matrix_layers(model).items()}
     layers = matrix_layers(refined)
     states = {
@@ -123,7 +123,7 @@ def _check_weights(name: str, weights: Sequence[float]) -> None:
 def adaround(
     model: nn.Module,
     bits: int,
-    x: Tensor | Calibration,
+    x: Tensor | Statistics,
     *,
     per_channel: bool = False,
     propagate: bool = False,
@@ -142,26 +142,33 @@ def adaround(
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
         bits: bit width; the scales are those of :func:`baq.quantization.ptq_w`.
-        x: calibration inputs, shape (N, *); or a :class:`baq.rounding.statistics.Calibration` of the model,
-            which then does only once what several ways of rounding and bit widths share.
+        x: calibration inputs, shape (N, *); or the :class:`baq.rounding.statistics.Statistics` of the
+            model on them, so that several ways of rounding and bit widths share them.
         per_channel: one scale for each output channel.
-        propagate: each layer sees the errors of the layers before it, and makes up for them.
+        propagate: each layer sees the errors of the layers before it, and corrects them.
         steps: steps of the search for each layer.
         progress: show a bar.
 
     Raises:
         ValueError: as :func:`baq.rounding.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, for
-            inputs that are empty or not finite, or the calibration of another model.
+            inputs that are empty or not finite, or statistics of another model.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.4]])
+        >>> x = torch.tensor([[1.0, 1.0], [1.0, 1.1]])
+        >>> adaround(model, 2, x).weight.tolist()
+        [[1.0, 0.0]]
     """
     bar = f"AdaRound, {bits} bits" if progress else None
-    known = _calibration(model, x)
+    known = _statistics(model, x)
     return _layer_by_layer(known, bits, None, per_channel, propagate, 0.0, steps, bar)[0]
 
 
 def boundary_gap(
     model: nn.Module,
     bits: int,
-    x: Tensor | Calibration,
+    x: Tensor | Statistics,
     weights: Sequence[float],
     *,
     start: nn.Module | None = None,
@@ -175,14 +182,14 @@ def boundary_gap(
     Adds ``weight mean_n ((q_i - q_j) - (f_i - f_j))^2`` over low-margin calibration points, (i, j) the
     float network's top pair, to the sum of all layers' reconstruction errors. The first is taken in
     units of its value under AdaRound, and each of the others in units of rounding to nearest, so that a
-    weight means the same for every network. One Gauss-Newton step from AdaRound's rounding: the gap's
+    weight has the same meaning for every network. One Gauss-Newton step from AdaRound's rounding: the gap's
     change is linear in the weights' there, and coordinate descent does the rest. This is our reading
     of the surrogate in Kiselev 2026, arXiv:2607.01478, whose formula the abstract does not give.
 
     Arguments:
         model, bits, x, per_channel, steps, progress: as for :func:`adaround`.
         weights: weights of the term, 0 or more.
-        start: what :func:`adaround` makes of the same arguments, where it is at hand.
+        start: what :func:`adaround` makes of the same arguments, if it has been computed already.
         points: how many of the inputs, those with the lowest margins, enter the term.
 
     Returns:
@@ -192,7 +199,7 @@ def boundary_gap(
         ValueError: as :func:`adaround`, or for a negative weight.
     """
     _check_weights("weights", weights)
-    known = _calibration(model, x)
+    known = _statistics(model, x)
     model = known.model
     bar = f"boundary gap, {bits} bits" if progress else None
     if start is None:
@@ -216,7 +223,7 @@ def boundary_gap(
 def boundary_metric(
     model: nn.Module,
     bits: int,
-    x: Tensor | Calibration,
+    x: Tensor | Statistics,
     validation: Tensor | None = None,
     *,
     exact: Sequence[float] = (0.0, 0.02, 0.1),
@@ -235,7 +242,7 @@ def boundary_metric(
     To first order the displacement at a point is linear in the change of the weights
     (:class:`baq.rounding.form.BoundaryForm`), so its mean square is a quadratic form. First each layer
     is rounded under the Kronecker shape, with the errors of the layers before it in its inputs, so
-    that it makes up for them; then all layers at once under both shapes, with the form taken anew at
+    that it corrects them; then all layers at once under both shapes, with the form recomputed at
     the rounded network. Of several weights of the exact shape, the one with the least displacement on
     validation inputs is kept.
 
@@ -260,7 +267,7 @@ def boundary_metric(
         raise ValueError(
             f"exact has {len(exact)} weights: one is allowed without validation inputs"
         )
-    known = _calibration(model, x)
+    known = _statistics(model, x)
     model = known.model
     bar = f"boundary metric, {bits} bits" if progress else None
     drawn, metric = known.boundary(points, on_boundary, seed)
@@ -274,7 +281,7 @@ def boundary_metric(
             for weight in exact
             if weight
         ]
-    if len(found) == 1:
+    if len(found) == 1 or validation is None:
         return found[0]
     near = low_margin_points(model, validation, max(1, len(validation) // 3))
     at = pair_gap(model, near, batch_size=100)

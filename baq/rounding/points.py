@@ -1,11 +1,11 @@
-"""Calibration points near the decision boundary and on it."""
+"""Statistics points near the decision boundary and on it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from baq.inference import Classifier, labels, logits, place
+from baq.inference import Classifier, bisect, check_points, labels, logits, place
 from baq.local import margins
 
 __all__ = [
@@ -33,7 +33,7 @@ def sample_boundary(
         share: share of the points that :func:`boundary_points` finds; the others are the inputs with
             the lowest margins.
         seed: seed of the boundary points.
-        z: the classifier's logits at x, where they are at hand.
+        z: the classifier's logits at x, if they have been computed already.
 
     Raises:
         ValueError: for a share outside 0..1, a count below 1, or as the two functions.
@@ -42,7 +42,7 @@ def sample_boundary(
         raise ValueError(f"share is {share}: allowed is 0 to 1")
     if count < 1:
         raise ValueError(f"count is {count}: allowed is 1 or more")
-    bisected = round(share * count)
+    x, bisected = check_points(x), round(share * count)
     z = logits(model, x, batch_size=100) if z is None else z
     parts = []
     if count > bisected:
@@ -57,15 +57,16 @@ def low_margin_points(
 ) -> Tensor:
     """The ``count`` inputs with the lowest margins, shape (count, *); ties go to the lower index.
 
-    Where the classifier's logits at x are at hand as ``z``, they are not computed again.
+    ``z`` are the classifier's logits at x, if they have been computed already.
 
     Raises:
         ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
     """
+    x = check_points(x)
     z = logits(model, x, batch_size) if z is None else z
     order = margins(z).argsort(stable=True)
     if not 1 <= count <= len(x):
-        raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the inputs at hand")
+        raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the number of inputs")
     return x[order[:count].to(x.device)]
 
 
@@ -89,7 +90,7 @@ def boundary_points(
         steps: halvings; a point is within ``2^-(steps+1)`` of its pair's distance from a boundary.
         seed: seed of the draw of pairs.
         batch_size: inputs per pass.
-        z: the classifier's logits at x, where they are at hand.
+        z: the classifier's logits at x, if they have been computed already.
 
     Returns:
         Points, shape (count, *).
@@ -99,7 +100,7 @@ def boundary_points(
     """
     if min(count, steps) < 1:
         raise ValueError(f"count, steps are {count}, {steps}: allowed are 1 or more")
-    model = place(model)
+    model, x = place(model), check_points(x)
     known = labels(logits(model, x, batch_size) if z is None else z).cpu()
     if len(known.unique()) < 2:
         raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
@@ -110,11 +111,9 @@ def boundary_points(
         drawn = torch.randint(len(x), (int(same.sum()),), generator=generator)
         second[same] = drawn
     a, b = x[first], x[second]
-    lo = torch.zeros(count, *(1,) * (x.ndim - 1), dtype=x.dtype, device=x.device)
-    hi = torch.ones_like(lo)
-    for _ in range(steps):
-        middle = (lo + hi) / 2
-        here = labels(logits(model, torch.lerp(a, b, middle.expand_as(a)), batch_size)).cpu()
-        stays = (here == known[first]).to(x.device).reshape(lo.shape)
-        lo, hi = torch.where(stays, middle, lo), torch.where(stays, hi, middle)
-    return torch.lerp(a, b, ((lo + hi) / 2).expand_as(a))
+
+    def at(position: Tensor) -> Tensor:
+        weight = position.to(x).reshape(count, *(1,) * (x.ndim - 1))
+        return torch.lerp(a, b, weight.expand_as(a))
+
+    return at(bisect(model, at, known[first], steps, batch_size))

@@ -1,8 +1,8 @@
-"""What calibration inputs say about a network, computed once for all ways of rounding and bit widths."""
+"""Statistics of a network on calibration inputs, taken once for all ways of rounding and bit widths."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import torch
@@ -10,23 +10,30 @@ from torch import Tensor, nn
 
 from baq.inference import batches, check_inputs, check_logits, logits, place
 from baq.rounding.form import boundary_form
-from baq.rounding.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
+from baq.rounding.layers import (
+    LayerInputs,
+    MatrixLayer,
+    as_columns,
+    matrix_layers,
+    patches,
+    recorded,
+)
 from baq.rounding.points import low_margin_points, sample_boundary
 
-__all__ = ["Calibration"]
+__all__ = ["Statistics"]
 
 
-class Calibration:
-    """A network and calibration inputs, with what rounding needs to know of both.
+class Statistics:
+    """The statistics of a network on calibration inputs that rounding needs.
 
-    Everything is computed when it is first asked for, and kept. The layers' outputs, which the moments
-    of a candidate need, are the most: N times ``positions`` times the outputs of all layers.
+    Each is computed when it is first asked for, and kept. Most memory goes to the layers' outputs,
+    which the moments of a candidate need: N times ``positions`` times the outputs of all layers.
 
     Arguments:
-        model: the network that is going to be rounded.
+        model: the network to round.
         x: calibration inputs, shape (N, *).
-        positions: neighbouring positions of a convolution say much the same, so of more than these
-            a sample of this many is drawn for each batch and stands for all of them.
+        positions: the most positions of a convolution's output that are looked at; where there are
+            more, a sample of this many, drawn for each batch, stands for all.
         seed: seed of that draw.
         batch_size: inputs per pass.
 
@@ -46,8 +53,9 @@ class Calibration:
     ) -> None:
         if positions < 1:
             raise ValueError(f"positions is {positions}: allowed is 1 or more")
+        matrix_layers(model)  # names what cannot be copied, too
         self.given, self.model = model, place(model)
-        self.layers = matrix_layers(self.model)
+        self.layers: dict[str, MatrixLayer] = matrix_layers(self.model)
         self.x = check_inputs(self.model, x)
         self._parts = batches(self.x, batch_size)
         self._positions, self._seed = positions, seed
@@ -59,7 +67,7 @@ class Calibration:
         return LayerInputs(candidate, self._parts)
 
     def moments(self, name: str, inputs: LayerInputs | None = None) -> tuple[Tensor, Tensor]:
-        """What a layer's quadratic loss needs to know of the data, per input of the network.
+        """The two moments of the data in a layer's quadratic loss, per input of the network.
 
         With the model's weight W and patch a, the candidate's patch ``a_q``, which carries the errors
         of the layers before, and any weight V, the mean squared error of the layer's output is
@@ -79,9 +87,11 @@ class Calibration:
                 :meth:`baq.rounding.layers.LayerInputs.of`.
         """
         if inputs is None:
-            gram = self._named(self._grams, name)
+            self._check_used(self._grams, name)
+            gram = self._grams[name]
             return gram, self.layers[name].weight.detach().flatten(1) @ gram
-        count, outputs = self._named(self._outputs, name)
+        self._check_used(self._outputs, name)
+        count, outputs = self._outputs[name]
         weight = self.layers[name].weight.detach().flatten(1)
         gram, target = weight.new_zeros(2 * weight.shape[1:]), torch.zeros_like(weight)
         for a, drawn, output in zip(inputs.of(name), self._drawn(count), outputs, strict=True):
@@ -112,7 +122,7 @@ class Calibration:
 
     @property
     def _logits(self) -> Tensor:
-        """Those of the model: what a pass for something else left, or else from one of their own."""
+        """Those of the model, kept from an earlier pass where there was one."""
         if self._z is None:
             self._z = logits(self.model, self.x, len(self._parts[0]))
         return check_logits(self._z, len(self.x))
@@ -120,7 +130,8 @@ class Calibration:
     @cached_property
     def _grams(self) -> dict[str, Tensor]:
         """A of every layer, on the model's own inputs."""
-        grams, counts = {}, {}
+        grams: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
         for k, found in enumerate(self._passes()):
             for name, (a, y) in found.items():
                 counts[name] = as_columns(self.layers[name], y).shape[2]
@@ -152,7 +163,7 @@ class Calibration:
         self._z = torch.cat(z)
 
     def _drawn(self, count: int) -> list[Tensor | slice]:
-        """For each batch the positions that are looked at, of so many."""
+        """For each batch, the positions that are looked at out of ``count``."""
         if count <= self._positions:
             return [slice(None)] * len(self._parts)
         generator = torch.Generator().manual_seed(self._seed)
@@ -162,15 +173,14 @@ class Calibration:
         ]
 
     def _share(self, count: int) -> float:
-        """Inputs that the positions looked at amount to."""
+        """The number of inputs, times the share of the positions that are looked at."""
         return min(1.0, self._positions / count) * len(self.x)
 
-    def _named(self, found: dict, name: str) -> object:
+    def _check_used(self, found: Mapping[str, object], name: str) -> None:
         if name not in found:
             raise ValueError(
                 f"layer {name!r}, {self.layers[name]}, takes no part in the model's forward pass"
             )
-        return found[name]
 
 
 def _flat(columns: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from baq.comparison import compare
 from baq.quantization import ptq_w
 from baq.rounding.methods import adaround, boundary_gap, boundary_metric
-from baq.rounding.statistics import Calibration
+from baq.rounding.statistics import Statistics
 
 __all__ = ["WAYS", "Rounded", "chosen_gap", "parts_of_metric", "rounded"]
 
@@ -35,7 +35,7 @@ class Rounded:
 
 
 def chosen_gap(
-    known: Calibration,
+    known: Statistics,
     bits: int,
     validation: tuple[Tensor, Tensor],
     weights: Sequence[float],
@@ -72,7 +72,7 @@ def chosen_gap(
 
 
 def rounded(
-    known: Calibration,
+    known: Statistics,
     bits: int,
     validation: tuple[Tensor, Tensor],
     *,
@@ -121,7 +121,7 @@ def _in_order(by_way: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parts_of_metric(
-    known: Calibration, bits: int, *, points: int = 2000, steps: int = 300
+    known: Statistics, bits: int, *, points: int = 2000, steps: int = 300
 ) -> dict[str, nn.Module]:
     """The boundary metric's Kronecker shape with one part changed at a time, beside AdaRound.
 

@@ -14,7 +14,7 @@ _RING = np.ones((3, 3), dtype=bool)
 
 
 def wrong_share_bound(wrong: int, sample: int, level: float = 0.95) -> float:
-    """Upper confidence bound of a share of which ``wrong`` in a random ``sample`` were found.
+    """Upper confidence bound of a share, after ``wrong`` hits in a random ``sample``.
 
     One-sided and exact (Clopper, Pearson 1934); about 3 / sample at 95 % where none was found.
     """
@@ -33,7 +33,7 @@ def adaptive_labels(
     Squares of the lattice whose corners differ, at first with the ring of squares around them, are
     halved until they are single cells; the rest is painted. Painted cells that then touch another
     label are evaluated too, until none is left. So a boundary that the lattice sees is followed to
-    its end; an island between the lattice's points is missed, and only the audit can tell.
+    its end. An island between the lattice's points is missed; only the audit can find it.
 
     Arguments:
         label_of: labels at rows and columns, each (M,), to (M,).
@@ -44,11 +44,18 @@ def adaptive_labels(
         seed: seed of the sample.
 
     Returns:
-        Labels, int16 (n, n); how many were evaluated; and the upper 95 % bound, from the sample, of the
+        Labels, int32 (n, n); how many were evaluated; and the upper 95 % bound, from the sample, of the
         share of the map's cells that were painted wrong.
+
+    Raises:
+        ValueError: for a stride that is no power of 2, or an audit of no cell.
     """
+    if stride < 1 or stride & (stride - 1) or audit < 1:
+        raise ValueError(
+            f"stride, audit are {stride}, {audit}: allowed are a power of 2, and 1 or more"
+        )
     known = np.zeros((n, n), dtype=bool)
-    labels = np.full((n, n), -1, dtype=np.int16)
+    labels = np.full((n, n), -1, dtype=np.int32)
 
     def evaluate(cells: np.ndarray) -> None:
         row, column = np.nonzero(cells & ~known)
@@ -57,7 +64,7 @@ def adaptive_labels(
             known[row, column] = True
 
     def follow() -> None:
-        """Evaluate painted cells beside another label until there are none."""
+        """Evaluate painted cells beside another label, until none is left."""
         while True:
             beside = _beside_another(labels) & ~known
             if not beside.any():
@@ -76,7 +83,7 @@ def adaptive_labels(
         differ = (low[:, :-1] != low[:, 1:]) | (high[:, :-1] != high[:, 1:])
         differ |= low[:, :-1] != high[:, :-1]
         if len(at) == coarse:
-            # A boundary that the lattice cuts may bend between its points; later it is near enough.
+            # A boundary may bend between the points of the first lattice; later ones are fine enough.
             differ = ndimage.binary_dilation(differ, _RING)
         # The square and the lattice point that each cell belongs to.
         square = np.minimum(np.searchsorted(at, np.arange(n), side="right") - 1, len(at) - 2)
@@ -94,9 +101,9 @@ def adaptive_labels(
         return labels, n * n, 0.0
     sample = np.random.default_rng(seed).choice(painted, min(audit, len(painted)), replace=False)
     before = labels.ravel()[sample]
-    cells = np.zeros(n * n, dtype=bool)
-    cells[sample] = True
-    evaluate(cells.reshape(n, n))
+    cells = np.zeros((n, n), dtype=bool)
+    cells.flat[sample] = True
+    evaluate(cells)
     wrong = int((labels.ravel()[sample] != before).sum())
     follow()
     bound = wrong_share_bound(wrong, len(sample)) if len(sample) < len(painted) else 0.0

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
-from baq.structure import has_one_hidden_layer, without_flatten
+from baq.structure import hidden_layer
 
 __all__ = ["Gaps", "PlaneNetwork", "certified_labels", "plane_network"]
 
@@ -18,7 +18,7 @@ _TANH_BEND = np.arctanh(np.sqrt(1 / 3))
 
 @dataclass(frozen=True)
 class Gaps:
-    """The gaps ``z_top - z_k`` on N boxes: ``gap + gap_a da + gap_b db``, and how far off that can be.
+    """The gaps ``z_top - z_k`` on N boxes: ``gap + gap_a da + gap_b db``, and its error bounds.
 
     ``top``, int (N,), is the label at the centre; the others have shape (N, K). On its box a gap lies
     between the linear one less ``below`` and the linear one plus ``above``.
@@ -34,7 +34,7 @@ class Gaps:
     def rivals(self, half_a: float, half_b: float) -> np.ndarray:
         """Classes that may lead somewhere on a box with these half-sides, bool (N, K)."""
         least = self.gap - np.abs(self.gap_a) * half_a - np.abs(self.gap_b) * half_b - self.below
-        # Written so that a gap that is not a number is in doubt.
+        # Written so that a NaN counts as doubt.
         rivals = ~(least > 0)
         np.put_along_axis(rivals, self.top[:, None], False, axis=1)
         return rivals
@@ -73,7 +73,7 @@ class PlaneNetwork:
         return z.argmax(axis=1)
 
     def gaps(self, a: np.ndarray, b: np.ndarray, half_a: float, half_b: float) -> Gaps:
-        """Linearize, at the centres of boxes, every gap of the label there, and bound what it leaves.
+        """Linearize every gap of the label at the centre of each box, and bound the remainder.
 
         The remainder of a gap is that of each hidden unit times the difference of its two weights. A
         convex unit lies above its tangent, so it can only add.
@@ -99,7 +99,7 @@ class PlaneNetwork:
                 above[mine] = off[mine] @ np.maximum(weights, 0).T
             else:
                 below[mine] = above[mine] = off[mine] @ np.abs(weights).T
-        # Room for the rounding of the sums above, many times over.
+        # Ample room for the rounding of the sums above.
         size = np.abs(p).max() + reach.max()
         room = 1e-12 * (size * np.abs(self.V).sum(axis=1).max() + np.abs(self.c).max())
         gap, gap_a, gap_b = (np.take_along_axis(w, top[:, None], 1) - w for w in (z, z_a, z_b))
@@ -112,7 +112,7 @@ def _relu_bend(p: np.ndarray, reach: np.ndarray) -> np.ndarray:
 
 
 def _tanh_bend(p: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """How far tanh leaves its tangent at p within the reach: half its largest curvature there, squared."""
+    """Bound on tanh's distance from its tangent at p: half the largest curvature within the reach, times reach squared."""
     middle = np.abs(p)
     t = np.tanh(np.clip(_TANH_BEND, np.maximum(middle - reach, 0), middle + reach))
     return t * (1 - t**2) * reach**2
@@ -128,18 +128,18 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
     """Restrict a network with one hidden layer to the plane ``origin + a u + b v``.
 
     Raises:
-        ValueError: if the model is not of the kind of :func:`has_one_hidden_layer`, if it takes inputs
+        ValueError: if the model is not of the kind of :func:`baq.structure.has_one_hidden_layer`, if it takes inputs
             of another size or gives fewer than 2 logits, or if a weight is not finite.
     """
-    if not has_one_hidden_layer(model):
-        shape = (
-            ", ".join(type(layer).__name__ for layer in without_flatten(model))
-            or type(model).__name__
-        )
+    layers = hidden_layer(model)
+    if layers is None:
+        parts = model if isinstance(model, nn.Sequential) else ()
+        shape = ", ".join(type(layer).__name__ for layer in parts) or type(model).__name__
         raise ValueError(
-            f"model is {shape}: allowed is a Sequential of Linear, ReLU or Tanh, Linear"
+            f"model is {shape}: allowed is a Sequential of (Flatten,) Linear, ReLU or Tanh, Linear, "
+            "without hooks"
         )
-    first, activation, last = without_flatten(model)
+    first, activation, last = layers
     if origin.numel() != first.in_features:
         raise ValueError(
             f"inputs have {origin.numel()} values: allowed are {first.in_features}, as the network takes"
@@ -148,7 +148,7 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
         raise ValueError(f"the network gives {last.out_features} logit: allowed are 2 or more")
 
     def array(values: Tensor | None) -> np.ndarray:
-        return np.float64(0) if values is None else values.detach().cpu().double().numpy()
+        return np.zeros(()) if values is None else values.detach().cpu().double().numpy()
 
     W, at, along_u, along_v = map(array, (first.weight, origin.flatten(), u.flatten(), v.flatten()))
     p, V, c = W @ at + array(first.bias), array(last.weight), array(last.bias)
@@ -167,10 +167,10 @@ def certified_labels(
 ) -> tuple[np.ndarray, int]:
     """Label all cells of an n x n grid by a tree of boxes: equal to evaluating every centre.
 
-    A box that one label leads everywhere is painted. Where one other class may lead too, and the gap
-    between the two is linear to within its change from cell to cell, its sign tells all cells but the
-    few that the remainder leaves in doubt. Other boxes are divided, down to single cells. Cells in
-    doubt and single cells are evaluated.
+    A box where one label leads everywhere is painted. Where one other class may lead too, and the gap
+    between the two is linear to within its change from cell to cell, its sign gives every label but
+    the few within the remainder of zero. Other boxes are divided, down to single cells. Single cells,
+    and cells that are still in doubt, are evaluated.
 
     Arguments:
         network: the network on the plane.
@@ -179,7 +179,7 @@ def certified_labels(
         largest: bound on the cells a side of the first boxes.
 
     Returns:
-        Labels, int16 (n, n), and the number of boxes and cells evaluated.
+        Labels, int32 (n, n), and the number of boxes and cells evaluated.
 
     Raises:
         ValueError: if the logits of a cell are not finite.
@@ -189,7 +189,7 @@ def certified_labels(
     size = 2 ** int(np.log2(min(largest, n)))
     # Boxes may stick out of the grid; what they paint there is cut off at the end.
     count = -(-n // size)
-    painted = np.empty((count * size, count * size), dtype=np.int16)
+    painted = np.empty((count * size, count * size), dtype=np.int32)
     row, column = (k.ravel() for k in np.indices((count, count)))
     evaluated, doubtful = 0, []
     while size > 1 and len(row):
@@ -204,7 +204,7 @@ def certified_labels(
         certain = number == 0
         blocks[row[certain], column[certain]] = gaps.top[certain, None, None]
 
-        # Two classes left, as at most boxes on the boundary.
+        # Two classes are left, as in most boxes on the boundary.
         two = np.flatnonzero(number == 1)
         at = two, rivals[two].argmax(axis=1)
         off = np.maximum(gaps.below[at], gaps.above[at])

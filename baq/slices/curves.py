@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
-from torch import nn
+from torch import Tensor
 
-from baq.inference import Classifier, labels, logits
-from baq.local import pair_gap
+from baq.inference import Classifier, bisect
+from baq.local import PairGap, displacement_to, pair_gap
 from baq.slices.label_maps import LabelMap
 from baq.slices.masks import grid_change
 from baq.slices.planes import Plane
@@ -67,18 +68,35 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
         row, column = np.nonzero(first != grid.labels[up:, right:])
         position = np.full(first.shape, np.nan)
         if len(row):
-            start = grid.plane.centre(grid.n, row, column)
-            stop = grid.plane.centre(grid.n, row + up, column + right)
-            label = torch.from_numpy(first[row, column])
-            low, high = torch.zeros(len(start)).double(), torch.ones(len(start)).double()
-            for _ in range(halvings):
-                middle = (low + high) / 2
-                points = grid.plane.inputs(start + middle[:, None] * (stop - start))
-                same = labels(logits(classifier, points)).cpu() == label
-                low, high = torch.where(same, middle, low), torch.where(same, high, middle)
-            position[row, column] = (low + high) / 2
+            ends = (row, column), (row + up, column + right)
+            position[row, column] = _change(classifier, grid, *ends, halvings)
         found.append(position)
-    return Crossings(*found, grid.plane)
+    across, along = found
+    return Crossings(across, along, grid.plane)
+
+
+def _along(
+    plane: Plane,
+    n: int,
+    cells: tuple[np.ndarray, np.ndarray],
+    others: tuple[np.ndarray, np.ndarray],
+) -> Callable[[Tensor], Tensor]:
+    """Plane coordinates (N, 2) at positions (N,) between the centres of cells and of others."""
+    start, stop = plane.centre(n, *cells), plane.centre(n, *others)
+    return lambda position: start + position[:, None] * (stop - start)
+
+
+def _change(
+    classifier: Classifier,
+    grid: LabelMap,
+    cells: tuple[np.ndarray, np.ndarray],
+    others: tuple[np.ndarray, np.ndarray],
+    halvings: int,
+) -> Tensor:
+    """Positions (N,) between cells and others where the label changes from that of the cells."""
+    at = _along(grid.plane, grid.n, cells, others)
+    first = torch.from_numpy(grid.labels[cells])
+    return bisect(classifier, lambda position: grid.plane.inputs(at(position)), first, halvings)
 
 
 def boundary_segments(crossed: Crossings) -> np.ndarray:
@@ -119,8 +137,8 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
 
     The boundary points are the crossings of ``crossed``, about one a cell side, so their mean is a
     mean along the curve; the other boundary is its segments, of which the ``neighbours`` with the
-    nearest middles are tried. It is empty where the first has no boundary, and infinite where only the
-    second has none.
+    nearest middles are tried. Empty where the first has no boundary; infinite where the first has one
+    and the second has none.
 
     Raises:
         ValueError: if the two lie on planes of different extent.
@@ -139,7 +157,7 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
 
 
 def predicted_displacement(
-    reference: nn.Module,
+    reference: Classifier,
     candidate: Classifier,
     grid: LabelMap,
     crossed: Crossings,
@@ -163,8 +181,8 @@ def predicted_displacement(
     points, pairs = [], []
     for (up, right), position in zip(_NEIGHBOURS, (crossed.across, crossed.along), strict=True):
         row, column = np.nonzero(np.isfinite(position))
-        start, stop = plane.centre(n, row, column), plane.centre(n, row + up, column + right)
-        points.append(start + torch.from_numpy(position[row, column])[:, None] * (stop - start))
+        at = _along(plane, n, (row, column), (row + up, column + right))
+        points.append(at(torch.from_numpy(position[row, column])))
         pairs.append([grid.labels[row, column], grid.labels[row + up, column + right]])
     found = torch.cat(points)
     if len(found) == 0:
@@ -172,10 +190,9 @@ def predicted_displacement(
     x = plane.inputs(found)
     pair = torch.from_numpy(np.concatenate(pairs, axis=1)).long()
     gap = pair_gap(reference, x, (pair[0], pair[1]), batch_size)
-    z = logits(candidate, x, batch_size).to(gap.gap)
-    i, j = (z.gather(1, k[:, None]).squeeze(1) for k in (gap.first, gap.second))
     axes = torch.stack([plane.u.flatten(), plane.v.flatten()]).to(gap.gradient)
-    return ((i - j - gap.gap).abs() / (gap.gradient @ axes.T).norm(dim=1)).cpu().numpy()
+    within = PairGap(gap.first, gap.second, gap.gap, gap.gradient @ axes.T)
+    return displacement_to(within, candidate, x, batch_size).abs().cpu().numpy()
 
 
 def mean_displacement(a: LabelMap, b: LabelMap, length: float) -> float:

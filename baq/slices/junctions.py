@@ -1,17 +1,21 @@
-"""Junctions of a label map, and where a map rearranges around them."""
+"""Junctions of a label map, and how far from them a map changes."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
+from torch import Tensor
 
 from baq.slices.label_maps import LabelMap
-from baq.slices.masks import boundary_mask, check_maps
+from baq.slices.masks import as_map, boundary_mask, check_maps
 
 __all__ = ["junction_cells", "junction_distance", "rearrangement", "vanished_regions"]
 
 
-def junction_cells(labels: np.ndarray, order: int = 3, block: int = 2) -> np.ndarray:
+def junction_cells(
+    labels: ArrayLike | Tensor | LabelMap, order: int = 3, block: int = 2
+) -> np.ndarray:
     """Junction cells: ``block x block`` windows with at least ``order`` different labels.
 
     Order 3 gives triple and order 4 quadruple junctions. Returns a mask of shape
@@ -20,6 +24,8 @@ def junction_cells(labels: np.ndarray, order: int = 3, block: int = 2) -> np.nda
     Raises:
         ValueError: for an order below 2, or a block below 2 or above the map's side.
     """
+    labels = as_map(labels)
+    check_maps(labels)
     if order < 2:
         raise ValueError(f"order is {order}: allowed is 2 or more labels")
     if not 2 <= block <= min(labels.shape):
@@ -27,7 +33,7 @@ def junction_cells(labels: np.ndarray, order: int = 3, block: int = 2) -> np.nda
     rows, columns = (side - block + 1 for side in labels.shape)
     cells = [labels[i : i + rows, j : j + columns] for i in range(block) for j in range(block)]
     # A cell adds a label to its window if it differs from all cells before it.
-    count = np.ones((rows, columns), dtype=np.int16)
+    count = np.ones((rows, columns), dtype=np.int32)
     for k, cell in enumerate(cells[1:], start=1):
         new = cell != cells[0]
         for other in cells[1:k]:
@@ -52,14 +58,17 @@ def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndar
     return ndimage.distance_transform_edt(~inside, sampling=grid.cell[::-1])
 
 
-def vanished_regions(a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+def vanished_regions(
+    a: ArrayLike | Tensor | LabelMap, b: ArrayLike | Tensor | LabelMap
+) -> list[np.ndarray]:
     """Regions of label map ``a`` that map ``b`` lacks: a mask (n, n) for each.
 
     A region is a 4-connected set of cells of one label; it has vanished if none of its cells keeps
     its label. The regions that appear are those of ``b`` that vanish towards ``a``.
     """
+    a, b = as_map(a), as_map(b)
     check_maps(a, b)
-    gone = []
+    gone: list[np.ndarray] = []
     for label in np.unique(a):
         regions, count = ndimage.label(a == label)
         kept = np.unique(regions[(b == label) & (regions > 0)])
@@ -74,7 +83,7 @@ def rearrangement(before: LabelMap, after: LabelMap) -> dict[str, np.ndarray]:
         Distances in input units: of the ``changed cells``, of the ``boundary cells`` and of ``all
         cells`` of the map before, to the junctions of the map before; and of the ``regions`` that
         vanish or appear, to the junctions of the map that lacks them. A region's distance is the
-        median over its cells, so that a large region is not near for its size alone.
+        median over its cells, so that a large region does not count as near because of its size.
     """
     distance, distance_after = junction_distance(before), junction_distance(after)
     regions = [

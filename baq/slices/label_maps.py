@@ -27,7 +27,7 @@ WAYS = ("auto", "dense", "certified", "adaptive")
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Top-1 labels at the centres of an n x n grid on a plane: ``labels[row, column]``, int16 (n, n).
+    """Top-1 labels at the centres of an n x n grid on a plane: ``labels[row, column]``, int32 (n, n).
 
     ``way`` is how they were found, ``evaluated`` how many boxes and cells that took. ``error_bound`` is
     an upper 95 % bound of the share of cells with a wrong label; 0 where every label is exact.
@@ -64,16 +64,21 @@ def label_map(
         plane: the slice.
         n: cells a side.
         way: ``dense`` evaluates every centre, at the classifier's own precision (:mod:`baq.slices.on_plane`);
-            ``certified``, for networks with one hidden layer, evaluates only what
+            ``certified``, for networks with one hidden layer, evaluates only the cells that
             :mod:`baq.slices.certified` cannot bound, in float64, and gives the same map; ``adaptive`` refines
             a coarse lattice where labels differ and audits the rest (:mod:`baq.slices.adaptive`), so it may
-            miss an island and bounds what it missed; ``auto`` is certified where it can be, else
+            miss an island, and bounds the share of such cells; ``auto`` is certified where it can be, else
             dense.
         batch_size: centres per evaluation.
 
     Raises:
         ValueError: for n below 2, another way, a network that the certified way does not know, or as
             :func:`baq.inference.logits`.
+
+    Example:
+        >>> plane = Plane(torch.zeros(2), torch.eye(2)[0], torch.eye(2)[1], (-1.0, 1.0, -1.0, 1.0))
+        >>> label_map(lambda x: torch.stack([x[:, 0], -x[:, 0]], dim=1), plane, 4).labels.tolist()[0]
+        [1, 1, 0, 0]
     """
     if way not in WAYS:
         raise ValueError(f"way is {way!r}: allowed are {', '.join(WAYS)}")
@@ -86,7 +91,7 @@ def label_map(
     at = on_plane(classifier, plane)
 
     def label_of(points: Tensor) -> np.ndarray:
-        return labels(logits(at, points, batch_size)).to("cpu", torch.int16).numpy()
+        return labels(logits(at, points, batch_size)).to("cpu", torch.int32).numpy()
 
     if way == "adaptive":
         found, evaluated, bound = adaptive_labels(

@@ -1,16 +1,56 @@
-"""Boundary masks of label maps, and what differs between two of them."""
+"""Boundary masks of label maps, and the difference between two of them."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from baq.slices.label_maps import LabelMap
 
 __all__ = [
+    "as_map",
     "boundary_mask",
     "check_maps",
     "grid_change",
     "jaccard_distance",
     "jaccard_law",
 ]
+
+
+def as_map(grid: ArrayLike | Tensor | LabelMap) -> np.ndarray:
+    """Labels of cells as an array (n, m), from an array, lists, a tensor, or a label map.
+
+    Raises:
+        ValueError: for values that are no whole numbers.
+    """
+    if isinstance(grid, LabelMap):
+        return grid.labels
+    try:
+        found = grid.cpu().numpy() if isinstance(grid, Tensor) else np.asarray(grid)
+    except ValueError as error:
+        raise ValueError(f"the map is a {type(grid).__name__} that is no array: {error}") from None
+    if found.dtype.kind not in "biu" and not (
+        found.dtype.kind == "f" and (found == found.round()).all()
+    ):
+        raise ValueError(f"the map holds {found.dtype} values: allowed are whole numbers")
+    return found
+
+
+def as_mask(mask: ArrayLike | Tensor) -> np.ndarray:
+    """A mask as a bool array (n, m), from an array, lists or a tensor.
+
+    Raises:
+        ValueError: for a label map, or values other than 0 and 1.
+    """
+    if isinstance(mask, LabelMap):
+        raise ValueError("the mask is a LabelMap: allowed are masks, such as its boundary_mask")
+    found = as_map(mask)
+    if found.dtype != bool and not np.isin(found, (0, 1)).all():
+        raise ValueError(
+            f"the mask holds {found.min()} to {found.max()}: allowed are bool, 0 and 1"
+        )
+    return found.astype(bool)
 
 
 def check_maps(*maps: np.ndarray) -> None:
@@ -23,7 +63,7 @@ def check_maps(*maps: np.ndarray) -> None:
             )
 
 
-def boundary_mask(labels: np.ndarray, sides: str = "two") -> np.ndarray:
+def boundary_mask(labels: ArrayLike | Tensor | LabelMap, sides: str = "two") -> np.ndarray:
     """Cells on the boundary of a label map, bool, same shape.
 
     Two-sided: cells with a 4-neighbour of another label, so that a line is two cells thick.
@@ -31,9 +71,14 @@ def boundary_mask(labels: np.ndarray, sides: str = "two") -> np.ndarray:
 
     Raises:
         ValueError: for another name of the sides, or a map with fewer than 2 cells a side.
+
+    Example:
+        >>> boundary_mask([[0, 0, 1, 1], [0, 0, 1, 1]]).astype(int).tolist()
+        [[0, 1, 1, 0], [0, 1, 1, 0]]
     """
     if sides not in ("one", "two"):
         raise ValueError(f"sides is {sides!r}: allowed are 'one' and 'two'")
+    labels = as_map(labels)
     check_maps(labels)
     across, along = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]
     mask = np.zeros(labels.shape, dtype=bool)
@@ -45,15 +90,20 @@ def boundary_mask(labels: np.ndarray, sides: str = "two") -> np.ndarray:
     return mask
 
 
-def jaccard_distance(a: np.ndarray, b: np.ndarray) -> float:
+def jaccard_distance(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> float:
     """Boundary Jaccard distance ``J = 1 - |A and B| / |A or B|`` of two masks; 0 where both are empty.
 
     Raises:
-        ValueError: if the masks differ in shape.
+        ValueError: if the masks differ in shape, or hold other values than 0 and 1.
+
+    Example:
+        >>> jaccard_distance([[1, 1, 0], [1, 1, 0]], [[0, 1, 1], [0, 1, 1]])
+        0.6666666666666667
     """
+    a, b = as_mask(a), as_mask(b)
     check_maps(a, b)
     union = np.count_nonzero(a | b)
-    return 1 - np.count_nonzero(a & b) / union if union else 0.0
+    return float(1 - np.count_nonzero(a & b) / union) if union else 0.0
 
 
 def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
@@ -71,11 +121,12 @@ def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
     return 2 * m / (2 + m)
 
 
-def grid_change(a: np.ndarray, b: np.ndarray) -> float:
+def grid_change(a: ArrayLike | Tensor | LabelMap, b: ArrayLike | Tensor | LabelMap) -> float:
     """Grid prediction change: share of cells whose label differs between two label maps.
 
     Raises:
         ValueError: if the maps differ in shape.
     """
+    a, b = as_map(a), as_map(b)
     check_maps(a, b)
     return float(np.mean(a != b))

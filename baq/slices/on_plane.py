@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from baq.inference import Classifier, check_inputs, evaluate
+from baq.inference import Classifier, check_inputs, copied, evaluate
 from baq.slices.planes import Plane
 from baq.structure import affine_part
 
@@ -20,27 +19,28 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     """Logits as a function of plane coordinates (N, 2).
 
     What a network computes up to its first nonlinearity is affine in the two coordinates. So these
-    layers are evaluated at four points, in float64, and then only added up.
+    layers are evaluated at four points only, in float64; the rest are sums.
 
     Raises:
         ValueError: for a network in training mode, or one that cannot take inputs of this shape.
     """
     count = affine_part(classifier)
-    if count == 0:
+    if count == 0 or not isinstance(classifier, nn.Sequential):
         return lambda coordinates: evaluate(
             classifier, check_inputs(classifier, plane.inputs(coordinates))
         )
     like = check_inputs(classifier, plane.origin[None])
-    first = copy.deepcopy(classifier[:count]).double()
+    modules = list(classifier)
+    first = copied(nn.Sequential(*modules[:count])).double().eval()
     points = torch.stack([torch.zeros_like(plane.origin), plane.u, plane.v, plane.origin])
     found = evaluate(first, points.to(like.device).double())
-    # As the layers lay them in memory, channels last or not: the next one is slow on another order.
+    # In the layers' own memory order, channels last or not: the next layer is slow on any other.
     order = (0, *(1 + axis for axis in found[0].dim_order()))
     back = sorted(range(found.ndim), key=order.__getitem__)
     found = found.permute(order)
     shape, (zero, u, v, origin) = found.shape[1:], found.flatten(1)
     axes, origin = torch.stack([u - zero, v - zero]).to(like.dtype), origin.to(like.dtype)
-    rest = classifier[count:]
+    rest = nn.Sequential(*modules[count:])
 
     def at(coordinates: Tensor) -> Tensor:
         response = torch.addmm(origin, coordinates.to(axes), axes)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baq.inference import check_points
+from baq.inference import check_labels, check_points
 
 __all__ = [
     "Plane",
@@ -100,6 +100,11 @@ def _spanned(origin: Tensor, u: Tensor, v: Tensor, x: Tensor, pad: float) -> Pla
     return Plane(origin, u, v, (a_min, a_max, b_min, b_max))
 
 
+def _floats(x: Tensor) -> Tensor:
+    x = check_points(x)
+    return x if x.is_floating_point() else x.float()
+
+
 def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:
     """The plane of the two leading principal components of a named set, over its projected range.
 
@@ -112,8 +117,14 @@ def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:
 
     Raises:
         ValueError: if the points span less than a plane, or are not finite.
+
+    Example:
+        >>> x = torch.tensor([[0.0, 0.0, 1.0], [4.0, 0.0, 1.0], [2.0, 1.0, 1.0], [2.0, -1.0, 1.0]])
+        >>> plane = pca_plane(x, pad=0)
+        >>> plane.u.round(decimals=4).tolist(), [round(end, 4) for end in plane.extent]
+        ([1.0, 0.0, 0.0], [-2.0, 2.0, -1.0, 1.0])
     """
-    check_points(x)
+    x = _floats(x)
     flat = x.flatten(1).double()
     mean = flat.mean(dim=0)
     s, axes = _principal_axes(flat - mean)
@@ -131,7 +142,7 @@ def _principal_axes(flat: Tensor) -> tuple[Tensor, Tensor]:
     """Singular values and right singular vectors of centred points (N, d), the largest first."""
     if len(flat) <= flat.shape[1]:
         return torch.linalg.svd(flat, full_matrices=False)[1:]
-    # Six times as fast for many points; it halves the digits, of which float64 has enough.
+    # Six times as fast for many points; it halves the digits, and float64 has enough of them.
     squares, axes = torch.linalg.eigh(flat.T @ flat)
     return squares.clamp(min=0).sqrt().flip(0), axes.T.flip(0)
 
@@ -144,7 +155,7 @@ def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
     Raises:
         ValueError: if there are not three points, or if they lie on a line or are not finite.
     """
-    check_points(x)
+    x = _floats(x)
     if len(x) != 3:
         raise ValueError(f"{len(x)} points: allowed are 3")
     side, other = (x[1:] - x[0]).flatten(1).double()
@@ -153,7 +164,8 @@ def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
     if not v.norm() > 1e-6 * other.norm():
         raise ValueError("the three points lie on a line: allowed are points that span a plane")
     v = v / v.norm()
-    return _spanned(x[0], *(axis.to(x).reshape(x.shape[1:]) for axis in (u, v)), x, pad)
+    u, v = (axis.to(x).reshape(x.shape[1:]) for axis in (u, v))
+    return _spanned(x[0], u, v, x, pad)
 
 
 def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane]:
@@ -168,15 +180,47 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
     Raises:
         ValueError: for a count below 1, labels of another shape, or fewer than three classes.
     """
-    if count < 1 or y.shape != x.shape[:1] or len(y.unique()) < 3:
+    x = _floats(x)
+    y = check_labels(y, len(x)).cpu()
+    classes = len(y.unique())
+    if count < 1 or classes < 3:
         raise ValueError(
-            f"count is {count}, and {len(x)} inputs have {len(y)} labels of {len(y.unique())} "
-            "classes: allowed are 1 or more, as many labels, and 3 classes or more"
+            f"count is {count}, and the labels have {classes} classes: allowed are 1 or more, and 3 "
+            "classes or more"
         )
     generator = torch.Generator().manual_seed(seed)
     planes: list[Plane] = []
+    misses = 0
     while len(planes) < count:
-        rows = torch.randperm(len(x), generator=generator)[:3]
+        patient = misses < _MISSES
+        rows = (
+            torch.randperm(len(x), generator=generator)[:3]
+            if patient
+            else _of_three_classes(y, generator)
+        )
         if len(y[rows].unique()) == 3:
             planes.append(plane_through(x[rows]))
+            misses = 0 if patient else misses
+        else:
+            misses += 1
     return planes
+
+
+#: Misses in a row after which three inputs are no longer drawn until their classes differ.
+_MISSES = 1000
+
+
+def _of_three_classes(y: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of three inputs, each three of different classes as likely as any others."""
+    classes, counts = y.unique(return_counts=True)
+    left = counts.double()
+    rows = []
+    for more in (2, 1, 0):
+        # How many ways there are to choose the classes that are still to come.
+        rest = left.sum() - left
+        ways = (torch.ones_like(left), rest, rest.square() - (left.square().sum() - left.square()))
+        chosen = torch.multinomial(left * ways[more], 1, generator=generator)
+        members = (y == classes[chosen]).nonzero()[:, 0]
+        rows.append(members[torch.randint(len(members), (1,), generator=generator)])
+        left[chosen] = 0
+    return torch.cat(rows)

@@ -1,4 +1,4 @@
-"""What the book measures: data sets, small networks, their training, and the trained ones that ship."""
+"""What the book measures: data sets, small networks, their training, and shipped checkpoints."""
 
 from baq.zoo.models import ResidualBlock, cnn, mlp, resnet
 from baq.zoo.training import Recipe, fit, fit_images

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -46,14 +47,14 @@ CALIBRATION = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """How the networks of a family are built, of what width, and how they are trained."""
+    """How the networks of a family are built and trained, and their width."""
 
     build: Callable[..., nn.Module]
     width: int
     recipe: Recipe
 
 
-#: Widths and recipes were set for an accuracy usual for the kind, by cost and on training images alone.
+#: Widths and recipes were chosen on training images alone, by cost, for an accuracy usual for the kind.
 FAMILIES = {
     "cnn": Family(models.cnn, 48, Recipe(epochs=16, learning_rate=0.1, crop=2)),
     "resnet": Family(models.resnet, 40, Recipe(epochs=18, learning_rate=0.2, crop=4)),
@@ -69,11 +70,11 @@ def folder() -> Path:
     return packaged if packaged.is_dir() else checkout
 
 
-def manifest(where: Path | None = None) -> dict[str, dict[str, object]]:
-    """What is known of every checkpoint in a folder, by name; empty where there is no manifest.
+def manifest(where: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The entry of every checkpoint in a folder, by name; empty where there is no manifest.
 
     An entry holds ``family``, ``width``, ``seed``, ``recipe``, ``sha256``, ``bytes``, ``accuracy`` on the
-    official test images and ``calibration_accuracy``, both in float32, and what it took: ``minutes`` on the
+    official test images and ``calibration_accuracy``, both in float32, and its cost: ``minutes`` on the
     clock and ``processor_minutes``, both since the last start where a training was resumed, ``threads``,
     ``processor``, ``torch``.
 
@@ -108,7 +109,7 @@ def load(family: str, seed: int, where: Path | None = None) -> nn.Module:
     Raises:
         ValueError: for an unknown family, or a file that is truncated, is not the one that the
             manifest names, or holds another architecture.
-        FileNotFoundError: for a checkpoint that is not there.
+        FileNotFoundError: for a missing checkpoint.
     """
     name, where = _name(family, seed), where or folder()
     path, entry = where / f"{name}.safetensors", manifest(where).get(name)
@@ -168,7 +169,7 @@ def save(
     Arguments:
         model: the network.
         family, seed: as for :func:`load`.
-        entry: what is known of it, see :func:`manifest`; hash and size are added.
+        entry: its entry, see :func:`manifest`; hash and size are added.
         where: the folder; :func:`folder` where not given.
     """
     name, where = _name(family, seed), where or folder()
@@ -210,7 +211,7 @@ def train(
     Arguments:
         family, seed, where: as for :func:`load`.
         recipe: the family's where not given.
-        fresh: do not go on with a run that was killed.
+        fresh: do not resume a run that was killed.
         progress: show a bar.
         batch_size: images per evaluation of the accuracy.
 
@@ -218,7 +219,8 @@ def train(
         ValueError: as :func:`baq.zoo.training.fit_images`, or for an unknown family.
         FileNotFoundError: where CIFAR-10 cannot be had.
     """
-    name, where, kind = _name(family, seed), where or folder(), FAMILIES.get(family)
+    name, where = _name(family, seed), where or folder()
+    kind = FAMILIES[family]
     recipe = recipe or kind.recipe
     split = data.load("cifar10", seed, calibration=CALIBRATION)
     device = default_device()
@@ -276,16 +278,16 @@ def load_or_train(
     fresh: bool = False,
     progress: bool = False,
 ) -> nn.Module:
-    """The checkpoint if its file is there, else a network trained and saved now.
+    """The checkpoint if its file exists, else a network trained and saved now.
 
     Arguments:
         family, seed, where: as for :func:`load`.
-        fresh: train anew, whatever is there.
+        fresh: train anew, even if there is a checkpoint.
         progress: show a bar over a training.
 
     Raises:
-        ValueError, FileNotFoundError: as :func:`load` and :func:`train`; a file that is damaged is an
-            error and not replaced unasked.
+        ValueError, FileNotFoundError: as :func:`load` and :func:`train`; a damaged file is an error,
+            and is replaced only on request.
     """
     name, where = _name(family, seed), where or folder()
     if not fresh and name in manifest(where) and (where / f"{name}.safetensors").is_file():

@@ -40,7 +40,7 @@ class Splits:
 
 
 def missing(names: Sequence[str], download: bool = True) -> dict[str, str]:
-    """Those of the data sets named that cannot be had here, each with a one-line reason.
+    """The named data sets that are not available here, each with a one-line reason.
 
     Arguments:
         names: of :data:`NAMES`.
@@ -123,7 +123,7 @@ def _check_name(name: str) -> None:
 
 
 def _folder(name: str, download: bool) -> Path | None:
-    """Root of a data set that is whole, None for the one inside scikit-learn; else the reason why not."""
+    """Root folder of a complete data set; None for the one inside scikit-learn; raises for others."""
     if name == "digits":
         return None
     try:
@@ -133,13 +133,13 @@ def _folder(name: str, download: bool) -> Path | None:
             raise
         return sources.fetch(name)
     except ValueError as error:
-        # What someone put there is not replaced unasked.
+        # Files that someone put there are replaced only on request.
         raise ValueError(f"{error}; replace it with: python -m baq.zoo.data fetch {name}") from None
     return sources.root()
 
 
 def _read(name: str) -> tuple[np.ndarray, np.ndarray, int | None]:
-    """Images (N, C, H, W) and labels (N,) as stored, and how many are the official training set."""
+    """Images (N, C, H, W) and labels (N,) as stored, and the size of the official training set."""
     folder = _folder(name, download=True)
     if folder is None:
         digits = load_digits()
@@ -149,7 +149,7 @@ def _read(name: str) -> tuple[np.ndarray, np.ndarray, int | None]:
 
 @functools.lru_cache(maxsize=1)
 def _decoded(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    """What the files of a whole data set hold, see :func:`_read`; the last one is kept."""
+    """The content of a complete data set, see :func:`_read`; the last one is cached."""
     paths = [folder / path for path, _, _ in sources.SOURCES[name].files]
     if name == "cifar10":
         from torchvision.datasets import CIFAR10
@@ -157,7 +157,7 @@ def _decoded(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
         halves = [CIFAR10(folder, train) for train in (True, False)]
         images = np.concatenate([half.data for half in halves]).transpose(0, 3, 1, 2)
         return images, np.concatenate([half.targets for half in halves]), len(halves[0].data)
-    # The files are known to the byte by now: 16 and 8 bytes of header, then one byte a value.
+    # The files have been checked: 16 and 8 bytes of header, then one byte a value.
     x, x_test = (np.fromfile(path, np.uint8, offset=16) for path in paths[::2])
     y, y_test = (np.fromfile(path, np.uint8, offset=8) for path in paths[1::2])
     images = np.concatenate([x, x_test]).reshape(-1, 1, 28, 28)
@@ -169,7 +169,7 @@ def _count(part: str, size: float, whole: int) -> int:
     if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= whole:
         return size
     if isinstance(size, float) and 0 <= size <= 1:
-        # Rounding first takes off the noise of the product, as in 0.07 * 100.
+        # Rounding first removes the error of the product, as in 0.07 * 100.
         return math.ceil(round(size * whole, 6))
     raise ValueError(
         f"{part} is {size!r}: allowed are a share from 0.0 to 1.0 or a count from 0 to {whole}"
@@ -179,7 +179,7 @@ def _count(part: str, size: float, whole: int) -> int:
 def _draw(
     rows: np.ndarray, count: int, y: Tensor, seed: int, part: str, least: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in two, the second with ``count`` of them and the label shares of all."""
+    """Rows split in two: the second part has ``count`` rows and the label shares of all."""
     if count == 0 and least == 0:
         return rows, rows[:0]
     if count == len(rows):

@@ -39,7 +39,7 @@ def cnn(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Seque
             (width, 2 * width, 3),
             (2 * width, 4 * width, 3),
         ):
-            # Batch norm brings the bias.
+            # Batch norm adds the bias.
             convolution = nn.Conv2d(before, after, kernel, 2, kernel // 2, bias=False)
             layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
         model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * width, classes))
@@ -102,7 +102,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps (N, before, H, W) to (N, after, H / stride, W / stride), rounded up."""
-        # The shortcut comes first, so that a pass that ends at its layers has not done the others.
+        # The shortcut comes first, so that a pass that ends at its layers skips the others.
         short = self.shortcut(x)
         y = torch.relu(self.first_norm(self.first(x)))
         return torch.relu(self.second_norm(self.second(y)) + short)

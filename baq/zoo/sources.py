@@ -1,4 +1,4 @@
-"""Where the data sets lie, whether they are whole, and how to fetch them."""
+"""Where the data sets are stored, whether they are complete, and how to fetch them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["SOURCES", "Source", "check", "fetch", "root"]
 
-#: Longest wait in seconds for one answer of a server, so that no network is found out soon.
+#: Longest wait in seconds for one answer of a server, so that a missing network is noticed soon.
 TIMEOUT = 10.0
 
 
@@ -45,7 +45,7 @@ def _idx(folder: str, *md5: str) -> tuple[tuple[str, int, str], ...]:
 
 
 #: The data sets that torchvision fetches. It has md5 sums of the archives alone for the first two;
-#: these are of the files inside, since those are what stays and may get damaged.
+#: these are of the files inside, which are kept and may get damaged.
 SOURCES = {
     "mnist": Source(
         "MNIST",
@@ -118,13 +118,13 @@ def check(name: str, folder: Path | None = None) -> None:
 
 @functools.cache
 def _has_sum(file: Path, md5: str, _modified: int) -> bool:
-    """Whether a file has an md5 sum; asked once in a process for as long as the file stays as it is."""
+    """Whether a file has an md5 sum; computed once in a process unless the file changes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "md5").hexdigest() == md5
 
 
 def fetch(name: str) -> Path:
-    """Make sure that a data set is whole, and return its root; what lacks is downloaded by torchvision.
+    """Download the missing parts of a data set through torchvision, and return its root.
 
     Files are downloaded beside their place, checked, and only then moved there, so that an
     interrupted download leaves nothing that could be taken for data. Files that are damaged are
@@ -157,7 +157,7 @@ def fetch(name: str) -> Path:
 
 
 def _download(source: Source, folder: Path) -> None:
-    # Imported when needed: it takes a second, and the digits do without.
+    # Imported when needed: it takes a second, and the digits do not need it.
     from torchvision import datasets
 
     before = socket.getdefaulttimeout()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baq.inference import check_points
+from baq.inference import check_labels, check_points
 
 __all__ = [
     "Recipe",
@@ -23,6 +23,23 @@ __all__ = [
     "fit",
     "fit_images",
 ]
+
+
+def _checked(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs and labels as tensors, after checks of both and of the model."""
+    x = check_points(x)
+    if len(x) != len(y):
+        raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise ValueError("no weight of the model requires a gradient: allowed are some that do")
+    return x, check_labels(y, len(x))
+
+
+def _cross_entropy(z: Tensor, y: Tensor, top: int) -> Tensor:
+    """Mean cross-entropy; ``top`` is the largest label of the training set."""
+    if top >= z.shape[1]:
+        raise ValueError(f"labels go up to {top}: allowed are 0 to {z.shape[1] - 1}")
+    return nn.functional.cross_entropy(z, y)
 
 
 def fit(
@@ -47,17 +64,16 @@ def fit(
         learning_rate: Adam's step size.
         batch_size: points per step; the last, smaller batch of an epoch is kept.
         decay: let the step size fall linearly to 0 over all steps, so that a few epochs suffice:
-            the last, small steps average the noise of the batches out.
+            the last, small steps average out the noise of the batches.
         seed: seed of the order in which batches are drawn.
         progress: show a bar over epochs.
 
     Raises:
-        ValueError: for inputs that are empty or not finite, inputs and labels that differ in number,
-            epochs or a batch size below 1, or a loss that is not finite at the end.
+        ValueError: for inputs that are empty or not finite, labels that differ from them in number
+            or are no classes of the model, a model whose weights are all frozen, epochs or a batch
+            size below 1, or a loss that is not finite at the end.
     """
-    check_points(x)
-    if len(x) != len(y):
-        raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
+    x, y = _checked(model, x, y)
     if min(epochs, batch_size) < 1:
         raise ValueError(
             f"epochs and batch_size are {epochs} and {batch_size}: allowed are 1 or more"
@@ -68,13 +84,14 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 1 - step / steps if decay else 1.0
     )
+    top = int(y.max())
     model.train()
     loss = torch.tensor(0.0)
     for _ in tqdm(range(epochs), desc="epochs", disable=not progress):
         order = torch.randperm(len(x), generator=generator).to(x.device)
         for batch in order.split(batch_size):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
+            loss = _cross_entropy(model(x[batch]), y[batch], top)
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -170,16 +187,15 @@ def fit_images(
         progress: show a bar with epoch, loss, accuracy on the augmented images and time left.
         resume: a file that holds the state after each epoch, so that a killed run goes on from
             there and loses one epoch at most; it is removed at the end.
-        fresh: start anew whatever that file holds.
+        fresh: ignore that file and start anew.
 
     Raises:
-        ValueError: for an empty set, inputs and labels that differ in number, a resume file of
-            another recipe, seed or model, a batch too large for the memory, or a loss that is not
-            finite.
+        ValueError: for inputs, labels or a model as :func:`fit`, a resume file of another recipe,
+            seed or model, a batch too large for the memory, or a loss that is not finite.
     """
     recipe = recipe or Recipe()
-    if len(x) == 0 or len(x) != len(y):
-        raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal, positive counts")
+    x, y = _checked(model, x, y)
+    top = int(y.max())
     steps = math.ceil(len(x) / recipe.batch_size)
     peak = max(1.0, recipe.warmup * steps * recipe.epochs)
     optimizer = torch.optim.SGD(
@@ -197,7 +213,7 @@ def fit_images(
     )
     generator = torch.Generator().manual_seed(seed)
     run = {"recipe": dataclasses.asdict(recipe), "seed": seed, "images": len(x)}
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, _Stateful] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     done = 0 if resume is None or fresh else _restore(resume, run, parts, generator)
     low = fast_bf16(x.device)
     bar = tqdm(total=steps * recipe.epochs, initial=done * steps, disable=not progress, unit="step")
@@ -212,7 +228,7 @@ def fit_images(
                 images = images.contiguous(memory_format=torch.channels_last)
                 with torch.autocast(x.device.type, torch.bfloat16, enabled=low):
                     z = model(images)
-                loss = nn.functional.cross_entropy(z.float(), y[batch])
+                loss = _cross_entropy(z.float(), y[batch], top)
                 loss.backward()
             optimizer.step()
             schedule.step()
@@ -231,10 +247,14 @@ def fit_images(
     return model.eval()
 
 
+#: The parts of a run whose state is saved.
+_Stateful = nn.Module | torch.optim.Optimizer | torch.optim.lr_scheduler.LRScheduler
+
+
 def _keep(
     path: Path,
     run: dict[str, object],
-    parts: dict[str, object],
+    parts: Mapping[str, _Stateful],
     generator: torch.Generator,
     done: int,
 ) -> None:
@@ -247,9 +267,9 @@ def _keep(
 
 
 def _restore(
-    path: Path, run: dict[str, object], parts: dict[str, object], generator: torch.Generator
+    path: Path, run: dict[str, object], parts: Mapping[str, _Stateful], generator: torch.Generator
 ) -> int:
-    """Load the state of a run if there is one; returns how many epochs are done."""
+    """Load the state of a run if there is one; returns the number of finished epochs."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)

@@ -5,7 +5,7 @@ import torch
 from tiny_network import Half, network, normal
 from torch import nn
 
-from baq.rounding import Calibration, adaround, boundary_gap, boundary_metric
+from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric
 from baq.rounding.form import boundary_form
 from baq.rounding.layers import matrix_layers, recorded
 from baq.rounding.points import low_margin_points, sample_boundary
@@ -40,7 +40,7 @@ def columns(model, x, name):
 
 
 def second_moments(reference, candidate, name, x, **options):
-    known = Calibration(reference, x, **options)
+    known = Statistics(reference, x, **options)
     return known.moments(name, None if candidate is reference else known.passed_through(candidate))
 
 
@@ -110,7 +110,7 @@ def test_drawn_positions_follow_the_seed():
 def test_a_copy_has_the_moments_of_the_model_itself(positions):
     """Both ways draw the same positions, so a candidate that differs in nothing gives the same."""
     model, x = network(), normal(7, 2, 4, 4, seed=7)
-    known = Calibration(model, x, positions=positions, batch_size=3)
+    known = Statistics(model, x, positions=positions, batch_size=3)
     inputs = known.passed_through(network())
     for name in known.layers:
         for own, copied in zip(known.moments(name), known.moments(name, inputs), strict=True):
@@ -119,7 +119,7 @@ def test_a_copy_has_the_moments_of_the_model_itself(positions):
 
 def test_the_boundary_is_that_of_the_two_functions():
     model, x = network(), normal(30, 2, 4, 4, seed=8)
-    known = Calibration(model, x)
+    known = Statistics(model, x)
     points, outputs = known.boundary(20, 0.5, 3)
     assert torch.equal(points, sample_boundary(model, x, 20, 0.5, 3))
     expected = boundary_form(model, model, points, rows=False).outputs
@@ -145,14 +145,14 @@ def test_all_ways_and_bits_share_one_calibration(monkeypatch):
     alone = {(w, b): way(model, b, x) for w, way in ROUNDINGS.items() for b in (4, 3)}
     passes = []
     monkeypatch.setattr(
-        Calibration, "_passes", lambda self, own=Calibration._passes: passes.append(1) or own(self)
+        Statistics, "_passes", lambda self, own=Statistics._passes: passes.append(1) or own(self)
     )
     forms = []
     monkeypatch.setattr(
         "baq.rounding.statistics.boundary_form",
         lambda *a, **k: forms.append(1) or boundary_form(*a, **k),
     )
-    known = Calibration(model, x)
+    known = Statistics(model, x)
     for (name, bits), expected in alone.items():
         found = ROUNDINGS[name](model, bits, known)
         for p, q in zip(found.parameters(), expected.parameters(), strict=True):
@@ -165,19 +165,19 @@ def test_all_ways_and_bits_share_one_calibration(monkeypatch):
         assert torch.equal(p, q)
 
 
-def test_what_a_calibration_cannot_take_is_named():
+def test_what_statistics_cannot_take_is_named():
     model, x = network(), normal(8, 2, 4, 4)
-    with pytest.raises(ValueError, match="x is the calibration of another network"):
-        adaround(network(), 4, Calibration(model, x))
+    with pytest.raises(ValueError, match="x holds statistics of another network"):
+        adaround(network(), 4, Statistics(model, x))
     with pytest.raises(ValueError, match="not finite"):
-        Calibration(model, x / 0)
+        Statistics(model, x / 0)
     with pytest.raises(ValueError, match="batch_size is 0: allowed is 1 or more"):
-        Calibration(model, x, batch_size=0)
+        Statistics(model, x, batch_size=0)
     with pytest.raises(ValueError, match="positions is 0: allowed is 1 or more"):
-        Calibration(model, x, positions=0)
+        Statistics(model, x, positions=0)
 
     half = Half().eval()
-    known = Calibration(half, torch.ones(4, 3))
+    known = Statistics(half, torch.ones(4, 3))
     for inputs in (None, known.passed_through(half)):
         with pytest.raises(ValueError, match="layer 'unused', Linear.* takes no part"):
             known.moments("unused", inputs)
