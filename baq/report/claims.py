@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from baq.machine import read_yaml
 from baq.report.stats import summarize
 
 __all__ = ["COLUMNS", "WORDS", "answer", "claims", "paper_number", "paper_text", "paper_value"]
@@ -32,7 +32,7 @@ def claims() -> dict[str, dict[str, object]]:
     here = Path(__file__).parent
     packaged, checkout = here.parent / "claims.yml", here.parents[1] / "book" / "claims.yml"
     source = packaged if packaged.exists() else checkout
-    return {claim["id"]: claim for claim in yaml.safe_load(source.read_text("utf-8"))}
+    return {claim["id"]: claim for claim in read_yaml(source)}
 
 
 def paper_text(claim: str, part: str = "") -> str:
