@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from workflow.outcome import run_record
+from workflow.files import keep_while, read_json
+from workflow.outcome import files_of, run_record
 from workflow.parameters import check
 from workflow.project import Chapter, Project, UserError
 from workflow.runs import parameter_file, run_name
 from workflow.stamp import sources
 
-__all__ = ["Sweep", "cell", "complete", "failures", "read", "run_log"]
+__all__ = ["Sweep", "cell", "complete", "failures", "forget_changed_runs", "read", "run_log"]
 
 _KEYS = ("chapter", "given", "grid", "table")
 _ROOM = 2**16  # bytes; with less a log may have lost its last words
@@ -87,13 +88,30 @@ def run_log(project: Project, run: str) -> Path:
 def complete(project: Project, sweep: Sweep) -> set[str]:
     """The runs that were made, from the chapter and the package as they are now."""
     now = sources(project, sweep.chapter, {})
-    found = set()
+    return {
+        run
+        for run in sweep.runs
+        if project.run_record(run).is_file() and _current(project, sweep, run, now)
+    }
+
+
+def forget_changed_runs(project: Project, sweep: Sweep) -> None:
+    """Set aside the records of runs that are not what would be made now, whatever the files' times."""
+    now = sources(project, sweep.chapter, {})
     for run in sweep.runs:
-        made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
-        current = all(made.get(key) == now[key] for key in ("source", "package"))
-        if current and project.run_record(run).is_file():
-            found.add(run)
-    return found
+        record = project.run_record(run)
+
+        def holds(run: str = run, record: Path = record) -> bool:
+            notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
+            same = read_json(record).get("files") == files_of(project, notebook)
+            return same and _current(project, sweep, run, now)
+
+        keep_while(record, holds)
+
+
+def _current(project: Project, sweep: Sweep, run: str, now: dict[str, object]) -> bool:
+    made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
+    return all(made.get(key) == now[key] for key in ("source", "package"))
 
 
 def failures(project: Project, sweep: Sweep) -> list[str]:
