@@ -157,7 +157,7 @@ def test_command_line_values_are_read_by_their_kind(project, name, text, value):
 )
 def test_a_parameters_cell_holds_annotated_literals_only(root, cell, told):
     path = root / "notebooks" / "01-one.py"
-    path.write_text(path.read_text().replace("rows: int = 2", cell))
+    path.write_text(path.read_text().replace("rows: int = 2  # rows of the table", cell))
     with pytest.raises(UserError, match="01-one") as caught:
         declared(Project(root).chapter("one"))
     assert told in str(caught.value)

@@ -85,6 +85,5 @@ def _close(old: pd.Series, new: pd.Series) -> np.ndarray:
     least = COUNTS if whole else SMALL * np.median(sizes) if sizes.size else 0
     close = np.isclose(after, before, rtol=RELATIVE, atol=0, equal_nan=True)
     close |= np.isclose(after, before, rtol=0, atol=least + 1e-12)
-    # One small share may vanish with an image that no longer flips, but not all small ones do.
-    gone = (after == 0) & (before != 0)
-    return close & ~gone if gone.sum() > COUNTS else close
+    # However small a share is, it must not vanish.
+    return close if whole else close & ~((after == 0) & (before != 0))
