@@ -64,6 +64,8 @@ def runs(root: Path) -> set[str]:
         ("rows: [1, 2]", "rows: []", "the grid is empty"),
         ("rows: [1, 2]", "rows: [1, 1]", "the grid has rows = 1, word = x twice"),
         ("table: a", "table: 1", "table is 1, allowed is the name of a table"),
+        ("table: a", "table: ../a", "table is '../a', allowed are letters, digits and hyphens"),
+        ("rows: [1, 2]", "rows: [1]\n  rows: [2]", "line 5: key 'rows' stands twice"),
         ("chapter: one", "chapter: [", "parameter file"),
     ],
 )
@@ -73,6 +75,20 @@ def test_what_is_wrong_with_a_sweep_is_named(file, project, old, new, told):
         read(project, file)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["...yml", "{x}.yml", ".yml", "a b.yml"])
+def test_a_sweep_is_a_plain_name(root, project, name):
+    (root / name).write_text(SWEEP)
+    with pytest.raises(UserError, match="its name may have letters, digits"):
+        read(project, root / name)
+
+
+def test_runs_that_shared_the_first_digits_of_a_hash_have_their_own_folders(project):
+    # In the first chapter first_seed 86274 and 135224 did.
+    names = {run_name(project.chapter("one"), {"rows": rows}) for rows in range(1, 40)}
+    assert len(names) == 39
+    assert all(len(name.rpartition("-")[2]) == 16 for name in names)
 
 
 def test_equal_parameters_share_a_folder_however_they_are_given(project):

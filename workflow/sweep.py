@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from itertools import product
@@ -51,8 +52,10 @@ def read(project: Project, path: Path) -> Sweep:
         UserError: for a file that cannot be read, another key, a value that does not fit its
             parameter, or two equal runs.
     """
-    found = parameter_file(path)
     where = f"sweep {path}"
+    if not re.fullmatch(r"[a-zA-Z0-9][\w-]*", path.stem):
+        raise UserError(f"{where}: its name may have letters, digits, hyphens and underscores")
+    found = parameter_file(path)
     if unknown := sorted(map(str, found.keys() - set(_KEYS))):
         raise UserError(f"{where}: has {', '.join(unknown)}, allowed are {', '.join(_KEYS)}")
     if not isinstance(found.get("chapter"), str):
@@ -62,6 +65,8 @@ def read(project: Project, path: Path) -> Sweep:
     table = table or "claims"
     if not isinstance(table, str):
         raise UserError(f"{where}: table is {table!r}, allowed is the name of a table")
+    if not re.fullmatch(r"[a-zA-Z0-9][\w-]*", table):
+        raise UserError(f"{where}: table is {table!r}, allowed are letters, digits and hyphens")
     if not isinstance(given, dict):
         raise UserError(f"{where}: given is {given!r}, allowed are lines of the form name: value")
     if not (isinstance(grid, dict) and grid and all(isinstance(v, list) for v in grid.values())):
