@@ -67,15 +67,7 @@
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization [1..]
 first_seed: int = 0  # the first of the seeds [0..]
-bits: list[int] = [
-    8,
-    7,
-    6,
-    5,
-    4,
-    3,
-    2,
-]  # 8 and 4: claims [2..16, distinct, not empty]
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # 8, 4: claims [2..16, distinct, not empty]
 hidden: int = 64  # hidden units of the network [1..]
 activation: str = "tanh"  # activation of the hidden units [tanh | relu]
 epochs: int = 200  # passes over the training images [1..]

@@ -54,15 +54,7 @@
 # %% tags=["parameters"]
 seeds: int = 20  # seeds; each draws its own split and its own initialization [1..]
 first_seed: int = 0  # the first of the seeds [0..]
-bits: list[int] = [
-    8,
-    7,
-    6,
-    5,
-    4,
-    3,
-    2,
-]  # 8 and 4: claims [2..16, distinct, not empty]
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # 8, 4: claims [2..16, distinct, not empty]
 n: int = 241  # cells a side of the label maps that answer the claims [2..8192]
 grids: list[int] = [
     33,

@@ -57,14 +57,7 @@
 # %% tags=["parameters"]
 families: list[str] = ["cnn", "resnet"]  # families [cnn | resnet, distinct]
 seeds: int = 3  # seeds, at most 3; each has its own network of each family [1..3]
-bits: list[int] = [
-    8,
-    7,
-    6,
-    5,
-    4,
-    3,
-]  # 6 for the claims [2..16, distinct, not empty]
+bits: list[int] = [8, 7, 6, 5, 4, 3]  # 6: the claims [2..16, distinct, not empty]
 images: int = 10000  # test images [1..10000]
 share: float = 0.2  # share of the images in the boundary band [0.001..1]
 shares: list[float] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0]  # its widths
