@@ -1,6 +1,19 @@
 """What quantization did to a classifier's decisions: measures of decision boundaries."""
 
-from baq.comparison import compare
-from baq.quantization import ptq_w
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baq.comparison import compare
+    from baq.quantization import ptq_w
 
 __all__ = ["compare", "ptq_w"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: torch takes seconds, and `baq.machine` does without.
+    from importlib import import_module
+
+    homes = {"compare": "baq.comparison", "ptq_w": "baq.quantization"}
+    if name not in homes:
+        raise AttributeError(f"module 'baq' has no attribute {name!r}")
+    return getattr(import_module(homes[name]), name)

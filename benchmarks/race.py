@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from baq.zoo.checkpoints import processor_name
+from baq.machine import processor_name
 
 __all__ = ["COLUMNS", "MISSING", "UNEQUAL", "Race", "absent", "machine", "run"]
 

@@ -52,20 +52,20 @@
 # : a $2 \times 2$ block with at least three labels.
 
 # %% tags=["parameters"]
-seeds: int = 20  # seeds; each draws its own split and its own initialization
-first_seed: int = 0  # the first of the seeds
-bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths; 8 and 4 answer the claims
-n: int = 241  # cells a side of the label maps that answer the claims
-grids: list[int] = [33, 65, 129, 241, 513, 1025, 2049]  # those of the grid study
-pad: float = 0.1  # share by which the slice is wider than its images
+seeds: int = 20  # seeds; each draws its own split and its own initialization [1..]
+first_seed: int = 0  # the first of the seeds [0..]
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # 8, 4: claims [2..16, distinct, not empty]
+n: int = 241  # cells a side of the label maps that answer the claims [2..8192]
+grids: list[int] = [33, 65, 129, 241, 513, 1025, 2049]  # n in the study [2..8192]
+pad: float = 0.1  # share by which the slice is wider than its images [0..10]
 sides: str = "two"  # two: both sides of a boundary are in its mask; one: only one
-hidden: int = 64  # hidden units of the network
-activation: str = "tanh"  # activation of the hidden units: tanh or relu
-epochs: int = 200  # passes over the training images
-test: float = 0.25  # share of the images held out for the test
+hidden: int = 64  # hidden units of the network [1..]
+activation: str = "tanh"  # activation of the hidden units [tanh | relu]
+epochs: int = 200  # passes over the training images [1..]
+test: float = 0.25  # share of the images held out for the test [0.01..0.9]
 shown: int = 0  # which seed has its maps drawn; it illustrates and is chosen for being the first
-choice_seeds: int = 5  # seeds in the study of the other choices
-jobs: int = 2  # seeds at the same time; results do not depend on it
+choice_seeds: int = 5  # seeds in the study of the other choices [1..]
+jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
 # %% tags=["hide-input"]
 from functools import partial

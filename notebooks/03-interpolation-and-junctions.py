@@ -46,17 +46,17 @@
 #   measured in the map that lacks it, by the median of its cells.
 
 # %% tags=["parameters"]
-seeds: int = 20  # seeds; each draws its own split and its own initialization
-first_seed: int = 0  # the first of the seeds
-levels: list[int] = [8, 6, 4, 3]  # bits; neighbours make a transition
-steps: int = 20  # steps of t along each transition
-n: int = 241  # cells a side of the label maps
-pad: float = 0.1  # share by which the slice is wider than its images
-near: float = 0.05  # near a junction: within this share of the width
-hidden: int = 64  # hidden units of the network
-activation: str = "tanh"  # activation of the hidden units: tanh or relu
-epochs: int = 200  # passes over the training images
-test: float = 0.25  # share of the images held out for the test
+seeds: int = 20  # seeds; each draws its own split and its own initialization [1..]
+first_seed: int = 0  # the first of the seeds [0..]
+levels: list[int] = [8, 6, 4, 3]  # neighbours change [2..16, distinct, not empty]
+steps: int = 20  # steps of t along each transition [1..]
+n: int = 241  # cells a side of the label maps [2..8192]
+pad: float = 0.1  # share by which the slice is wider than its images [0..10]
+near: float = 0.05  # near a junction: within this share of the width [0..1]
+hidden: int = 64  # hidden units of the network [1..]
+activation: str = "tanh"  # activation of the hidden units [tanh | relu]
+epochs: int = 200  # passes over the training images [1..]
+test: float = 0.25  # share of the images held out for the test [0.01..0.9]
 shown: int = 0  # which seed's maps to step through; it illustrates, chosen for being the first
 jobs: int = 2  # seeds at the same time; results do not depend on it
 

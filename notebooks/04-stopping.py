@@ -57,20 +57,20 @@
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "mnist", "fashion-mnist"]  # any of these three
 dataset: str = ""  # one of them alone; where it is empty, all of datasets
-seeds_digits: int = 20  # seeds on digits; each draws split and initialization
+seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
 seeds: int = 5  # seeds on the other sets; each draws calibration images and more
-bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # bit widths that the rules walk down
-eps: float = 0.01  # largest loss of calibration accuracy, for both rules
-tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # walked down [2..16, distinct, not empty]
+eps: float = 0.01  # largest loss of calibration accuracy, for both rules [0..1]
+tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule [0..1]
 tau_j: float = 0.6667  # largest calibration J, boundary-aware rule: shift of a cell
 eps_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # eps in the study
 tau_f_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # tau_f in the study
 tau_j_study: list[float] = [0.2, 0.4, 0.6667, 0.8, 0.9, 1.0]  # tau_j in the study
-n: int = 241  # cells a side of the label maps
-epochs_digits: int = 200  # passes over the training images: network on digits
+n: int = 241  # cells a side of the label maps [2..8192]
+epochs_digits: int = 200  # passes over the training images: network on digits [1..]
 epochs_mlp: int = 15  # the same: network with one hidden layer on the other sets
-epochs_cnn: int = 5  # the same: convolutional network
-jobs: int = 2  # networks measured at the same time; results do not depend on it
+epochs_cnn: int = 5  # the same: convolutional network [1..]
+jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %% tags=["hide-input"]
 from functools import partial

@@ -39,22 +39,22 @@
 
 # %% tags=["parameters"]
 seeds: int = 10  # seeds; each draws its subsets, its initialization and its planes
-bits: list[int] = [8, 7, 6, 5, 4, 3]  # bit widths that the rules walk down
+bits: list[int] = [8, 7, 6, 5, 4, 3]  # walked down [2..16, distinct, not empty]
 train: int = 5000  # training images, drawn from the official training set
 calibration: int = 600  # calibration images, drawn from the rest of that set
 test: int = 600  # test images, drawn from the official test set
-width: int = 16  # channels of the first convolution
-epochs: int = 20  # passes over the training images
-planes: int = 20  # planes through three test images
-calibration_planes: int = 5  # planes through three calibration images
-n: int = 61  # cells a side of the label maps
-eps: float = 0.01  # largest loss of calibration accuracy, for both rules
-tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule
+width: int = 16  # channels of the first convolution [1..]
+epochs: int = 20  # passes over the training images [1..]
+planes: int = 20  # planes through three test images [1..]
+calibration_planes: int = 5  # planes through three calibration images [1..]
+n: int = 61  # cells a side of the label maps [2..8192]
+eps: float = 0.01  # largest loss of calibration accuracy, for both rules [0..1]
+tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule [0..1]
 tau_j: float = 0.6667  # largest calibration J, boundary-aware rule: shift of a cell
-choice_seeds: int = 3  # seeds of the other choices, 1 to 3, at most seeds
-choice_planes: int = 5  # planes in it
+choice_seeds: int = 3  # seeds of the other choices, at most 3 and seeds [1..]
+choice_planes: int = 5  # planes in it [1..planes]
 grids: list[int] = [11, 31, 121]  # cells a side of the label maps in it
-jobs: int = 2  # networks measured at the same time; results do not depend on it
+jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt

@@ -103,23 +103,23 @@
 datasets: list[str] = ["digits", "cifar10"]  # data sets
 families: list[str] = ["cnn", "resnet"]  # families of networks on CIFAR-10
 seeds: int = 3  # their seeds, at most 3; each has its own network of each family
-seeds_digits: int = 20  # seeds on digits; each draws split and initialization
-bits: list[int] = [4, 3]  # bits of the weights; 4 and 3 for the claims
+seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
+bits: list[int] = [4, 3]  # 4 and 3: claims [2..16, distinct, not empty]
 calibration: int = 10000  # calibration images, from the training images
 positions: int = 8  # positions of a convolution that are drawn in each of them
-images: int = 10000  # test images
-share: float = 0.2  # share of the images in the boundary band
+images: int = 10000  # test images [1..10000]
+share: float = 0.2  # share of the images in the boundary band [0.001..1]
 gap_weights: list[float] = [0.01, 0.1, 1.0, 10.0]  # weights of the gap term
 exact_weights: list[float] = [0.0, 0.1]  # weights of the exact shape
-points: int = 2000  # points of the boundary metric
-steps: int = 500  # steps of the search for each layer
-planes: int = 4  # planes through three test images
-n: int = 61  # cells a side of the label maps on them
-n_digits: int = 241  # cells a side of the label map on digits
-epochs_digits: int = 200  # passes over the training images: network on digits
-ablation_images: int = 1000  # calibration images of the comparison of parts
-ablation_steps: int = 100  # steps of the search in it
-jobs: int = 2  # networks rounded at the same time; results do not depend on it
+points: int = 2000  # points of the boundary metric [1..100000]
+steps: int = 500  # steps of the search for each layer [1..]
+planes: int = 4  # planes through three test images [1..]
+n: int = 61  # cells a side of the label maps on them [2..8192]
+n_digits: int = 241  # cells a side of the label map on digits [2..8192]
+epochs_digits: int = 200  # passes over the training images: network on digits [1..]
+ablation_images: int = 1000  # calibration images of the comparison of parts [1..]
+ablation_steps: int = 100  # steps of the search in it [1..]
+jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %%
 import pandas as pd

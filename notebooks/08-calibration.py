@@ -57,24 +57,24 @@
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # data sets
 dataset: str = ""  # one of them alone; where it is empty, all of datasets
-seeds_digits: int = 20  # seeds on digits; each draws split and initialization
-seeds: int = 5  # seeds on MNIST and Fashion-MNIST
+seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
+seeds: int = 5  # seeds on MNIST and Fashion-MNIST [1..]
 seeds_cifar: int = 3  # seeds on CIFAR-10, at most 3; each has its shipped network
-bits: list[int] = [8, 6, 5, 4, 3]  # bit widths
+bits: list[int] = [8, 6, 5, 4, 3]  # bit widths [2..16, distinct, not empty]
 train: int = 15000  # training images on MNIST and Fashion-MNIST
 calibration: int = 2000  # calibration images there; CIFAR-10 has those kept for it
 test: int = 2000  # test images, but for digits
 rounding: int = 1000  # calibration images that rounding is optimized on, at most
 rounding_cifar: int = 500  # the same on CIFAR-10, where an image has many patches
-steps: int = 20  # steps of the search for each layer
-points: int = 300  # points of the boundary metric
-n: int = 241  # cells a side of the label maps
-n_cifar: int = 41  # the same on CIFAR-10
-planes: int = 3  # planes through three images of each set on CIFAR-10
-epochs_digits: int = 200  # passes over the training images: network on digits
-epochs: int = 15  # the same on MNIST and Fashion-MNIST
-resamples: int = 1000  # resamples of the bootstrap
-jobs: int = 2  # networks measured at the same time; results do not depend on it
+steps: int = 20  # steps of the search for each layer [1..]
+points: int = 300  # points of the boundary metric [1..100000]
+n: int = 241  # cells a side of the label maps [2..8192]
+n_cifar: int = 41  # the same on CIFAR-10 [2..8192]
+planes: int = 3  # planes through three images of each set on CIFAR-10 [1..]
+epochs_digits: int = 200  # passes over the training images: network on digits [1..]
+epochs: int = 15  # the same on MNIST and Fashion-MNIST [1..]
+resamples: int = 1000  # resamples of the bootstrap [1..]
+jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %%
 import matplotlib.pyplot as plt

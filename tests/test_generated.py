@@ -11,8 +11,9 @@ import yaml
 
 from workflow import generated, site
 from workflow.choices_page import TABLES, choice_tables
+from workflow.files import write_json
 from workflow.outcome import Outcome
-from workflow.project import Project, write_json
+from workflow.project import Project
 from workflow.status_page import costs, status, versions
 
 ROOT = Path(__file__).parents[1]

@@ -16,10 +16,11 @@ import pytest
 from tiny_project import BODY, MISSING, ROOT, command, contents, write_chapter
 
 from workflow import outcome
+from workflow.files import write_json
 from workflow.gate import problems
 from workflow.graph import plan
 from workflow.parameters import check, declared, from_text
-from workflow.project import Project, UserError, write_json
+from workflow.project import Project, UserError
 from workflow.runner import execute
 from workflow.site import repository_url, stage
 from workflow.stamp import sources
@@ -70,6 +71,48 @@ def test_parameters_that_do_not_fit_are_named(project, given, told):
     assert "\n" not in str(caught.value)
 
 
+RULED = """\
+rows: int = 2  # rows [1..9]
+rate: float = 0.5  # a rate [0.001..1]
+names: list[str] = ["a", "b"]  # names of tables [a | b | c, distinct, not empty]
+deep: bool = False  # a switch
+weights: list[float] = [1.0, 2.0]  # numbers [..3, distinct]
+word: str = ""  # a word [x | '']
+shown: int = 0  # which row [0..rows - 1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"rows": 9, "names": ["c"], "weights": [], "word": "x", "rate": 1}, ""),
+        ({"rows": 0}, "rows is 0, allowed is an int, 1..9"),
+        ({"rate": 1e-300}, "rate is 1e-300, allowed is a finite float, 0.001..1"),
+        ({"names": ["a", "a"]}, "names is ['a', 'a'], allowed is a list[str], a | b | c, distinct"),
+        ({"names": []}, "names is [], allowed is a list[str], a | b | c, distinct, not empty"),
+        ({"names": ["d"]}, "names is ['d'], allowed is a list[str], a | b | c"),
+        ({"weights": [1.0, 4.0]}, "weights is [1.0, 4.0], allowed is a list[float], ..3, distinct"),
+        ({"weights": [1, 1]}, "weights is [1.0, 1.0], allowed"),
+        ({"word": "y"}, "word is 'y', allowed is a str, x | ''"),
+        ({"shown": 2}, "shown is 2, allowed is an int, 0..rows - 1"),
+        ({"rows": 3, "shown": 2}, ""),
+        ({"shown": 1, "rows": 1}, "shown is 1, allowed is an int, 0..rows - 1"),
+    ],
+)
+def test_what_is_allowed_stands_beside_a_parameter(root, given, told):
+    path = root / "notebooks" / "01-one.py"
+    head, _, rest = path.read_text().partition("rows: int")
+    path.write_text(head + RULED + rest.partition("# a word\n")[2])
+    chapter = Project(root).chapter("one")
+    if not told:
+        assert check(chapter, given) == given
+        return
+    with pytest.raises(UserError) as caught:
+        check(chapter, given)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_int_is_a_float_where_a_float_is_asked(project):
     found = check(project.chapter("01"), {"rate": 1, "weights": [1, 2.5]})
     assert repr(found) == "{'rate': 1.0, 'weights': [1.0, 2.5]}"
@@ -82,7 +125,16 @@ def test_declared_parameters_have_kind_default_and_comment(project):
 
 @pytest.mark.parametrize(
     ("name", "text", "value"),
-    [("rows", "3", 3), ("rate", "1e-4", 1e-4), ("word", "3", "3"), ("names", "[a]", ["a"])],
+    [
+        ("rows", "3", 3),
+        ("rows", "010", 10),
+        ("rows", "0123", 123),
+        ("rows", "1:30", "1:30"),
+        ("rate", "1e-4", 1e-4),
+        ("weights", "[1e-4, 2]", [1e-4, 2]),
+        ("word", "3", "3"),
+        ("names", "[a]", ["a"]),
+    ],
 )
 def test_command_line_values_are_read_by_their_kind(project, name, text, value):
     assert from_text(project.chapter("one"), name, text) == value
@@ -93,14 +145,19 @@ def test_command_line_values_are_read_by_their_kind(project, name, text, value):
     [
         ("import os", "'import os' is not of the form"),
         ("rows = 2", "'rows = 2' is not of the form"),
-        ("rows: int | None = 2", "type is 'int | None', allowed are int"),
+        ("rows: int | None = 2", "'rows: int | None = 2' is not of the form"),
+        ("rows: int = 2\nrows: int = 3", "each name once"),
+        ("rows: int = 2\nrows = rows + 1", "is not of the form"),
+        ("rows: int = 2  # rows [1..many]", "rows has the rule '1..many', allowed are A..B"),
+        ("rows: int = 2  # rows [even]", "rows has the rule 'even', allowed are A..B"),
+        ("rows: int = 2  # rows [3..]", "rows is 2, allowed is an int, 3.."),
         ("rows: int = 1 + len('a')", "is not a literal"),
         ("rows: int = 1.5", "rows is 1.5, allowed is an int"),
     ],
 )
 def test_a_parameters_cell_holds_annotated_literals_only(root, cell, told):
     path = root / "notebooks" / "01-one.py"
-    path.write_text(path.read_text().replace("rows: int = 2", cell))
+    path.write_text(path.read_text().replace("rows: int = 2  # rows of the table", cell))
     with pytest.raises(UserError, match="01-one") as caught:
         declared(Project(root).chapter("one"))
     assert told in str(caught.value)
@@ -342,6 +399,50 @@ def test_a_book_is_made_once_and_then_what_has_changed(root):
     assert (root / "book" / "01-one.ipynb").read_bytes() == before["01-one.ipynb"]
     assert (root / "_build" / "html" / "book" / "01-one.html").read_text() == page
     assert jobs(root) == {"01-one", "render"}
+
+
+def test_what_is_stale_is_decided_by_content_and_never_by_time(root):
+    assert command(root, "book").returncode == 0
+    source = root / "notebooks" / "01-one.py"
+    good, then = source.read_text(), time.time() - 86400
+
+    def write(path, text):
+        path.write_text(text)
+        os.utime(path, (then, then))
+
+    source.touch()
+    (root / "book" / "intro.md").touch()
+    assert jobs(root) == set()
+    write(source, good.replace("rows: int = 2", "rows: int = 3"))
+    assert jobs(root) == {"01-one", "render"}
+    write(source, good)
+    package = root / "baq" / "zoo" / "data.py"
+    write(package, MISSING + "# more\n")
+    assert jobs(root) == {"01-one", "02-two", "render"}
+    write(package, MISSING)
+    assert jobs(root) == set()
+    page = root / "_build" / "html" / "book" / "01-one.html"
+    write(page, page.read_text().replace("Executed on", "Done on"))
+    assert jobs(root) == {"render"}
+    assert command(root, "book").returncode == 0
+    assert "Executed on" in page.read_text()
+    page.unlink()
+    write(root / "book" / "intro.md", "# Other\n")
+    assert jobs(root) == {"render"}
+    record = root / "_build" / "full" / "runs" / "01-one.json"
+    for damaged in ("", "[]", '{"chapter": "01-one", "other": 1}'):
+        record.write_text(damaged)
+        assert jobs(root) == {"01-one", "render"}
+
+
+def test_the_gate_refuses_a_notebook_that_was_edited(root, project):
+    for chapter in project.chapters:
+        outcome.settle(project, chapter, "full")
+    assert problems(project, "full") == []
+    path = root / "book" / "01-one.ipynb"
+    path.write_text(path.read_text().replace("<object>", "<subject>"))
+    told = "01-one: its notebook is not the one that was executed"
+    assert problems(project, "full") == [told]
 
 
 def test_networks_that_are_missing_are_trained_where_their_data_can_be_had(root):

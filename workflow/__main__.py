@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from workflow.files import write_json
+from workflow.gate import problems
 from workflow.graph import make
 from workflow.outcome import run_record, settle, table
 from workflow.page import page
 from workflow.parameters import check, declared, from_text
-from workflow.project import PROFILES, Chapter, Project, UserError, write_json
+from workflow.project import PROFILES, Chapter, Project, UserError
+from workflow.runner import matplotlib_folder
 from workflow.runs import parameter_file, run
 from workflow.site import render
 from workflow.sweep import failures, read
@@ -95,11 +98,13 @@ def _book(project: Project, options: argparse.Namespace) -> int:
         check(chapter, project.parameters(profile).get(chapter.name, {}))
         chapter.header  # noqa: B018
     if not options.dry_run:
-        _warm_up()
+        _warm_up(project)
     settings = {"profile": profile}
     if not make(project, settings, cluster=options.cluster, dry_run=options.dry_run):
         raise UserError(f"the book ({profile}) was not made, see above")
     if not options.dry_run:
+        if changed := problems(project, profile):
+            raise UserError("\n".join(changed))
         from workflow.answers import gathered, judged, summary  # slow to import
 
         print(table(project, profile))
@@ -119,7 +124,7 @@ def _run(project: Project, options: argparse.Namespace) -> int:
     given = parameter_file(options.y) if options.y else {}
     given |= {name: from_text(chapter, name, text) for name, text in options.p}
     check(chapter, given)
-    _warm_up()
+    _warm_up(project)
     notebook = run(project, chapter, given)
     print(notebook)
     if not options.no_page:
@@ -152,7 +157,7 @@ def _sweep(project: Project, options: argparse.Namespace) -> int:
     if options.cores != "all" and not (options.cores.isdigit() and int(options.cores) > 0):
         raise UserError(f"cores is {options.cores!r}, allowed are all, and 1 up")
     if not options.dry_run:
-        _warm_up()
+        _warm_up(project)
     made = make(
         project,
         {"sweep": str(options.file)},
@@ -221,9 +226,10 @@ def _table(project: Project, options: argparse.Namespace) -> None:
     print(table(project, options.profile))
 
 
-def _warm_up() -> None:
+def _warm_up(project: Project) -> None:
     """Let matplotlib list the fonts now, or a first run's notebook would hold its message."""
-    quiet = {**os.environ, "MPLBACKEND": "agg"}
+    folder = str(matplotlib_folder(project))
+    quiet = {**os.environ, "MPLBACKEND": "agg", "MPLCONFIGDIR": folder, "MATPLOTLIBRC": os.devnull}
     code = "import logging; logging.disable(); import matplotlib.font_manager"
     subprocess.run([sys.executable, "-c", code], env=quiet, check=False)
 

@@ -9,7 +9,20 @@ import pandas as pd
 
 from workflow.project import Project, UserError
 
-__all__ = ["compare_runs"]
+__all__ = ["KEYS", "compare_runs"]
+
+#: The columns that say which row of a table this is; all others are what came out. Types do not tell
+#: them apart: a whole number may be either.
+KEYS = frozenset(
+    (
+        *("against", "bits", "candidate", "choice", "claim", "dataset", "eps", "family", "first"),
+        *("kind", "level", "map", "measure", "method", "model", "n", "pair", "part", "plane"),
+        *("quantity", "rounding", "row", "rule", "scheme", "scope", "seed", "setting", "share"),
+        *("sides", "step", "t", "tau_f", "tau_j", "tenth", "transition", "way", "weight", "work"),
+    )
+)
+#: Keys that are an outcome where another column stands: answers count by n, rules pick bits.
+_OUTCOMES = {"n": "paper", "bits": "satisfied"}
 
 
 def compare_runs(project: Project, paths: list[Path], table: str | None = None) -> str:
@@ -83,11 +96,10 @@ def _settings(records: dict[str, dict]) -> pd.DataFrame:
 
 
 def _read(folder: Path, table: str) -> pd.DataFrame:
-    """A table, indexed by its columns of words and whole numbers, and a count where they repeat."""
-    frame = pd.read_csv(folder / f"{table}.csv")
-    keys = [name for name in frame if not pd.api.types.is_float_dtype(frame[name])]
-    keys = [name for name in keys if name not in ("n", "count")]
-    frame["row"] = frame.groupby(keys, dropna=False).cumcount() if keys else range(len(frame))
+    """A table as text, indexed by its keys, and by a count where they repeat."""
+    frame = pd.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False)
+    keys = [name for name in frame if name in KEYS and _OUTCOMES.get(name) not in frame]
+    frame["row"] = frame.groupby(keys).cumcount() if keys else range(len(frame))
     keys += ["row"] if frame["row"].any() or not keys else []
     return frame.drop(columns=[] if "row" in keys else ["row"]).set_index(keys)
 
@@ -97,8 +109,7 @@ def _side_by_side(folders: dict[str, Path], table: str) -> pd.DataFrame:
     stacked = {}
     for run, folder in folders.items():
         frame = _read(folder, table)
-        words = frame.map(lambda value: f"{value:.6g}" if isinstance(value, float) else str(value))
-        stacked[run] = words.rename_axis(columns="value").stack()
+        stacked[run] = frame.rename_axis(columns="value").stack()
     wide = pd.concat(stacked, axis=1, sort=False)
     return wide[wide.nunique(axis=1, dropna=False) > 1].fillna("").reset_index()
 

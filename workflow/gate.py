@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import nbformat
 
 from workflow.outcome import load, run_record
@@ -16,6 +19,7 @@ def problems(project: Project, profile: str) -> list[str]:
 
     Each chapter needs an outcome and a notebook without error outputs. Where it was executed
     here, its stamp and its tables' must match the present sources and the profile's parameters.
+    Neither notebook nor tables may have been changed since, wherever that was.
     """
     found = []
     for chapter in project.chapters:
@@ -32,6 +36,7 @@ def problems(project: Project, profile: str) -> list[str]:
             for output in cell.outputs:
                 if output.output_type == "error":
                     found.append(f"{chapter.name}: cell {number} has the error {output.ename}")
+        found += [f"{chapter.name}: {text}" for text in _edited(path)]
         if outcome.live:
             found += [f"{chapter.name}: {text}" for text in stale(project, chapter, profile)]
     return found
@@ -53,8 +58,16 @@ def stale(project: Project, chapter: Chapter, profile: str) -> list[str]:
             found.append(_CHANGED[key])
         elif run.get(key) != value:
             found.append(f"its tables and its notebook come from different runs ({key})")
+    return found
+
+
+def _edited(path: Path) -> list[str]:
+    """What was changed by hand after an execution, here or elsewhere."""
+    run, found = run_record(path), []
     if "tables" in run and run["tables"] != tables_of(path.parent / "results" / path.stem):
         found.append("its tables are not those that it wrote")
+    if "notebook" in run and run["notebook"] != hashlib.sha256(path.read_bytes()).hexdigest():
+        found.append("its notebook is not the one that was executed")
     return found
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pandas as pd
 
+from baq.machine import whole
 from workflow.project import Project, UserError
 from workflow.sweep import Sweep, cell, complete
 
@@ -41,14 +40,9 @@ def gather(project: Project, sweep: Sweep) -> pd.DataFrame:
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *names])
     folder = sweep.folder(project)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for made, name in ((frame, "table"), (pd.DataFrame(rows), "runs")):
-            part = folder / f".{name}.{os.getpid()}.part"
-            try:
+            with whole(folder / f"{name}.csv") as part:
                 made.to_csv(part, index=False)
-                os.replace(part, folder / f"{name}.csv")
-            finally:
-                part.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
     return frame

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
+import csv
 import importlib.util
-import re
+import os
 import shutil
 import signal
 import subprocess
@@ -12,13 +13,15 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
+from baq.machine import locked, read_yaml
 from workflow.progress import Progress
 from workflow.project import Project, UserError
 from workflow.sweep import Sweep, complete
 
 __all__ = ["make", "plan"]
+
+#: Options of Snakemake 7 for a cluster.
+_OLD = {"cluster", "cluster-config", "cluster-status", "cluster-sync", "drmaa"}
 
 
 def make(
@@ -47,21 +50,27 @@ def make(
     command += [str(Path(__file__).parent / "Snakefile"), "--directory", str(project.root)]
     # As in profiles/default, which Snakemake would announce; a lock of ours stands for its own.
     command += ["--workflow-profile", "none", "--keep-going", "--rerun-incomplete", "--nolock"]
+    command += ["--rerun-triggers", "code", "input", "params"]
     command += _cluster(cluster) if cluster else ["--cores", cores]
     command += ["--config", *(f"{name}={value}" for name, value in settings.items())]
     target = f"sweep-{sweep.name}" if sweep else "book"
     project.build.mkdir(exist_ok=True)
-    with open(project.build / f"{target}.lock", "w", encoding="utf-8") as lock:
+    with contextlib.ExitStack() as stack:
         # Unlike a lock file of Snakemake, this one cannot outlive a killed process.
+        path = project.build / f"{target}.lock"
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = stack.enter_context(locked(path))
         except BlockingIOError as error:
             known = "`make book`" if sweep is None else f"sweep {sweep.name}"
-            raise UserError(f"another {known} is at work in this checkout") from error
+            process = path.read_text("utf-8").partition("\n")[0]
+            raise UserError(
+                f"another {known} is at work in this checkout (process {process})"
+            ) from error
         if dry_run:
             print("\n".join(plan(command)))
             return True
-        with subprocess.Popen([*command, "--quiet", "all"], pass_fds=[lock.fileno()]) as child:
+        with subprocess.Popen([*command, "--quiet", "all"], pass_fds=[lock]) as child:
+            os.pwrite(lock, f"{child.pid}\n".encode(), 0)  # it holds the lock when we are killed
             # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, lambda *_: child.terminate())
@@ -79,17 +88,17 @@ def plan(command: list[str]) -> list[str]:
     Raises:
         UserError: when there is no plan, with the reason.
     """
-    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
+    done = subprocess.run([*command, "--summary"], capture_output=True, text=True, check=False)
     if done.returncode:
-        _, _, reason = said.strip().rpartition("\n")
+        _, _, reason = (done.stdout + done.stderr).strip().rpartition("\n")
         raise UserError(f"no plan: {reason}")
-    names = {"rendered": "render"}
-    found = []
-    for output in map(Path, re.findall(r"^    output: (\S+)$", said, re.MULTILINE)):
-        summary = output.parent.name == "sweeps"
-        found.append("summary" if summary else names.get(output.stem, output.stem))
-    return found
+    files = csv.DictReader(done.stdout.splitlines(), delimiter="\t")
+    pending = [file for file in files if file["plan"] == "update pending"]
+    named = ("chapter", "network", "run")  # of the other rules there is one each
+    return [
+        Path(file["output_file"]).stem if file["rule"] in named else file["rule"]
+        for file in pending
+    ]
 
 
 def _cluster(folder: Path) -> list[str]:
@@ -98,13 +107,20 @@ def _cluster(folder: Path) -> list[str]:
     Raises:
         UserError: for a folder without a profile, and where Slurm is asked for and not there.
     """
+    path = max(folder.glob("config.v*+.yaml"), default=folder / "config.yaml")
     try:
-        profile = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        profile = read_yaml(path) or {}
+    except ValueError as error:
         raise UserError(
             f"cluster is {str(folder)!r}, allowed is a folder with a Snakemake profile "
-            "in config.yaml, such as profiles/slurm"
+            f"in config.yaml, such as profiles/slurm ({error})"
         ) from error
+    if not isinstance(profile, dict):
+        raise UserError(f"{path}: allowed are lines of the form option: value")
+    if old := sorted(profile.keys() & _OLD):
+        raise UserError(
+            f"{path} has {', '.join(old)}, which Snakemake 9 does not know: it asks for an executor"
+        )
     if profile.get("executor") == "slurm":
         if absent := [name for name in ("sbatch", "squeue") if not shutil.which(name)]:
             raise UserError(f"{folder} needs Slurm: {' and '.join(absent)} cannot be found here")

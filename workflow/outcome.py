@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
-from workflow.project import Chapter, Project, UserError, write_json
+from workflow.files import keep_while, read_json, write_json
+from workflow.project import Chapter, Project, UserError
 from workflow.runner import execute
-from workflow.stamp import fingerprint
+from workflow.stamp import fingerprint, sources
 
 __all__ = ["Outcome", "files_of", "forget_changed", "load", "run_record", "settle", "table"]
 
@@ -54,31 +55,41 @@ def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
 
 
 def load(project: Project, chapter: Chapter, profile: str) -> Outcome | None:
-    """The recorded outcome of a chapter, or None where there is none."""
-    path = project.record(profile, chapter.name)
-    if not path.is_file():
-        return None
-    return Outcome(**json.loads(path.read_text("utf-8")))
+    """The recorded outcome of a chapter, or None where there is none that can be read."""
+    found = read_json(project.record(profile, chapter.name))
+    known = {field.name for field in fields(Outcome)}
+    return Outcome(**found) if found.keys() == known else None
 
 
 def forget_changed(project: Project, profile: str) -> None:
-    """Drop the records whose notebook or tables are gone or changed, so that they are made again.
+    """Set aside the records that are no longer true, so that their chapters are executed again.
 
-    Executed notebooks are in git and are no outputs of a rule: a fresh clone must execute, and a
-    failed execution must not remove them. So the records stand for them.
+    Times say nothing here, since copies keep old ones: a record is true as long as the bytes of
+    the notebook and its tables are those that it names, and a live one as long as what they were
+    made from has not changed. Executed notebooks are in git and are no outputs of a rule: a fresh
+    clone must execute, and a failed execution must not remove them. So the records stand for them.
     """
     for chapter in project.chapters:
-        outcome = load(project, chapter, profile)
-        if outcome and outcome.files != files_of(project, project.root / outcome.notebook):
-            project.record(profile, chapter.name).unlink()
-    if not (project.html(profile) / "index.html").is_file():
-        project.rendered(profile).unlink(missing_ok=True)
+        record = project.record(profile, chapter.name)
+        keep_while(record, partial(_holds, project, chapter, profile))
+
+
+def _holds(project: Project, chapter: Chapter, profile: str) -> bool:
+    outcome = load(project, chapter, profile)
+    if outcome is None:
+        return False
+    notebook = project.root / outcome.notebook
+    if outcome.files != files_of(project, notebook):
+        return False
+    given = project.parameters(profile).get(chapter.name, {})
+    run = run_record(notebook)
+    now = sources(project, chapter, given) if outcome.live else {}
+    return all(run.get(key) == value for key, value in now.items())
 
 
 def run_record(notebook: Path) -> dict:
-    """The run.json beside a notebook's tables; empty where it is missing."""
-    path = notebook.parent / "results" / notebook.stem / "run.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    """The run.json beside a notebook's tables; empty where it is missing or damaged."""
+    return read_json(notebook.parent / "results" / notebook.stem / "run.json")
 
 
 def table(project: Project, profile: str) -> str:

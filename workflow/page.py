@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from baq.machine import whole
 from workflow.project import Project, UserError
 from workflow.site import jupyter_book
 
@@ -69,10 +70,5 @@ def _merge(html: Path, runs: Path) -> None:
     if sum(path.stat().st_size for path, _ in new) > shutil.disk_usage(runs).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for path, target in new:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
+        with whole(target) as part:
             shutil.copy(path, part)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)

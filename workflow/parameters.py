@@ -1,39 +1,61 @@
-"""Read a chapter's parameters cell, and check the values given for it by name and type."""
+"""Read a chapter's parameters cell, and check the values given for it by name, type and rule."""
 
 from __future__ import annotations
 
 import ast
-import math
-import tokenize
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
 
-import yaml
+import papermill
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from baq.machine import from_yaml
 from workflow.project import Chapter, UserError
 
-__all__ = ["Parameter", "check", "declared", "from_text"]
+__all__ = ["Parameter", "check", "declared", "from_text", "in_force"]
 
-_SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
-_KINDS = ("int", "float", "str", "bool", "list[int]", "list[float]", "list[str]")
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+_TYPES = {
+    "int": TypeAdapter(int, config=_STRICT),
+    "float": TypeAdapter(float, config=_STRICT),
+    "str": TypeAdapter(str, config=_STRICT),
+    "bool": TypeAdapter(bool, config=_STRICT),
+    "list[int]": TypeAdapter(list[int], config=_STRICT),
+    "list[float]": TypeAdapter(list[float], config=_STRICT),
+    "list[str]": TypeAdapter(list[str], config=_STRICT),
+}
+_RULES = "A..B, A.., ..B, word | word, distinct, not empty"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell: ``name: kind = default  # comment``."""
+    """One line of a parameters cell: ``name: kind = default  # comment [rules]``.
+
+    The rules, with commas between them, say what is allowed: ``A..B`` is a range for a number or for
+    each number of a list, both ends included and each a number or a sum of parameters' names;
+    ``word | word`` are choices, ``''`` for the empty one; lists may be ``distinct``, ``not empty``.
+    """
 
     name: str
     kind: str
     default: object
     comment: str
+    rules: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """Type and rules, in words."""
+        kind = {"int": "an int", "float": "a finite float"}.get(self.kind, f"a {self.kind}")
+        return ", ".join((kind, *self.rules))
 
 
 def declared(chapter: Chapter) -> dict[str, Parameter]:
-    """The parameters of a chapter by name.
+    """The parameters of a chapter by name, as papermill reads them.
 
     Raises:
         UserError: when the chapter has not exactly one cell tagged ``parameters``, or the cell
-            holds anything but annotated literals of the kinds allowed.
+            holds anything but annotated literals of the kinds allowed, or an unknown rule.
     """
     tagged = [
         cell.source
@@ -44,39 +66,46 @@ def declared(chapter: Chapter) -> dict[str, Parameter]:
     if len(tagged) != 1:
         raise UserError(f"{where}: found {len(tagged)}, allowed is exactly one")
     try:
-        body = ast.parse(tagged[0]).body
+        lines = ast.parse(tagged[0]).body
     except SyntaxError as error:
         raise UserError(f"{where}: {error.msg}") from error
-    comments = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(StringIO(tagged[0]).readline)
-        if token.type == tokenize.COMMENT
-    }
-    found: dict[str, Parameter] = {}
-    for node in body:
-        line = ast.unparse(node)
-        if not (
-            isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+    read = papermill.inspect_notebook(chapter.notebook)
+    # Papermill passes over what it cannot read, so every line must be among what it found.
+    names = [getattr(getattr(line, "target", None), "id", "") for line in lines]
+    for line, name in zip(lines, names, strict=True):
+        if (
+            name not in read
+            or names.count(name) > 1
+            or read[name]["inferred_type_name"] not in _TYPES
         ):
-            raise UserError(f"{where}: {line!r} is not of the form name: type = literal")
-        kind = ast.unparse(node.annotation)
-        if kind not in _KINDS:
-            raise UserError(f"{where}: type is {kind!r}, allowed are {', '.join(_KINDS)}")
+            raise UserError(
+                f"{where}: {ast.unparse(line)!r} is not of the form name: type = literal, each name "
+                f"once and of type {', '.join(_TYPES)}"
+            )
+    found = {}
+    for name, entry in read.items():
+        text, kind, comment = entry["default"], entry["inferred_type_name"], entry["help"]
         try:
-            default = ast.literal_eval(node.value)
-        except ValueError as error:
-            raise UserError(f"{where}: {line!r} is not a literal") from error
-        name = node.target.id
-        default = _checked(chapter, name, kind, default)
-        found[name] = Parameter(name, kind, default, comments.get(node.end_lineno, ""))
+            default = ast.literal_eval(text)
+        except (ValueError, SyntaxError) as error:
+            raise UserError(f"{where}: {name} is {text!r}, which is not a literal") from error
+        rules = _rules(comment)
+        for rule in rules:
+            if not (rule in ("distinct", "not empty") or ".." in rule or "|" in rule):
+                raise UserError(f"{where}: {name} has the rule {rule!r}, allowed are {_RULES}")
+        parameter = Parameter(name, kind, default, comment, rules)
+        found[name] = Parameter(name, kind, _typed(chapter, parameter, default), comment, rules)
+    values = {name: parameter.default for name, parameter in found.items()}
+    for parameter in found.values():
+        _ruled(chapter, parameter, values)
     return found
 
 
-def check(chapter: Chapter, given: dict) -> dict[str, object]:
+def check(chapter: Chapter, given: Mapping) -> dict[str, object]:
     """The values given, each checked against the chapter's declaration; ints become floats.
 
     Raises:
-        UserError: for an unknown name, or a value that is not of the declared type.
+        UserError: for an unknown name, or a value that is not of the declared type or breaks a rule.
     """
     known = declared(chapter)
     unknown = sorted(str(name) for name in given.keys() - known.keys())
@@ -84,7 +113,17 @@ def check(chapter: Chapter, given: dict) -> dict[str, object]:
         raise UserError(
             f"{chapter.name} has no parameter {', '.join(unknown)}: known are {', '.join(known)}"
         )
-    return {name: _checked(chapter, name, known[name].kind, given[name]) for name in given}
+    typed = {name: _typed(chapter, known[name], given[name]) for name in given}
+    values = {name: parameter.default for name, parameter in known.items()} | typed
+    for parameter in known.values():  # a bound may be another parameter, so none is left out
+        _ruled(chapter, parameter, values)
+    return typed
+
+
+def in_force(chapter: Chapter, given: Mapping) -> dict[str, object]:
+    """All parameters of an execution: the values given, checked, and the defaults of the others."""
+    defaults = {name: parameter.default for name, parameter in declared(chapter).items()}
+    return defaults | check(chapter, given)
 
 
 def from_text(chapter: Chapter, name: str, text: str) -> object:
@@ -92,42 +131,61 @@ def from_text(chapter: Chapter, name: str, text: str) -> object:
     known = declared(chapter).get(name)
     if known is None or known.kind == "str":
         return text
-    if known.kind == "float":
-        try:
-            return float(text)
-        except ValueError:
-            return text
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return from_yaml(text)
+    except ValueError:
         return text
 
 
-def _checked(chapter: Chapter, name: str, kind: str, value: object) -> object:
-    if not kind.startswith("list["):
-        result = _scalar(kind, value)
-    elif isinstance(value, list):
-        items = [_scalar(kind[5:-1], item) for item in value]
-        result = None if None in items else items
-    else:
-        result = None
-    if result is not None:
-        return result
-    hint = ""
-    if isinstance(value, str) and kind != "str" and _is_number(value):
-        hint = " (a string: write it without quotes, and 1e-4 as 1.0e-4)"
-    raise UserError(f"{chapter.name}: {name} is {value!r}, allowed is {_article(kind)}{hint}")
+def _rules(comment: str) -> tuple[str, ...]:
+    brackets = re.search(r"\[([^\[\]]*)\]$", comment)
+    return tuple(rule.strip() for rule in brackets[1].split(",")) if brackets else ()
 
 
-def _scalar(kind: str, value: object) -> object | None:
-    """The value as the kind asks, or None where it is something else."""
-    if kind == "float" and type(value) is int:
-        value = float(value)
-    if type(value) is not _SCALARS[kind]:
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _typed(chapter: Chapter, parameter: Parameter, value: object) -> object:
+    try:
+        return _TYPES[parameter.kind].validate_python(value)
+    except ValidationError as error:
+        quoted = isinstance(value, str) and parameter.kind != "str" and _is_number(value)
+        hint = " (a string: write it without quotes)" if quoted else ""
+        raise _refused(chapter, parameter, value, hint) from error
+
+
+def _ruled(chapter: Chapter, parameter: Parameter, values: dict[str, object]) -> None:
+    """Raise a UserError unless a parameter's value keeps its rules, given all parameters' values."""
+    value = values[parameter.name]
+    items = value if isinstance(value, list) else [value]
+    for rule in parameter.rules:
+        if rule == "distinct":
+            kept = len(set(items)) == len(items)
+        elif rule == "not empty":
+            kept = value not in ([], "")
+        elif "|" in rule:
+            kept = {*items} <= {word.strip().strip("'") for word in rule.split("|")}
+        else:
+            try:
+                # Source of the chapter, like all of its code.
+                low, high = (
+                    eval(end, {"__builtins__": {}}, dict(values)) if end.strip() else None
+                    for end in rule.split("..")
+                )
+                kept = all(
+                    (low is None or low <= item) and (high is None or item <= high)
+                    for item in items
+                )
+            except (SyntaxError, NameError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{chapter.source.name}: parameters cell: {parameter.name} has the rule "
+                    f"{rule!r}, allowed are {_RULES}"
+                ) from error
+        if not kept:
+            raise _refused(chapter, parameter, value)
+
+
+def _refused(chapter: Chapter, parameter: Parameter, value: object, hint: str = "") -> UserError:
+    return UserError(
+        f"{chapter.name}: {parameter.name} is {value!r}, allowed is {parameter.allowed}{hint}"
+    )
 
 
 def _is_number(text: str) -> bool:
@@ -136,7 +194,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _article(kind: str) -> str:
-    return {"int": "an int", "float": "a finite float"}.get(kind, f"a {kind}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Self
 
 __all__ = ["Progress", "clock"]
@@ -16,15 +17,19 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Lines such as ``01-local-geometry  cell 7/21  0:12``, from a thread of their own.
+    """Lines such as ``04-stopping  cell 7/21  levels 12/40  0:12``, from a thread of their own.
 
     A terminal gets one line that is rewritten every second, and anything else a line every ten
-    seconds. Chapters that run side by side take turns: every line names its chapter.
+    seconds. Chapters that run side by side take turns: every line names its chapter. What stands last in the file ``inner``, where a cell that works on
+    many tasks says how many are done, is shown beside the cell.
     """
 
-    def __init__(self, name: str, cells: int, unit: str = "cell") -> None:
+    def __init__(
+        self, name: str, cells: int, unit: str = "cell", inner: Path | None = None
+    ) -> None:
         self.name = name
         self.unit = unit
+        self.inner = inner
         self.cells = cells
         self.cell = 0
         self._terminal = sys.stderr.isatty()
@@ -51,7 +56,15 @@ class Progress:
 
     def _tick(self) -> None:
         while not self._stopped.wait(1 if self._terminal else 10):
-            self._say(f"{self.unit} {self.cell}/{self.cells}")
+            self._say(f"{self.unit} {self.cell}/{self.cells}{self._inner()}")
+
+    def _inner(self) -> str:
+        try:
+            text = self.inner.read_text("utf-8") if self.inner else ""
+        except (OSError, UnicodeDecodeError):
+            return ""
+        last = text.rpartition("\r")[2].strip()
+        return f"  {last}" if last else ""
 
     def _say(self, state: str, last: bool = False) -> None:
         line = f"{self.name}  {state}  {clock(self.seconds)}"

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import jupytext
-import yaml
 from nbformat import NotebookNode
 
-__all__ = ["PROFILES", "Chapter", "Project", "UserError", "write_json"]
+from baq.machine import read_yaml
+
+__all__ = ["PROFILES", "Chapter", "Project", "UserError"]
 
 #: ``full`` runs each chapter's own defaults into ``book``, ``quick`` small ones into ``_build``.
 PROFILES = ("full", "quick")
@@ -93,7 +91,7 @@ class Project:
         Raises:
             UserError: when a notebook is not in ``_toc.yml``.
         """
-        toc = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
+        toc = _read(self.root / "_toc.yml")
         listed = [Path(entry["file"]).name for entry in toc.get("chapters", [])]
         sources = {path.stem: path for path in (self.root / "notebooks").glob("[0-9][0-9]-*.py")}
         unlisted = sorted(sources.keys() - set(listed))
@@ -117,7 +115,7 @@ class Project:
         if profile == "full":
             return {}
         path = self.root / "workflow" / f"{profile}.yml"
-        given = yaml.safe_load(path.read_text("utf-8")) or {}
+        given = _read(path)
         unknown = sorted(given.keys() - {chapter.name for chapter in self.chapters})
         if unknown:
             raise UserError(f"{path.name} names {', '.join(unknown)}: no such chapter")
@@ -156,11 +154,12 @@ class Project:
             raise UserError(str(error)) from error
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a value as JSON, as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-    os.chmod(file.name, 0o644)  # temporary files are private, results are not
-    os.replace(file.name, path)
+def _read(path: Path) -> dict:
+    """The entries of one of the project's own YAML files."""
+    try:
+        found = read_yaml(path) or {}
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: allowed are lines of the form name: value")
+    return found

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import hashlib
 import os
-import platform
 import re
 import resource
 import shutil
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
@@ -25,12 +26,14 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from baq.machine import locked, processor_name
+from workflow.files import write_json
 from workflow.parameters import check
 from workflow.progress import Progress
-from workflow.project import Chapter, Project, UserError, write_json
+from workflow.project import Chapter, Project, UserError
 from workflow.stamp import sources, tables_of, versions
 
-__all__ = ["execute"]
+__all__ = ["execute", "matplotlib_folder"]
 
 
 def execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path:
@@ -71,7 +74,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
         begun = datetime.now(UTC)
         cells = sum(cell.cell_type == "code" for cell in chapter.notebook.cells)
         cells += bool(given)  # papermill gives them a cell
-        with Progress(chapter.name, cells) as progress:
+        with Progress(chapter.name, cells, inner=work / "progress") as progress:
             failed = project.build / "failed" / f"{book.name if ours else chapter.name}.ipynb"
             _run(project, chapter, given, work, progress, failed)
         done = nbformat.read(work / "executed.ipynb", as_version=4)
@@ -82,16 +85,24 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
         record = {
             "date": begun.date().isoformat(),
             "minutes": round(progress.seconds / 60, 2),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": os.cpu_count(),
             "threads": chapter.header["threads"],
             "peak_memory_mib": _peak_memory(),
             **stamp,
             "tables": tables_of(results),
+            "notebook": hashlib.sha256((work / "executed.ipynb").read_bytes()).hexdigest(),
         }
         write_json(results / "run.json", record)
         _publish(work, target, tables)
         return target
+
+
+class _KernelManager(AsyncKernelManager):
+    """Kernels of this interpreter, whatever kernels of the same name the user has."""
+
+    def _kernel_spec_manager_default(self) -> KernelSpecManager:
+        return KernelSpecManager(kernel_dirs=[])
 
 
 class _Engine(NBClientEngine):
@@ -115,11 +126,13 @@ class _Engine(NBClientEngine):
 
         nb_man.cell_start = cell_start
         # Sockets in a private folder: no ports to run out of or to listen on. Paths must be short.
-        with tempfile.TemporaryDirectory(prefix="baq-") as sockets:
+        short = "/tmp" if len(tempfile.gettempdir()) > 60 else None
+        with tempfile.TemporaryDirectory(prefix="baq-", dir=short) as sockets:
             transport = {"transport": "ipc", "ip": f"{sockets}/kernel"}
             client = PapermillNotebookClient(
                 nb_man,
                 kernel_name=kernel_name,
+                kernel_manager_class=_KernelManager,
                 startup_timeout=120,
                 extra_arguments=["--log-level=CRITICAL"],  # it reports every shutdown as an error
                 config=Config(KernelManager=transport),
@@ -161,13 +174,30 @@ def _run(
         ) from error
 
 
+#: Beginnings of the variables that Python, its notebooks and the libraries read.
+_LEAKS = ("PYTHON", "IPYTHON", "JUPYTER", "MPL", "MATPLOTLIB", "TORCH", "PYTORCH", "ATEN", "CUBLAS")
+
+
+def matplotlib_folder(project: Project) -> Path:
+    """Where runs keep matplotlib's list of fonts, apart from the user's configuration."""
+    return project.build / "matplotlib"
+
+
 def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, str]:
     """An environment in which equal inputs give equal bytes."""
     threads = str(chapter.header["threads"])
     path = os.environ.get("PYTHONPATH")
+    places = {name: os.environ.get(name) for name in ("BAQ_DATA", "BAQ_CHECKPOINTS")}
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith(_LEAKS)},
+        # The kernel works elsewhere, where a relative path would lead nowhere.
+        **{name: os.path.abspath(value) for name, value in places.items() if value},
         "BAQ_RESULTS": str(work / "results"),
+        "BAQ_PROGRESS": str(work / "progress"),
+        # An empty file, in place of the user's; the list of fonts is kept for the next run.
+        "MATPLOTLIBRC": os.devnull,
+        "MPLCONFIGDIR": str(matplotlib_folder(project)),
+        "PYTHONNOUSERSITE": "1",
         # The kernel must import the package that the stamp describes.
         "PYTHONPATH": os.pathsep.join([str(project.root), *([path] if path else [])]),
         "PYTHONHASHSEED": "0",
@@ -218,9 +248,9 @@ def _publish(work: Path, target: Path, tables: Path) -> None:
 def _workshop(folder: Path) -> Iterator[Path]:
     """A folder of our own while we work, whose lock goes with us even when we are killed."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(folder.with_suffix(".lock")))
         except BlockingIOError as error:
             raise UserError(f"{folder.name} is being executed by another process") from error
         try:
@@ -232,14 +262,6 @@ def _workshop(folder: Path) -> Iterator[Path]:
 def _empty(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as info:
-        for line in info:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _peak_memory() -> int:

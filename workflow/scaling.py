@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from baq import local, ptq_w, slices
 from baq.inference import logits
+from baq.machine import processor_name
 from baq.zoo import data, models, training
-from baq.zoo.checkpoints import processor_name
 from workflow.project import Project
 from workflow.runner import execute
 

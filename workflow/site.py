@@ -13,13 +13,15 @@ import nbformat
 import yaml
 
 from workflow.figure_links import link_figures
+from workflow.files import keep_while, read_json, write_json
 from workflow.gate import problems, stale
 from workflow.links import broken_links
 from workflow.mend import mend
 from workflow.outcome import Outcome, load, run_record
-from workflow.project import Chapter, Project, UserError, write_json
+from workflow.project import Chapter, Project, UserError
+from workflow.stamp import fingerprint, package_files
 
-__all__ = ["jupyter_book", "pages", "render", "repository_url", "stage"]
+__all__ = ["forget_changed_site", "jupyter_book", "pages", "render", "repository_url", "stage"]
 
 _BRANCH = "main"
 
@@ -38,6 +40,7 @@ def render(project: Project, profile: str) -> Path:
     refused = problems(project, profile)
     if refused:
         raise UserError("\n".join(refused))
+    made_from = site_sources(project, profile)
     site = stage(project, profile)
     output = project.build / profile / "sphinx"
     shutil.rmtree(output, ignore_errors=True)
@@ -56,8 +59,27 @@ def render(project: Project, profile: str) -> Path:
     write_table(
         judged(*gathered(project, profile)), project.book(profile) / "results" / "claims.csv"
     )
-    write_json(project.rendered(profile), {"html": html.relative_to(project.root).as_posix()})
+    write_json(project.rendered(profile), {"sources": made_from, "pages": _rendered(html)})
     return html / "index.html"
+
+
+def forget_changed_site(project: Project, profile: str) -> None:
+    """Set aside the record of a site whose sources or pages are no longer those that it names."""
+    now = {"sources": site_sources(project, profile), "pages": _rendered(project.html(profile))}
+    record = project.rendered(profile)
+    keep_while(record, lambda: read_json(record) == now)
+
+
+def site_sources(project: Project, profile: str) -> str:
+    """The fingerprint of everything that a site is rendered from."""
+    records = [project.record(profile, chapter.name) for chapter in project.chapters]
+    files = [*pages(project), *package_files(project), *records]
+    files += [chapter.source for chapter in project.chapters]
+    return fingerprint({path for path in files if path.is_file()}, project.root)
+
+
+def _rendered(html: Path) -> str:
+    return fingerprint((path for path in html.rglob("*") if path.is_file()), html)
 
 
 def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from workflow.parameters import check, declared
+from workflow.parameters import in_force
 from workflow.project import Chapter, Project
 
 __all__ = ["fingerprint", "package_files", "sources", "tables_of", "versions"]
@@ -40,11 +40,10 @@ def tables_of(folder: Path) -> str:
 
 def sources(project: Project, chapter: Chapter, given: dict) -> dict[str, object]:
     """What decides a chapter's results: its source, ``baq`` and the parameters in force."""
-    defaults = {name: parameter.default for name, parameter in declared(chapter).items()}
     return {
         "source": hashlib.sha256(chapter.source.read_bytes()).hexdigest(),
         "package": fingerprint(package_files(project), project.root),
-        "parameters": {**defaults, **check(chapter, given)},
+        "parameters": in_force(chapter, given),
     }
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from workflow.outcome import run_record
+from workflow.files import keep_while, read_json
+from workflow.outcome import files_of, run_record
 from workflow.parameters import check
 from workflow.project import Chapter, Project, UserError
 from workflow.runs import parameter_file, run_name
 from workflow.stamp import sources
 
-__all__ = ["Sweep", "cell", "complete", "failures", "read", "run_log"]
+__all__ = ["Sweep", "cell", "complete", "failures", "forget_changed_runs", "read", "run_log"]
 
 _KEYS = ("chapter", "given", "grid", "table")
 _ROOM = 2**16  # bytes; with less a log may have lost its last words
@@ -50,8 +52,10 @@ def read(project: Project, path: Path) -> Sweep:
         UserError: for a file that cannot be read, another key, a value that does not fit its
             parameter, or two equal runs.
     """
-    found = parameter_file(path)
     where = f"sweep {path}"
+    if not re.fullmatch(r"[a-zA-Z0-9][\w-]*", path.stem):
+        raise UserError(f"{where}: its name may have letters, digits, hyphens and underscores")
+    found = parameter_file(path)
     if unknown := sorted(map(str, found.keys() - set(_KEYS))):
         raise UserError(f"{where}: has {', '.join(unknown)}, allowed are {', '.join(_KEYS)}")
     if not isinstance(found.get("chapter"), str):
@@ -61,6 +65,8 @@ def read(project: Project, path: Path) -> Sweep:
     table = table or "claims"
     if not isinstance(table, str):
         raise UserError(f"{where}: table is {table!r}, allowed is the name of a table")
+    if not re.fullmatch(r"[a-zA-Z0-9][\w-]*", table):
+        raise UserError(f"{where}: table is {table!r}, allowed are letters, digits and hyphens")
     if not isinstance(given, dict):
         raise UserError(f"{where}: given is {given!r}, allowed are lines of the form name: value")
     if not (isinstance(grid, dict) and grid and all(isinstance(v, list) for v in grid.values())):
@@ -87,13 +93,30 @@ def run_log(project: Project, run: str) -> Path:
 def complete(project: Project, sweep: Sweep) -> set[str]:
     """The runs that were made, from the chapter and the package as they are now."""
     now = sources(project, sweep.chapter, {})
-    found = set()
+    return {
+        run
+        for run in sweep.runs
+        if project.run_record(run).is_file() and _current(project, sweep, run, now)
+    }
+
+
+def forget_changed_runs(project: Project, sweep: Sweep) -> None:
+    """Set aside the records of runs that are not what would be made now, whatever the files' times."""
+    now = sources(project, sweep.chapter, {})
     for run in sweep.runs:
-        made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
-        current = all(made.get(key) == now[key] for key in ("source", "package"))
-        if current and project.run_record(run).is_file():
-            found.add(run)
-    return found
+        record = project.run_record(run)
+
+        def holds(run: str = run, record: Path = record) -> bool:
+            notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
+            same = read_json(record).get("files") == files_of(project, notebook)
+            return same and _current(project, sweep, run, now)
+
+        keep_while(record, holds)
+
+
+def _current(project: Project, sweep: Sweep, run: str, now: dict[str, object]) -> bool:
+    made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
+    return all(made.get(key) == now[key] for key in ("source", "package"))
 
 
 def failures(project: Project, sweep: Sweep) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
+from baq.machine import read_yaml
 from baq.report.stats import summarize
 
 __all__ = [
@@ -42,7 +42,7 @@ def claims() -> dict[str, dict[str, Any]]:
     here = Path(__file__).parent
     packaged, checkout = here.parent / "claims.yml", here.parents[1] / "book" / "claims.yml"
     source = packaged if packaged.exists() else checkout
-    return {claim["id"]: claim for claim in yaml.safe_load(source.read_text("utf-8"))}
+    return {claim["id"]: claim for claim in read_yaml(source)}
 
 
 def paper_text(claim: str, part: str = "") -> str:

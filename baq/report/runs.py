@@ -50,6 +50,7 @@ def run_all(
         if path := os.environ.get("BAQ_PROGRESS"):
             bar["file"] = stack.enter_context(open(path, "w", encoding="utf-8"))
             bar["disable"] = False
+            bar["bar_format"] = "{desc} {n_fmt}/{total_fmt}"
         results = parallel(delayed(_on_one_thread)(function, task) for task in todo)
         done = list(tqdm(results, **bar))
     return done[::-1]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from safetensors.torch import save as write_tensors
 from torch import nn
 
 from baq.inference import default_device, labels, logits
+from baq.machine import locked, processor_name, whole
 from baq.zoo import data, models
 from baq.zoo.training import Recipe, fit_images
 
@@ -36,7 +35,6 @@ __all__ = [
     "main",
     "manifest",
     "overview",
-    "processor_name",
     "save",
     "train",
 ]
@@ -177,21 +175,13 @@ def save(
     content = write_tensors(state)
     digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     where.mkdir(parents=True, exist_ok=True)
-    lock = os.open(where, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # networks are trained side by side
+    with locked(where, wait=True):  # networks are trained side by side
         entries = manifest(where) | {name: {"family": family, "seed": seed} | entry | digest}
         text = json.dumps(dict(sorted(entries.items())), indent=2) + "\n"
-        _replace(where / f"{name}.safetensors", content)
-        _replace(where / "manifest.json", text.encode())
-    finally:
-        os.close(lock)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+        with whole(where / f"{name}.safetensors") as part:
+            part.write_bytes(content)
+        with whole(where / "manifest.json") as part:
+            part.write_text(text, "utf-8")
 
 
 def train(
@@ -252,22 +242,11 @@ def train(
         "minutes": round(took[0], 2),
         "processor_minutes": round(took[1], 2),
         "threads": torch.get_num_threads(),
-        "processor": processor_name(),
+        "processor": (torch.cuda.get_device_name() if device.type == "cuda" else processor_name()),
         "torch": str(torch.__version__),
     }
     save(model, family, seed, entry, where)
     return model
-
-
-def processor_name() -> str:
-    """Name of the device that trains."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def load_or_train(

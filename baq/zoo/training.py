@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from baq.inference import check_labels, check_points
+from baq.machine import whole
 
 __all__ = [
     "Recipe",
@@ -260,10 +260,8 @@ def _keep(
 ) -> None:
     """Write the state of a run, whole or not at all."""
     state = {name: part.state_dict() for name, part in parts.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    torch.save({"run": run, "done": done, "generator": generator.get_state(), **state}, part)
-    os.replace(part, path)
+    with whole(path) as part:
+        torch.save({"run": run, "done": done, "generator": generator.get_state(), **state}, part)
 
 
 def _restore(
