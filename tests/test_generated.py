@@ -8,9 +8,9 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from workflow.choices_page import TABLES, choice_tables
 
 from workflow import generated, site
-from workflow.choices_page import TABLES, choice_tables
 from workflow.outcome import Outcome
 from workflow.project import Project, write_json
 from workflow.status_page import costs, status, versions

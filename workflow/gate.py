@@ -18,7 +18,7 @@ def problems(project: Project, profile: str) -> list[str]:
     here, its stamp and its tables' must match the present sources and the profile's parameters.
     """
     found = []
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         outcome = load(project, chapter, profile)
         if outcome is None:
             found.append(f"{chapter.name}: not executed, run `make book`")
@@ -48,7 +48,7 @@ def stale(project: Project, chapter: Chapter, profile: str) -> list[str]:
     stamp = nbformat.read(path, as_version=4).metadata.get("baq", {})
     run = run_record(path)
     found = []
-    for key, value in sources(project, chapter, given).items():
+    for key, value in sources(project, chapter, given, path.parent).items():
         if stamp.get(key) != value:
             found.append(_CHANGED[key])
         elif run.get(key) != value:
@@ -62,6 +62,7 @@ _CHANGED = {
     "source": "its source has changed since it was executed",
     "package": "baq has changed since it was executed",
     "parameters": "it was executed with other parameters",
+    "read": "the tables that it shows have changed since it was executed",
 }
 
 

@@ -67,7 +67,7 @@ def forget_changed(project: Project, profile: str) -> None:
     Executed notebooks are in git and are no outputs of a rule: a fresh clone must execute, and a
     failed execution must not remove them. So the records stand for them.
     """
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         outcome = load(project, chapter, profile)
         if outcome and outcome.files != files_of(project, project.root / outcome.notebook):
             project.record(profile, chapter.name).unlink()
@@ -85,7 +85,7 @@ def table(project: Project, profile: str) -> str:
     """Every chapter with ``live`` or ``recorded``, the date and the minutes of its execution."""
     rows = [("chapter", "", "date", "minutes")]
     reasons = []
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         outcome = load(project, chapter, profile)
         if outcome is None:
             rows.append((chapter.name, "not executed", "", ""))
