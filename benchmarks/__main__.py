@@ -13,8 +13,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from baq.zoo import data
-from benchmarks import maps, masks, radii, rounding
+from benchmarks import maps, masks, radii, rounding, scaling
 from benchmarks.race import COLUMNS, Race, run
+from workflow.project import Project
 
 __all__ = ["main", "write"]
 
@@ -24,11 +25,11 @@ RESULTS, CACHE = ROOT / "book" / "results", ROOT / "_build" / "benchmarks"
 WORKS = {"maps": maps, "radii": radii, "rounding": rounding, "masks": masks}
 
 
-def write(rows: Iterable[dict[str, object]], path: Path) -> None:
+def write(rows: Iterable[dict[str, object]] | pd.DataFrame, path: Path) -> None:
     """Write a table in one step, so that no half of it is ever there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    pd.DataFrame(rows).to_csv(part, index=False, float_format="%.4g")
+    pd.DataFrame(rows).to_csv(part, index=False, float_format="%.6g")
     os.replace(part, path)
 
 
@@ -48,7 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="no race: adaptive maps against dense ones on so many planes, 1 to 20; it takes an "
         "hour, may be stopped, and goes on where it was",
     )
+    parser.add_argument(
+        "--scaling", action="store_true", help="no race: how costs grow, for the page Scaling"
+    )
     options = parser.parse_args(arguments)
+    if options.scaling:
+        write(scaling.measure(Project(ROOT)), options.results / "scaling.csv")
+        write(scaling.reference_models(), options.results / "scaling-models.csv")
+        return 0
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}: allowed is 1 or more")
     if options.planes is not None and not 1 <= options.planes <= 20:

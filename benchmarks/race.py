@@ -13,8 +13,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from baq.machine import processor_name
+from baq.report.costs import MISSING, UNEQUAL
 
-__all__ = ["COLUMNS", "MISSING", "UNEQUAL", "Race", "absent", "machine", "run"]
+__all__ = ["COLUMNS", "Race", "absent", "machine", "run"]
 
 COLUMNS = (
     "work",
@@ -28,8 +29,6 @@ COLUMNS = (
     "target",
     "machine",
 )
-#: How ``agreement`` begins where the answers do not agree, and where the peer is not there.
-UNEQUAL, MISSING = "not equal: ", "not raced: "
 
 
 @dataclass(frozen=True)

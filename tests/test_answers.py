@@ -5,10 +5,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-
-from baq.report.claims import answer, claims, paper_value
-from baq.report.verdicts import RULES
-from workflow import markdown
 from workflow.answers import collect, counts, disagreements, judged, summary, write_table
 from workflow.claims_page import (
     claims_table,
@@ -17,6 +13,10 @@ from workflow.claims_page import (
     interval_plot,
     settings,
 )
+
+from baq.report.claims import answer, claims, paper_value
+from baq.report.verdicts import RULES
+from workflow import markdown
 
 RNG = np.random.default_rng(0)
 TITLES = {"01-local-geometry": "Local", "05-cifar-subsets": "Subsets", "06-cifar-full": "Full"}

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from workflow import generated, site
-from workflow.choices_page import TABLES, choice_tables
 from workflow.files import write_json
 from workflow.outcome import Outcome
 from workflow.project import Project

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from workflow.performance_page import parts, verdict
 
 from benchmarks.race import COLUMNS
-from workflow.performance_page import parts, verdict
 
 RACES = pd.DataFrame(
     [

@@ -7,10 +7,10 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from workflow.answers import collect, judged
 
 from baq.report.claims import claims
 from baq.zoo import data
-from workflow.answers import collect, judged
 from workflow.project import Project
 from workflow.stamp import tables_of
 from workflow.verify import differences, verify_chapter

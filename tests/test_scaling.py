@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from workflow.scaling import multiply_adds, reference_models, write
+from workflow.scaling_page import Estimate, fit, fit_line, parts
 
 from baq.zoo import models
 from workflow import scaling_page
 from workflow.project import Project
-from workflow.scaling import multiply_adds, reference_models, write
-from workflow.scaling_page import Estimate, fit, fit_line, parts
 
 
 def test_an_exact_law_is_found():

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tiny_project import BODY, ROOT, command, contents, write_chapter
+from workflow.sweep_page import sweep_page
 
 from workflow.compare import compare_runs
 from workflow.gather import gather
@@ -20,7 +21,6 @@ from workflow.page import page
 from workflow.project import Project, UserError
 from workflow.runs import arguments, run, run_name
 from workflow.sweep import failures, read, run_log
-from workflow.sweep_page import sweep_page
 
 SWEEP = """\
 chapter: one

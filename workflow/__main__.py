@@ -86,7 +86,6 @@ def _parser() -> argparse.ArgumentParser:
     made = command("table", _table, "list how each chapter came out")
     profile(made)
     command("verify", _verify, "execute every chapter anew, and compare its tables with book/")
-    command("scaling", _scaling, "measure how costs grow, for the page Scaling; takes minutes")
     made = command("gather", _gather, "sum up a sweep's complete runs (called by rules)")
     made.add_argument("file", type=Path)
     return parser
@@ -94,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _book(project: Project, options: argparse.Namespace) -> int:
     profile = options.profile
-    for chapter in project.chapters:  # tell of bad input before anything runs
+    for chapter in project.notebooks:  # tell of bad input before anything runs
         check(chapter, project.parameters(profile).get(chapter.name, {}))
         chapter.header  # noqa: B018
     if not options.dry_run:
@@ -105,10 +104,11 @@ def _book(project: Project, options: argparse.Namespace) -> int:
     if not options.dry_run:
         if changed := problems(project, profile):
             raise UserError("\n".join(changed))
-        from workflow.answers import gathered, judged, summary  # slow to import
+        from baq.report.answers import summary  # slow to import
+        from workflow.generated import verdicts
 
         print(table(project, profile))
-        print(summary(judged(*gathered(project, profile))))
+        print(summary(verdicts(project, profile)))
         print(f"the book is at {project.html(profile) / 'index.html'}")
     return 0
 
@@ -168,16 +168,15 @@ def _sweep(project: Project, options: argparse.Namespace) -> int:
     )
     if not options.dry_run:
         print(sweep.folder(project) / "table.csv")
-        print(sweep.folder(project) / "index.html")
+        print(sweep.folder(project) / "sweep.html")
     return 0 if made else 1
 
 
 def _gather(project: Project, options: argparse.Namespace) -> None:
     from workflow.gather import gather  # slow to import
-    from workflow.sweep_page import sweep_page
 
     sweep = read(project, options.file)
-    sweep_page(project, sweep, gather(project, sweep))
+    page(project, gather(project, sweep))
     if failed := failures(project, sweep):
         number, of = len(failed), len(sweep.runs)
         raise UserError("\n".join([*failed, f"sweep {sweep.name}: {number} of {of} runs to do"]))
@@ -202,16 +201,6 @@ def _verify(project: Project, options: argparse.Namespace) -> int:
         print("\n".join(f"{chapter.name}: {text}" for text in found or ["tables agree"]))
         failed += len(found)
     return int(failed > 0)
-
-
-def _scaling(project: Project, _: argparse.Namespace) -> None:
-    from workflow import scaling  # slow to import
-
-    results = project.root / "book" / "results"
-    found = scaling.measure(project, lambda text: print(text, file=sys.stderr, flush=True))
-    scaling.write(found, results / "scaling.csv")
-    scaling.write(scaling.reference_models(), results / "scaling-models.csv")
-    print(results / "scaling.csv")
 
 
 def _execute(project: Project, options: argparse.Namespace) -> None:

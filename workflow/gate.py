@@ -22,7 +22,7 @@ def problems(project: Project, profile: str) -> list[str]:
     Neither notebook nor tables may have been changed since, wherever that was.
     """
     found = []
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         outcome = load(project, chapter, profile)
         if outcome is None:
             found.append(f"{chapter.name}: not executed, run `make book`")
@@ -53,7 +53,7 @@ def stale(project: Project, chapter: Chapter, profile: str) -> list[str]:
     stamp = nbformat.read(path, as_version=4).metadata.get("baq", {})
     run = run_record(path)
     found = []
-    for key, value in sources(project, chapter, given).items():
+    for key, value in sources(project, chapter, given, path.parent).items():
         if stamp.get(key) != value:
             found.append(_CHANGED[key])
         elif run.get(key) != value:
@@ -75,6 +75,7 @@ _CHANGED = {
     "source": "its source has changed since it was executed",
     "package": "baq has changed since it was executed",
     "parameters": "it was executed with other parameters",
+    "read": "the tables that it shows have changed since it was executed",
 }
 
 

@@ -1,33 +1,63 @@
-"""Gather the complete runs of a sweep into one table."""
+"""Gather the complete runs of a sweep into one table, and show it as a notebook."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pandas as pd
 
 from baq.machine import whole
-from workflow.project import Project, UserError
-from workflow.sweep import Sweep, cell, complete
+from workflow.outcome import run_record
+from workflow.project import Chapter, Project, UserError
+from workflow.runner import execute
+from workflow.sweep import Sweep, cell, complete, failures
 
-__all__ = ["gather"]
+__all__ = ["gather", "gathered_tables"]
 
 
-def gather(project: Project, sweep: Sweep) -> pd.DataFrame:
-    """One tidy table of the complete runs: run and grid as columns before those of their tables.
+def gather(project: Project, sweep: Sweep) -> Path:
+    """Write ``table.csv`` and ``runs.csv`` into the sweep's folder, and execute its page from them.
 
-    A column of the table that has a parameter's name is renamed, such as ``claims.n``. It is written
-    to ``table.csv`` in the sweep's folder, beside ``runs.csv``, which lists all runs.
+    Returns:
+        The executed notebook, ``sweep.ipynb``.
 
     Raises:
-        UserError: for a run without the table, or a disk that is full.
+        UserError: as :func:`gathered_tables` and :func:`workflow.runner.execute`, or a disk that is full.
     """
-    parts, rows, runs = [], [], complete(project, sweep)
+    folder = sweep.folder(project)
+    try:
+        for name, made in gathered_tables(project, sweep).items():
+            with whole(folder / f"{name}.csv") as part:
+                made.to_csv(part, index=False)
+    except OSError as error:
+        raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
+    told = ", ".join(f"{name} = {cell(value)}" for name, value in sweep.given.items())
+    given = {"name": sweep.name, "chapter": sweep.chapter.name, "given": told}
+    return execute(project, Chapter(project.root / "notebooks" / "sweep.py"), given, folder)
+
+
+def gathered_tables(project: Project, sweep: Sweep) -> dict[str, pd.DataFrame]:
+    """``table``, the complete runs' tables below each other, and ``runs``, how each run came out.
+
+    Both have run and grid as columns before the others. A column of the table that has a parameter's
+    name is renamed, such as ``claims.n``.
+
+    Raises:
+        UserError: for a run without the table.
+    """
+    parts, rows, done = [], [], complete(project, sweep)
+    said = dict(line.split(" ", 1) for line in failures(project, sweep))
     names = list(next(iter(sweep.runs.values())))
     for run, point in sweep.runs.items():
         place = {"run": run, **{name: cell(value) for name, value in point.items()}}
-        rows.append({**place, "complete": run in runs})
-        if run not in runs:
+        notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
+        record = run_record(notebook) if run in done else {}
+        cost = {key: record.get(key, "") for key in ("minutes", "date")}
+        state = "complete" if run in done else "to do"
+        rows.append({**place, "state": state, "said": said.get(run, ""), **cost})
+        if run not in done:
             continue
-        tables = project.runs / run / "results" / sweep.chapter.name
+        tables = notebook.parent / "results" / sweep.chapter.name
         path = tables / f"{sweep.table}.csv"
         if not path.is_file():
             known = ", ".join(sorted(other.stem for other in tables.glob("*.csv"))) or "none"
@@ -37,12 +67,5 @@ def gather(project: Project, sweep: Sweep) -> pd.DataFrame:
         for index, (name, value) in enumerate(place.items()):
             part.insert(index, name, value)
         parts.append(part)
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *names])
-    folder = sweep.folder(project)
-    try:
-        for made, name in ((frame, "table"), (pd.DataFrame(rows), "runs")):
-            with whole(folder / f"{name}.csv") as part:
-                made.to_csv(part, index=False)
-    except OSError as error:
-        raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
-    return frame
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *names])
+    return {"table": table, "runs": pd.DataFrame(rows)}

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
-from workflow import choices_page, claims_page, performance_page, scaling_page, status_page
-from workflow.answers import folders, gathered, judged
+from baq.report import answers
+from workflow import status_page
 from workflow.project import Chapter, Project
 
-__all__ = ["citation", "titles", "write"]
+__all__ = ["citation", "titles", "verdicts", "write"]
 
 
 def write(project: Project, profile: str, folder: Path) -> None:
     """Write every part into a folder, as ``NAME.md``."""
-    answers, runs = gathered(project, profile)
-    table = judged(answers, runs)
+    table = verdicts(project, profile)
     names = titles(project)
     no_results = "" if profile == "full" else f" **The {profile} profile: these are no results.**"
     parts = {
-        "claims-counts": claims_page.counts_line(table) + no_results,
-        "claims-disagreements": claims_page.disagreement_list(answers),
-        "claims-table": claims_page.claims_table(table, names),
-        "claims-settings": claims_page.settings(answers),
-        "claims-rules": claims_page.rules(),
+        "claims-counts": answers.counts_line(table) + no_results,
+        "claims-disagreements": answers.disagreement_list(table),
         "status": status_page.status(project, profile, names),
         "versions": status_page.versions(project, profile, names),
         "costs": status_page.costs(project, profile, names),
         "citation": citation(project),
     }
-    tables = choices_page.choice_tables(folders(project, profile))
-    parts |= {f"choices-{name}": text for name, text in tables.items()}
-    parts |= scaling_page.parts(project, names)
-    parts |= performance_page.parts(project, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in parts.items():
         (folder / f"{name}.md").write_text(f"{text}\n", "utf-8")
+
+
+def verdicts(project: Project, profile: str) -> pd.DataFrame:
+    """The table of verdicts that the page *Claims* wrote."""
+    path = project.book(profile) / "results" / "claims" / "verdicts.csv"
+    words = dict.fromkeys(("part", "paper"), str)
+    return pd.read_csv(path, dtype=words | {"n": "Int64"}).fillna({"part": ""})
 
 
 def titles(project: Project) -> dict[str, str]:

@@ -69,7 +69,7 @@ def forget_changed(project: Project, profile: str) -> None:
     made from has not changed. Executed notebooks are in git and are no outputs of a rule: a fresh
     clone must execute, and a failed execution must not remove them. So the records stand for them.
     """
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         record = project.record(profile, chapter.name)
         keep_while(record, partial(_holds, project, chapter, profile))
 
@@ -83,7 +83,7 @@ def _holds(project: Project, chapter: Chapter, profile: str) -> bool:
         return False
     given = project.parameters(profile).get(chapter.name, {})
     run = run_record(notebook)
-    now = sources(project, chapter, given) if outcome.live else {}
+    now = sources(project, chapter, given, notebook.parent) if outcome.live else {}
     return all(run.get(key) == value for key, value in now.items())
 
 
@@ -96,7 +96,7 @@ def table(project: Project, profile: str) -> str:
     """Every chapter with ``live`` or ``recorded``, the date and the minutes of its execution."""
     rows = [("chapter", "", "date", "minutes")]
     reasons = []
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         outcome = load(project, chapter, profile)
         if outcome is None:
             rows.append((chapter.name, "not executed", "", ""))

@@ -59,6 +59,11 @@ class Chapter:
             raise UserError(f"{self.source.name}: threads is {header['threads']}, allowed: 1 up")
         return dict(header)
 
+    @property
+    def is_page(self) -> bool:
+        """Whether this is a page made from the tables of all chapters: ``reads: tables`` in its header."""
+        return self.header.get("reads") == "tables"
+
     def requires(self, given: Mapping[str, object]) -> list[str]:
         """The data sets of an execution: a given ``dataset`` or ``datasets``, else the header's."""
         if given.get("dataset"):
@@ -100,9 +105,22 @@ class Project:
         listed = [name for name in listed if name[:2].isdigit()]
         return [Chapter(self.root / "notebooks" / f"{name}.py") for name in listed]
 
+    @cached_property
+    def pages(self) -> list[Chapter]:
+        """The notebooks of the book that are made from the tables of the chapters, in reading order."""
+        toc = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
+        listed = [Path(entry["file"]).name for entry in toc.get("chapters", [])]
+        found = [Chapter(self.root / "notebooks" / f"{name}.py") for name in listed]
+        return [one for one in found if one.source.is_file() and not one.name[:2].isdigit()]
+
+    @property
+    def notebooks(self) -> list[Chapter]:
+        """All chapters, and then all pages."""
+        return self.chapters + self.pages
+
     def chapter(self, name: str) -> Chapter:
         """The chapter of a full name, of its number, or of its name without number."""
-        for chapter in self.chapters:
+        for chapter in self.notebooks:
             if name in (chapter.name, chapter.name[:2], chapter.name[3:]):
                 return chapter
         known = ", ".join(chapter.name for chapter in self.chapters)

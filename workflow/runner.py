@@ -31,7 +31,7 @@ from workflow.files import write_json
 from workflow.parameters import check
 from workflow.progress import Progress
 from workflow.project import Chapter, Project, UserError
-from workflow.stamp import sources, tables_of, versions
+from workflow.stamp import sources, tables_of, tables_read, versions
 
 __all__ = ["execute", "matplotlib_folder"]
 
@@ -59,7 +59,7 @@ def execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path
 
 
 def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path:
-    made_from = sources(project, chapter, given)
+    made_from = sources(project, chapter, given, book)
     place = (book / chapter.name).relative_to(project.root).as_posix().replace("/", "--")
     # Finished work is renamed into place, so it is made on the same file system.
     ours = project.runs in book.parents
@@ -68,8 +68,11 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
         if (work / "previous").exists() and not tables.exists():
             os.replace(work / "previous", tables)  # a run was killed between two renames
         _empty(work)
-        results = work / "results"
+        results, read = work / "results", work / "tables"
         results.mkdir()
+        read.mkdir()
+        for name, path in tables_read(project, chapter, book).items():
+            (read / name).symlink_to(path)
         nbformat.write(chapter.notebook, work / "source.ipynb")
         begun = datetime.now(UTC)
         cells = sum(cell.cell_type == "code" for cell in chapter.notebook.cells)
@@ -78,7 +81,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             failed = project.build / "failed" / f"{book.name if ours else chapter.name}.ipynb"
             _run(project, chapter, given, work, progress, failed)
         done = nbformat.read(work / "executed.ipynb", as_version=4)
-        if sources(project, chapter, given) != made_from:
+        if sources(project, chapter, given, book) != made_from:
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
         stamp = {**made_from, "versions": versions()}
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
@@ -198,6 +201,7 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         "MATPLOTLIBRC": os.devnull,
         "MPLCONFIGDIR": str(matplotlib_folder(project)),
         "PYTHONNOUSERSITE": "1",
+        "BAQ_TABLES": str(work / "tables"),
         # The kernel must import the package that the stamp describes.
         "PYTHONPATH": os.pathsep.join([str(project.root), *([path] if path else [])]),
         "PYTHONHASHSEED": "0",

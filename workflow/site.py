@@ -35,8 +35,6 @@ def render(project: Project, profile: str) -> Path:
     Raises:
         UserError: when the gate refuses, for a warning or for a dead link; one line each.
     """
-    from workflow.answers import gathered, judged, write_table  # slow to import, so where needed
-
     refused = problems(project, profile)
     if refused:
         raise UserError("\n".join(refused))
@@ -56,9 +54,6 @@ def render(project: Project, profile: str) -> Path:
     html.parent.mkdir(parents=True, exist_ok=True)
     os.replace(output / "_build" / "html", html)
     shutil.rmtree(output)
-    write_table(
-        judged(*gathered(project, profile)), project.book(profile) / "results" / "claims.csv"
-    )
     write_json(project.rendered(profile), {"sources": made_from, "pages": _rendered(html)})
     return html / "index.html"
 
@@ -72,9 +67,9 @@ def forget_changed_site(project: Project, profile: str) -> None:
 
 def site_sources(project: Project, profile: str) -> str:
     """The fingerprint of everything that a site is rendered from."""
-    records = [project.record(profile, chapter.name) for chapter in project.chapters]
+    records = [project.record(profile, chapter.name) for chapter in project.notebooks]
     files = [*pages(project), *package_files(project), *records]
-    files += [chapter.source for chapter in project.chapters]
+    files += [chapter.source for chapter in project.notebooks]
     return fingerprint({path for path in files if path.is_file()}, project.root)
 
 
@@ -99,15 +94,13 @@ def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
 
 def pages(project: Project) -> list[Path]:
     """The sources of the site that neither a chapter nor a build makes."""
-    made = re.compile(r"\d\d-.*|results|\..*")
+    made = re.compile(r".*\.ipynb|results|\..*")
     found = [project.root / "_config.yml", project.root / "_toc.yml"]
     for path in (project.root / "book").rglob("*"):
         parts = path.relative_to(project.root / "book").parts
         if path.is_file() and not any(made.fullmatch(part) for part in parts):
             found.append(path)
-    # Of no chapter, and measured now and then; the table of claims is what a build makes.
-    measured = (project.root / "book" / "results").glob("*.csv")
-    return sorted([*found, *(path for path in measured if path.name != "claims.csv")])
+    return sorted(found)
 
 
 def stage(project: Project, profile: str) -> Path:
@@ -124,11 +117,12 @@ def stage(project: Project, profile: str) -> Path:
     url = repository_url(project)
     config = yaml.safe_load((site / "_config.yml").read_text("utf-8"))
     (site / "_config.yml").write_text(yaml.safe_dump(_with_links(config, url)), "utf-8")
-    for chapter in project.chapters:
+    for chapter in project.notebooks:
         outcome = load(project, chapter, profile)
         source = project.root / outcome.notebook
         notebook = nbformat.read(source, as_version=4)
-        _add_status(notebook, _status(project, chapter, profile, outcome, url))
+        if not chapter.is_page:
+            _add_status(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
         link_figures(notebook, chapter.name, (path.stem for path in results.glob("*.csv")))
         nbformat.write(notebook, site / "book" / source.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from workflow.parameters import in_force
 from workflow.project import Chapter, Project
 
-__all__ = ["fingerprint", "package_files", "sources", "tables_of", "versions"]
+__all__ = ["fingerprint", "package_files", "sources", "tables_of", "tables_read", "versions"]
 
 _LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
@@ -38,13 +38,42 @@ def tables_of(folder: Path) -> str:
     return fingerprint(folder.glob("*.csv"), folder)
 
 
-def sources(project: Project, chapter: Chapter, given: dict) -> dict[str, object]:
-    """What decides a chapter's results: its source, ``baq`` and the parameters in force."""
-    return {
+def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Path]:
+    """What a page finds in the folder of tables, by name: a folder for each chapter, and files.
+
+    A chapter that has no tables in ``book`` is shown as recorded, so its recorded tables are taken.
+
+    Arguments:
+        project: the checkout.
+        chapter: a chapter reads nothing; a page what its header names.
+        book: the folder that takes the executed page.
+    """
+    if not chapter.is_page:
+        return {}
+    if project.runs in book.parents:
+        return {path.name: path for path in book.glob("*.csv")}
+    recorded = project.root / "book" / "results"
+    found = {path.name: path for path in recorded.glob("*.csv")}
+    for one in project.chapters:
+        folders = (book / "results" / one.name, recorded / one.name)
+        found |= {path.name: path for path in folders[::-1] if path.is_dir()}
+    return found
+
+
+def sources(
+    project: Project, chapter: Chapter, given: dict, book: Path | None = None
+) -> dict[str, object]:
+    """What decides a chapter's results: its source, ``baq``, the parameters and the tables it reads."""
+    found = {
         "source": hashlib.sha256(chapter.source.read_bytes()).hexdigest(),
         "package": fingerprint(package_files(project), project.root),
         "parameters": in_force(chapter, given),
     }
+    if chapter.is_page:
+        read = tables_read(project, chapter, book or project.root / "book").values()
+        files = [file for path in read for file in (path.glob("*.*") if path.is_dir() else [path])]
+        found["read"] = fingerprint(files, project.root)
+    return found
 
 
 def versions() -> dict[str, str]:

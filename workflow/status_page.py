@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from baq.report.excerpts import markdown_table
 from baq.zoo.sources import SOURCES
-from workflow import markdown
 from workflow.gate import stale
 from workflow.outcome import load, run_record
 from workflow.project import Chapter, Project
@@ -29,7 +29,7 @@ def status(project: Project, profile: str, titles: Mapping[str, str]) -> str:
         minutes = f"{run['minutes']:.1f}" if run else ""
         about = (run.get(key, "") for key in ("processor", "cores", "threads"))
         rows.append((_link(chapter, titles), state, run.get("date", ""), minutes, *about))
-    return markdown.table(header, rows)
+    return markdown_table(header, rows)
 
 
 def versions(project: Project, profile: str, titles: Mapping[str, str]) -> str:
@@ -64,7 +64,7 @@ def costs(project: Project, profile: str, titles: Mapping[str, str]) -> str:
                 f"{size / 1e9:.2f}" if size else "in scikit-learn" if "digits" in needs else "",
             )
         )
-    return markdown.table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _link(chapter: Chapter, titles: Mapping[str, str]) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "boundary_overlay",
     "by_bits",
     "by_bits_and_group",
+    "claims_over_grid",
     "dodged_intervals",
     "frontier",
     "interval_lines",
@@ -527,3 +528,40 @@ def scatter_panels(
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
+
+
+def claims_over_grid(answers: pd.DataFrame, axes: Sequence[str]) -> Figure:
+    """Medians of claims against the first axis of a grid of runs that is no seed, a panel for each claim.
+
+    Lines join the medians over seeds and what else the grid varies, and bands span it; the second axis
+    has a colour for each value.
+
+    Arguments:
+        answers: rows of :func:`baq.report.claims.answer` with the columns ``axes``.
+        axes: the parameters that the grid varies.
+    """
+    named = [name for name in ("setting", "quantity") if name in answers]
+    words = answers[["claim", *named]].fillna("").astype(str).to_numpy()
+    frame = answers.assign(claim=["\n".join(filter(None, row)) for row in words])
+    # Seeds are repetitions: they make the bands.
+    x, *others = sorted(axes, key=lambda name: name.endswith("seed"))
+    others = [name for name in others if not name.endswith("seed")]
+    with plt.rc_context({"figure.constrained_layout.use": False}):  # seaborn lays facets out
+        grid = sns.relplot(
+            frame,
+            x=x,
+            y="median",
+            hue=others[0] if others else None,
+            palette="colorblind" if others else None,
+            col="claim",
+            col_wrap=min(4, frame["claim"].nunique()),
+            kind="line",
+            marker="o",
+            estimator="median",
+            errorbar=("pi", 100),
+            height=2.4,
+            aspect=1.2,
+            facet_kws={"sharey": False},
+        )
+    grid.set_titles("{col_name}")
+    return grid.figure

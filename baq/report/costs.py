@@ -1,29 +1,41 @@
-"""The generated parts of the page *Scaling*: laws fitted to measured costs, and what they foretell."""
+"""What measures cost: laws fitted to measured seconds, what they foretell, and races against peers."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from workflow import markdown
-from workflow.outcome import run_record
-from workflow.project import Project
+from baq.report.excerpts import markdown_table
 
-__all__ = ["Estimate", "Law", "Line", "fit", "fit_line", "parts"]
+__all__ = [
+    "MISSING",
+    "UNEQUAL",
+    "Estimate",
+    "Law",
+    "Line",
+    "chapters_table",
+    "check_table",
+    "exponents_table",
+    "fit",
+    "fit_line",
+    "laws_table",
+    "planes_table",
+    "races_table",
+    "study_table",
+    "verdict",
+]
+
+#: How ``agreement`` of a race begins where the answers do not agree, and where the peer is not there.
+UNEQUAL, MISSING = "not equal: ", "not raced: "
 
 _EVALUATION, _TRAINING, _CHECK = "evaluation of resnet18", "training of resnet18", "check of "
-_MISSING = "The costs have not been measured: `python -m workflow scaling` does."
 _LEVEL = 0.9  # of every interval
-# What a study of one ImageNet-size network takes, in the measures of this book.
-_IMAGES, _NETWORKS, _PLANES, _SIDE = 50_000, 7, 20, 241
-_RADII = 1000
-_TRAINING_IMAGES, _EPOCHS = 1_281_167, 90
-_CORES = 16 * 64
 
 
 @dataclass(frozen=True)
@@ -143,21 +155,25 @@ def _few(count: int) -> float:
     return float(stats.t.ppf(level, count - 2) / stats.norm.ppf(level))
 
 
-def parts(project: Project, titles: Mapping[str, str]) -> dict[str, str]:
-    """``scaling-chapters``, ``-laws``, ``-check`` and ``-imagenet``, each a table in Markdown."""
-    results = project.root / "book" / "results"
-    found = {"scaling-chapters": _chapters(project, titles)}
-    if not (results / "scaling.csv").is_file():
-        return found | dict.fromkeys(
-            ("scaling-laws", "scaling-check", "scaling-imagenet"), _MISSING
-        )
-    costs = pd.read_csv(results / "scaling.csv")
-    reference = pd.read_csv(results / "scaling-models.csv")
-    return found | {
-        "scaling-laws": _laws(costs, titles),
-        "scaling-check": _check(costs),
-        "scaling-imagenet": _imagenet(costs, reference),
-    }
+def chapters_table(results: Path) -> str:
+    """What each chapter took, from the run.json beside its tables, in Markdown.
+
+    Arguments:
+        results: the folder with a folder of tables for each chapter.
+    """
+    rows = []
+    for path in sorted(results.glob("[0-9][0-9]-*/run.json")):
+        run = json.loads(path.read_text("utf-8"))
+        given = run["parameters"]
+        seeds = ", ".join(f"{given[key]}" for key in given if key in ("seeds_digits", "seeds"))
+        cells = (f"{run['minutes']:.1f}", run["threads"], run["peak_memory_mib"])
+        rows.append((_chapter(path.parent.name), seeds, *cells))
+    header = ("chapter", "seeds", "minutes", "threads", "memory, MiB")
+    return markdown_table(header, rows) if rows else "No chapter has been executed."
+
+
+def _chapter(name: str) -> str:
+    return f"[{name[3:].replace('-', ' ')}]({name}.ipynb)" if name[:2].isdigit() else name
 
 
 def _measured(costs: pd.DataFrame, work: str) -> tuple[np.ndarray, np.ndarray]:
@@ -165,20 +181,12 @@ def _measured(costs: pd.DataFrame, work: str) -> tuple[np.ndarray, np.ndarray]:
     return rows["value"].to_numpy(float), rows["seconds"].to_numpy(float)
 
 
-def _chapters(project: Project, titles: Mapping[str, str]) -> str:
-    rows = []
-    for chapter in project.chapters:
-        run = run_record(project.root / "book" / f"{chapter.name}.ipynb")
-        if run:
-            given = run["parameters"]
-            seeds = ", ".join(f"{given[key]}" for key in given if key in ("seeds_digits", "seeds"))
-            cells = (f"{run['minutes']:.1f}", run["threads"], run["peak_memory_mib"])
-            rows.append((f"[{titles[chapter.name]}]({chapter.name}.ipynb)", seeds, *cells))
-    header = ("chapter", "seeds", "minutes", "threads", "memory, MiB")
-    return markdown.table(header, rows) if rows else "No chapter has been executed."
+def laws_table(costs: pd.DataFrame) -> str:
+    """The law of each kind of work that was measured at several sizes, in Markdown.
 
-
-def _laws(costs: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    Arguments:
+        costs: a row a measurement, with ``work``, ``variable``, ``value`` and ``seconds``.
+    """
     rows = []
     for (work, variable), group in costs.groupby(["work", "variable"], sort=False):
         if group["value"].nunique() < 2 or work.startswith("evaluation for"):
@@ -186,25 +194,22 @@ def _laws(costs: pd.DataFrame, titles: Mapping[str, str]) -> str:
         least, most = group["value"].min(), group["value"].max()
         span = f"{_short(least)} to {_short(most)} {variable}"
         if work in (_EVALUATION, _TRAINING) or variable == "seeds":
-            found = fit_line(*_measured(costs, work))
-            unit, each = (1, "seed") if variable == "seeds" else (1e9, f"billion {variable}")
-            cost, half = found.b * unit, found.half() * unit
-            law = f"{_time(found.a)} + {_time(cost)} (± {_time(half)}) for each {each}"
+            line = fit_line(*_measured(costs, work))
+            unit, each = (1.0, "seed") if variable == "seeds" else (1e9, f"billion {variable}")
+            cost, half, spread = line.b * unit, line.half() * unit, line.spread
+            law = f"{_time(line.a)} + {_time(cost)} (± {_time(half)}) for each {each}"
         else:
-            found = fit(*_measured(costs, work))
-            p, lo, hi = found.exponent()
+            power = fit(*_measured(costs, work))
+            (p, lo, hi), spread = power.exponent(), power.spread
             law = f"grows with the power {p:.2f} [{lo:.2f}, {hi:.2f}]"
-        spread = f"{100 * found.spread:.1f} %"
-        work = (
-            f"chapter *{titles[name]}*"
-            if (name := work.removeprefix("chapter ")) in titles
-            else work
-        )
-        rows.append((work, span, f"{_time(group['seconds'].max())}", law, spread))
-    return markdown.table(("work", "measured at", "most", "law", "spread around it"), rows)
+        if work.startswith("chapter "):
+            work = _chapter(work.removeprefix("chapter "))
+        rows.append((work, span, f"{_time(group['seconds'].max())}", law, f"{100 * spread:.1f} %"))
+    return markdown_table(("work", "measured at", "most", "law", "spread around it"), rows)
 
 
-def _check(costs: pd.DataFrame) -> str:
+def check_table(costs: pd.DataFrame) -> str:
+    """What the law of evaluation foretells of networks that it was not fitted to, in Markdown."""
     law, largest = (
         fit_line(*_measured(costs, _EVALUATION)),
         costs[costs["work"] == _EVALUATION]["value"].max(),
@@ -220,13 +225,36 @@ def _check(costs: pd.DataFrame) -> str:
         ratio = f"{measured / middle:.2f}"
         rows.append((work.removeprefix(_CHECK), beyond, told, _time(measured), ratio))
     header = ("network", "beyond the largest fitted", "foretold", "measured", "measured / foretold")
-    return markdown.table(header, rows)
+    return markdown_table(header, rows)
 
 
-def _imagenet(costs: pd.DataFrame, reference: pd.DataFrame) -> str:
+def study_table(
+    costs: pd.DataFrame,
+    reference: pd.DataFrame,
+    *,
+    images: int,
+    networks: int,
+    planes: int,
+    side: int,
+    radii_images: int,
+    training_images: int,
+    epochs: int,
+    cores: int,
+) -> str:
+    """What a study of larger networks would take by the laws, in Markdown.
+
+    Arguments:
+        costs: as for :func:`laws_table`.
+        reference: a row a network: ``model``, ``weights``, ``multiply_adds`` of an image, ``classes``.
+        images, networks: images that are labelled by each of so many networks.
+        planes, side: label maps of each network, and their cells a side.
+        radii_images: images whose radii over all classes are taken.
+        training_images, epochs: of a training from scratch.
+        cores: cores that share the work of the last column.
+    """
     evaluation, training = (fit_line(*_measured(costs, name)) for name in (_EVALUATION, _TRAINING))
     # Maps and radii in units of one evaluation of the network that they were measured on.
-    maps = fit(*_measured(costs, "label map, adaptive")).at(_SIDE)
+    maps = fit(*_measured(costs, "label map, adaptive")).at(side)
     maps = maps.over(_typical(costs, "evaluation for maps"))
     radii = fit(*_measured(costs, "radii"))
     unit = _typical(costs, "evaluation for radii")
@@ -234,29 +262,97 @@ def _imagenet(costs: pd.DataFrame, reference: pd.DataFrame) -> str:
     for model in reference.itertuples():
         one = evaluation.at(model.multiply_adds)
         works = {
-            "labels": one.scaled(_IMAGES * _NETWORKS),
-            "maps": one.times(maps).scaled(_PLANES * _NETWORKS),
-            "radii": one.times(radii.at(model.classes).over(unit)).scaled(_RADII),
-            "training": training.at(model.multiply_adds).scaled(_TRAINING_IMAGES * _EPOCHS),
+            "labels": one.scaled(images * networks),
+            "maps": one.times(maps).scaled(planes * networks),
+            "radii": one.times(radii.at(model.classes).over(unit)).scaled(radii_images),
+            "training": training.at(model.multiply_adds).scaled(training_images * epochs),
         }
         cells = [_hours(work) for work in works.values()]
         measured = sum(works[name].interval()[0] for name in ("labels", "maps", "radii"))
         name = f"{model.model}, {model.weights / 1e6:.1f} million weights"
-        rows.append((name, *cells, f"{measured / _CORES / 60:.1f} min"))
+        rows.append((name, *cells, f"{measured / cores / 60:.1f} min"))
     header = (
         "network",
-        f"labels of {_IMAGES:,} images, {_NETWORKS} networks",
-        f"maps of {_PLANES} planes, n = {_SIDE}, {_NETWORKS} networks",
-        f"radii of {_RADII:,} images",
-        f"training, {_EPOCHS} epochs",
-        f"all but training, on {_CORES:,} cores",
+        f"labels of {images:,} images, {networks} networks",
+        f"maps of {planes} planes, n = {side}, {networks} networks",
+        f"radii of {radii_images:,} images",
+        f"training, {epochs} epochs",
+        f"all but training, on {cores:,} cores",
     )
-    return markdown.table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _typical(costs: pd.DataFrame, work: str) -> Estimate:
     logs = np.log(costs[costs["work"] == work]["seconds"].to_numpy(float))
     return Estimate(float(logs.mean()), float(logs.std(ddof=1)))
+
+
+def verdict(race: pd.Series) -> str:
+    """``met``, ``not met``, or ``not raced``, where the peer is not there."""
+    agreement = str(race["agreement"])
+    if agreement.startswith(MISSING):
+        return "not raced"
+    fast = race["ratio_median"] >= race["target"]
+    return "met" if fast and not agreement.startswith(UNEQUAL) else "not met"
+
+
+def races_table(races: pd.DataFrame) -> str:
+    """Every race with its ratio, its target and whether that was met, in Markdown."""
+    rows = []
+    for _, race in races.iterrows():
+        work, _, peer = race["work"].partition(" / ")
+        met = verdict(race)
+        raced = ("", "")
+        if met != "not raced":
+            times = f"{_seconds(race['ours'])}, {_seconds(race['peer'])}"
+            ratio = "{ratio_median:.3g} [{ratio_min:.3g}, {ratio_max:.3g}]".format(**race)
+            raced = times, ratio
+        target = f"{race['target']:.3g}: **{met}**"
+        rows.append((f"{work}, {race['size']}", peer, *raced, target, race["agreement"]))
+    header = ("work", "against", "ours, peer", "times faster", "target", "answers")
+    return f"```{{table}}\n:class: races\n\n{markdown_table(header, rows)}\n```"
+
+
+def planes_table(planes: pd.DataFrame) -> str:
+    """Adaptive maps beside dense ones, a row for each network, in Markdown."""
+    rows = [
+        (
+            network,
+            len(group),
+            f"{group['n'].iloc[0]} x {group['n'].iloc[0]}",
+            f"{100 * group['evaluated'].median():.1f} %",
+            int(group["wrong"].sum()),
+            f"{100 * group['error_bound'].max():.2f} %",
+        )
+        for network, group in planes.groupby("network", sort=False)
+    ]
+    header = ("network", "planes", "cells", "evaluated, median", "wrong cells", "largest bound")
+    return markdown_table(header, rows)
+
+
+def exponents_table(costs: pd.DataFrame, least_side: int) -> str:
+    """Power laws of label maps in the cells a side, with 90 % intervals, in Markdown.
+
+    Arguments:
+        costs: a row a map: ``network``, ``way``, ``n``, ``seconds``, ``evaluated``.
+        least_side: smaller maps, whose fixed costs show, are left out for all ways but the dense one.
+    """
+    rows = []
+    for (network, way), group in costs.groupby(["network", "way"], sort=False):
+        fitted = group[group["n"] >= least_side] if way != "dense" else group
+        cells = []
+        for column in ("seconds", "evaluated"):
+            if len(fitted) < 3:
+                cells.append("")
+                continue
+            p, lo, hi = fit(fitted["n"].to_numpy(float), fitted[column].to_numpy(float)).exponent()
+            cells.append(f"{p:.2f} [{lo:.2f}, {hi:.2f}]")
+        rows.append((network, way, f"{fitted['n'].min()} to {fitted['n'].max()}", *cells))
+    return markdown_table(("network", "way", "n", "time grows as n to the", "evaluations"), rows)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s" if value >= 1 else f"{1e3 * value:.3g} ms"
 
 
 def _hours(estimate: Estimate) -> str:

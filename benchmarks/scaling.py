@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -26,7 +25,7 @@ from baq.zoo import data, models, training
 from workflow.project import Project
 from workflow.runner import execute
 
-__all__ = ["measure", "multiply_adds", "reference_models", "write"]
+__all__ = ["measure", "multiply_adds", "reference_models"]
 
 _CHAPTERS: dict[str, dict[str, object]] = {
     "01-local-geometry": {},
@@ -55,8 +54,8 @@ class Cost:
     do: Callable[[], object]
 
 
-def measure(project: Project, tell: Callable[[str], None]) -> pd.DataFrame:
-    """Time every kind of work at every size, on one thread.
+def measure(project: Project) -> pd.DataFrame:
+    """Time every kind of work at every size, on one thread, and tell which.
 
     Returns:
         A row for each repeat: ``work``, ``variable``, ``value``, ``repeat``, ``seconds`` of a core for
@@ -65,15 +64,15 @@ def measure(project: Project, tell: Callable[[str], None]) -> pd.DataFrame:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = list(_rows(project, tell))
+        rows = list(_rows(project))
     finally:
         torch.set_num_threads(before)
     return pd.DataFrame(rows).assign(processor=processor_name())
 
 
-def _rows(project: Project, tell: Callable[[str], None]) -> Iterator[dict[str, object]]:
+def _rows(project: Project) -> Iterator[dict[str, object]]:
     for cost in _costs():
-        tell(f"{cost.work}, {cost.value:g} {cost.variable}")
+        _tell(f"{cost.work}, {cost.value:g} {cost.variable}")
         cost.do()  # the first call pays for what later ones find done
         for repeat in range(_REPEATS):
             yield _row(cost, repeat, _seconds(cost.do))
@@ -81,7 +80,7 @@ def _rows(project: Project, tell: Callable[[str], None]) -> Iterator[dict[str, o
     for name, given in _CHAPTERS.items():
         chapter = project.chapter(name)
         for seeds in _SEEDS:
-            tell(f"chapter {name}, {seeds} seeds")
+            _tell(f"chapter {name}, {seeds} seeds")
             do = partial(execute, project, chapter, {**given, "seeds": seeds}, place)
             with redirect_stderr(io.StringIO()):
                 seconds = _seconds(do)
@@ -182,9 +181,5 @@ def reference_models() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    frame.to_csv(part, index=False, float_format="%.6g")
-    os.replace(part, path)
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

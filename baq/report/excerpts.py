@@ -1,0 +1,89 @@
+"""Read the chapters' tables again, and show some of their rows as Markdown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Markdown
+
+from baq.report.stats import summarize
+from baq.report.tables import interval_table
+
+__all__ = ["excerpt", "markdown_table", "read", "results"]
+
+#: Columns of a summary that name no row of it.
+_MEASURED = {"measure", "median", "lo", "hi", "count", "paper", "within"}
+
+
+def results() -> Path:
+    """The folder with a folder of tables for each chapter: ``$BAQ_TABLES``, else the book's.
+
+    Raises:
+        FileNotFoundError: where the variable is not set and the book's is not near.
+    """
+    if named := os.environ.get("BAQ_TABLES"):
+        return Path(named)
+    for near in ("book/results", "results", "../book/results"):
+        if Path(near).is_dir():
+            return Path(near)
+    raise FileNotFoundError("no book/results here: set BAQ_TABLES to the folder of the tables")
+
+
+def read(table: str) -> pd.DataFrame | None:
+    """A table such as ``02-slice-geometry/choices``; None where it has not been made."""
+    path = results() / f"{table}.csv"
+    return pd.read_csv(path) if path.is_file() else None
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A pipe table; cells may hold Markdown of one line, numbers keep four significant digits.
+
+    Raises:
+        ValueError: for a cell with a line break or a pipe, which would break the table.
+    """
+    lines = [list(header), ["---"] * len(header), *rows]
+    cells = [[_cell(cell) for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _cell(cell: object) -> str:
+    text = f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    if "\n" in text or "|" in text:
+        raise ValueError(f"cell is {text!r}: allowed is one line without pipes")
+    return text
+
+
+def excerpt(
+    table: str,
+    rows: Sequence[str] = (),
+    *,
+    columns: Mapping[str, str] | None = None,
+    by: Sequence[str] = (),
+) -> Markdown:
+    """Some rows of a chapter's table, with intervals in one cell; a sentence where it is not there.
+
+    A table with a row for each measure is shown with a column for each measure.
+
+    Arguments:
+        table: as for :func:`read`.
+        rows: values of the first column; all where none are given.
+        columns: the columns that are shown, and their headings; all where not given.
+        by: sum the other columns up for each setting of these, as median and 90 % interval.
+    """
+    frame = read(table)
+    if frame is None:
+        return Markdown(f"*The table {table} has not been made yet.*")
+    if by:
+        frame = summarize(frame, by, [name for name in columns or frame if name not in by])
+    if {"measure", "median", "lo", "hi"} <= set(frame):
+        keys = [name for name in frame if name not in _MEASURED]
+        frame = interval_table(frame, keys, "measure")
+    if rows:
+        frame = frame[frame.iloc[:, 0].isin(rows)]
+    if columns:
+        frame = frame[[name for name in columns if name in frame]].rename(columns=dict(columns))
+    frame = frame.astype(object).where(frame.notna(), "")
+    return Markdown(markdown_table(list(frame), frame.itertuples(index=False)))

@@ -1,0 +1,194 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   baq:
+#     requires: []
+#     minutes: 0.1
+#     threads: 1
+#     reads: tables
+# ---
+
+# %% [markdown]
+# # Choices
+#
+# The abstract leaves open most of what a replication needs. This page lists each open choice: what this
+# book does, and what the alternatives do to the claims, as the chapters measured it. Cells hold median and
+# 90 % interval over seeds. Studies of alternatives have fewer seeds than the claims themselves, so the rows
+# "as above" differ a little from the table of [claims](claims.ipynb).
+
+# %% tags=["parameters", "remove-cell"]
+digits: str = "02-slice-geometry/choices"  # the table of the choices on digits
+
+# %% tags=["remove-cell"]
+from baq.report.excerpts import excerpt
+
+QUANTIZER = ["as above", "one scale per output unit", "asymmetric levels"]
+NETWORKS = ["as above", "32 hidden units", "128 hidden units", "ReLU"]
+NETWORKS += ["standardized inputs"]
+SLICES = ["as above", "one-sided masks", "slice without padding"]
+SLICES += ["slice of the test images", "plane through three test images"]
+shown = "claim setting quantity part paper median lo hi n"
+ANSWER = {name: name for name in shown.split()}
+
+# %% [markdown]
+# ## The levels of the weights
+#
+# *Open:* symmetric levels or not; one scale for each tensor or each channel; clipping; what happens to biases
+# and to batch norm.
+#
+# *Here:* symmetric levels in a narrow range, one scale for each tensor, set by the largest weight, so nothing
+# is clipped. Biases and batch norm stay in float.
+#
+# On digits:
+
+# %% tags=["remove-input"]
+excerpt(digits, QUANTIZER)
+
+# %% [markdown]
+# On full CIFAR-10, where there is batch norm to fold:
+
+# %% tags=["remove-input"]
+excerpt("06-cifar-full/conventions")
+
+# %% [markdown]
+# ## The networks and their training
+#
+# *Open:* widths, activation, optimizer, epochs, scaling of the inputs.
+#
+# *Here:* on digits one hidden layer of 64 tanh units on pixels from 0 to 1, trained with Adam. On the
+# other sets small convolutional and residual networks. Recipes were set by float accuracy and cost, never by
+# a quantized network. Two families meet on [full CIFAR-10](06-cifar-full), in the table above; on digits:
+
+# %% tags=["remove-input"]
+excerpt(digits, NETWORKS)
+
+# %% [markdown]
+# Shifts are in input units, and standardizing changes that unit.
+#
+# ## The slice
+#
+# *Open:* which points span the plane, how far it extends, how thick the boundary mask is.
+#
+# *Here:* on digits the PCA plane of the training images, a tenth wider than their projections, and a mask on
+# both sides of the boundary; on CIFAR-10 the mean over many planes through three images.
+
+# %% tags=["remove-input"]
+excerpt(digits, SLICES)
+
+# %% [markdown]
+# ## The grid
+#
+# *Open:* the number of cells.
+#
+# *Here:* 241 a side on digits. *J* compares boundaries in units of cells, so this choice decides its
+# size, while the quantizer decides its ratios ([Slice geometry](02-slice-geometry) has the law). On digits:
+
+# %% tags=["remove-input"]
+excerpt(
+    "02-slice-geometry/by-grid",
+    columns={"n": "cells a side, n", "bits": "bits", "jaccard": "J"},
+    by=("n", "bits"),
+)
+
+# %% [markdown]
+# On the CIFAR-10 subsets, together with the other choices there:
+
+# %% tags=["remove-input"]
+excerpt("05-cifar-subsets/choices")
+
+# %% [markdown]
+# ## Junctions and transitions
+#
+# *Open:* what a triple-junction cell is, how the junctions of a transition are counted, which transitions
+# were selected and how.
+#
+# *Here:* a block of two by two cells with three labels; the largest count of any map on the path; the three
+# transitions between the bit widths that the abstract names.
+
+# %% tags=["remove-input"]
+excerpt("03-interpolation-and-junctions/readings")
+
+# %% [markdown]
+# ## Stopping
+#
+# *Open:* the bits offered, the thresholds, and the rule itself.
+#
+# *Here:* all bit widths from 8 to 2 on digits; one percentage point of accuracy; as many flips; a shift of one
+# cell. The accuracy rule at other thresholds `eps`, means over seeds:
+
+# %% tags=["remove-input"]
+excerpt("04-stopping/accuracy-rule")
+
+# %% [markdown]
+# The boundary-aware rule over a grid of all three thresholds: the share of the grid at which it has fewer, as
+# many and more held-out flips than the accuracy rule, and at which every seed kept the thresholds:
+
+# %% tags=["remove-input"]
+excerpt("04-stopping/thresholds-verdict")
+
+# %% [markdown]
+# ## The boundary band
+#
+# *Open:* its width.
+#
+# *Here:* the lowest fifth of the float margins. The paper's own pairs of rates tell it, by a law that
+# [Full CIFAR-10](06-cifar-full) derives and tests. The first two columns are the paper's rates, the others
+# what the law expects in the band for several widths:
+
+# %% tags=["remove-input"]
+excerpt("06-cifar-full/law-of-paper")
+
+# %% [markdown]
+# ## Optimized rounding
+#
+# *Open:* which rounding the boundary-gap term is added to, the formula and the weight of the term, which network
+# and images.
+#
+# *Here:* AdaRound by the Gram matrices of the layers; the mean squared difference of the top pair's gaps over
+# calibration images of low margin; the weight that does best on validation images. The claims in every
+# setting:
+
+# %% tags=["remove-input"]
+excerpt("07-rounding/claims", columns=ANSWER)
+
+# %% [markdown]
+# Other weights of the term, on validation images:
+
+# %% tags=["remove-input"]
+excerpt(
+    "07-rounding/gap-path",
+    columns={
+        "setting": "setting",
+        "bits": "bits",
+        "weight": "weight",
+        "band_pair_flip_rate": "pair-order flips in the band",
+        "accuracy": "accuracy",
+    },
+    by=("setting", "bits", "weight"),
+)
+
+# %% [markdown]
+# ## Calibration against held-out
+#
+# *Open:* what enters the correlation: which levels and roundings, how many points, one network or many.
+#
+# *Here:* each of these readings on its own.
+
+# %% tags=["remove-input"]
+excerpt("08-calibration/claims", columns=ANSWER)
+
+# %% [markdown]
+# ## Seeds
+#
+# *Open:* how many, and of what, outside full CIFAR-10.
+#
+# *Here:* 20 on digits, each with its own split and initialization, 10 on the CIFAR-10 subsets, 5 on MNIST and
+# Fashion-MNIST, and the paper's 3 on full CIFAR-10. Every claim is compared with the spread over them.

@@ -1,0 +1,132 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   baq:
+#     requires: []
+#     minutes: 0.1
+#     threads: 1
+#     reads: tables
+# ---
+
+# %% [markdown]
+# # Performance
+#
+# A finer grid says more, and a larger study says it of more networks, so what this book measures must be cheap.
+# Here each costly part is raced against what one would use instead. `make race` repeats all of it in some
+# ten minutes; it writes `book/results/benchmarks.csv`, from which the table is made.
+
+# %% tags=["parameters", "remove-cell"]
+least_side: int = (
+    129  # smaller maps show fixed costs, and the law does not hold for them
+)
+
+# %% tags=["remove-cell"]
+import matplotlib.pyplot as plt
+from IPython.display import Markdown
+
+from baq.report import costs, style
+from baq.report.excerpts import read
+
+style.use_style()
+races, planes, maps = (
+    read(name) for name in ("benchmarks", "benchmarks-planes", "benchmarks-costs")
+)
+NONE = "The races have not been run: `make race` does."
+
+# %% [markdown]
+# In each race the two sides take turns on the same inputs with the same number of threads, and their answers are
+# compared. The ratio is the median over rounds of the peer's time over ours, with the smallest and the largest; the
+# target was set before the race. A target that is not met stays in the table.
+
+# %% tags=["remove-input"]
+Markdown(NONE if races is None else costs.races_table(races))
+
+# %% [markdown]
+# The races ran on
+
+# %% tags=["remove-input"]
+machines = [] if races is None else races["machine"].unique()
+Markdown("\n".join(f"* {name}" for name in machines) or NONE)
+
+# %% [markdown]
+# ## What is compared
+#
+# Label maps
+# : The dense loop evaluates every point of the plane, in batches of the size that was fastest for it
+#   {cite}`somepalli2022`. A *certified* map evaluates boxes and cells in double precision and is exact; a cell
+#   counts as wrong if its label is neither that of the loop nor that of a dense evaluation in double precision.
+#   Where a map is evaluated in single precision, two logits that are the same number there count as equal.
+#   The label of a whole box follows from a bound, and most labels along the boundary from the sign of a linear
+#   function. An *adaptive* map can miss an island between the points of its first lattice, and states a bound for
+#   it. What a network computes before its first nonlinearity is affine on a plane; outside the certified maps it is
+#   evaluated at four points and then added up, which the loop of the peer does not do.
+#
+# Radii
+# : DeepFool {cite}`moosavi2016` walks to the boundary in several steps, our radius is its first; both must
+#   rank the points alike. The floor is what automatic differentiation needs: one forward pass and a
+#   backward pass for each class. For networks with one hidden layer the gradients have a closed form. For
+#   others our time is that floor less one class and less the batch norms, which are folded into the convolutions first.
+#   So the ratio to DeepFool follows from how many steps it takes until the last point of a batch has crossed, and little
+#   more can be gained on our side.
+#
+# AdaRound
+# : Both minimize the error of one layer's outputs over its roundings
+#   ([arXiv:2004.10568](https://arxiv.org/abs/2004.10568)). The peer draws
+#   batches of images; ours replaces the data by their Gram matrix, so that a step costs the same for any number of
+#   images. AIMET and brevitas carry the same mini-batch loop within frameworks of several hundred megabytes; the peer
+#   here is that loop without their overhead, written from the paper.
+#
+# Boundaries and junctions
+# : scikit-image draws the masks and scipy takes their distance; scipy's filters count the labels in a window.
+#
+# ## Adaptive maps, cell by cell
+#
+# For each network the adaptive map was compared with the dense one on planes through three test images of different
+# classes, in all cells. *Evaluated* is the share of the cells that the adaptive map looked at, and the bound is the one
+# that it states for the share of wrong cells.
+
+# %% tags=["remove-input"]
+missing = (
+    "The planes have not been compared: `python -m benchmarks --planes 20` does."
+)
+Markdown(missing if planes is None else costs.planes_table(planes))
+
+# %% [markdown]
+# ## Cost against size
+#
+# A dense map costs as much as it has cells, so it grows with the square of n. The length of a boundary grows with n, and
+# so do the evaluations that a certified or an adaptive map needs along it. The rest is fixed (certified: the first boxes),
+# or a share of the cells (adaptive: the first lattice; painting), which shows in the exponents.
+
+# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, certified maps of four networks with one hidden layer; right, adaptive maps of two convolutional networks; with the steeper lines of the dense loops above them."}} tags=["remove-input"]
+if maps is not None:
+    fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharey=True)
+    for ax, way in zip(axes, ("certified", "adaptive"), strict=True):
+        networks = maps.loc[maps["way"] == way, "network"].unique()
+        for k, name in enumerate(networks):
+            for shown, dash in ((way, style.DASHES[0]), ("dense", style.DASHES[1])):
+                rows = maps[(maps["network"] == name) & (maps["way"] == shown)]
+                line = {"marker": style.MARKERS[k], "ls": dash, "color": f"C{k}"}
+                label = name if shown == way else None
+                ax.plot(rows["n"], rows["seconds"], label=label, **line)
+        title = f"{way}; dashed: dense"
+        ax.set(xlabel="cells a side, n", xscale="log", yscale="log", title=title)
+        sides = sorted(maps.loc[maps["network"].isin(networks), "n"].unique())
+        ax.set_xticks(sides, map(str, sides), rotation=45)
+        ax.minorticks_off()
+        ax.legend(fontsize=8)
+    axes[0].set_ylabel("seconds")
+
+# %% [markdown]
+# Power laws fitted to these costs, with 90 % intervals; maps from 129 cells a side on:
+
+# %% tags=["remove-input"]
+Markdown(NONE if maps is None else costs.exponents_table(maps, least_side))

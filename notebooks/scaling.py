@@ -1,0 +1,109 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   baq:
+#     requires: []
+#     minutes: 0.1
+#     threads: 1
+#     reads: tables
+# ---
+
+# %% [markdown]
+# # Scaling
+#
+# What a chapter costs, how that grows, and what it would take where this machine is too small. Everything on
+# this page is computed from measurements; `python -m benchmarks --scaling` repeats them on another machine, in some
+# minutes.
+
+# %% tags=["parameters", "remove-cell"]
+images: int = 50_000  # labelled by each network
+networks: int = 7  # the float one and six bit widths
+planes: int = 20  # label maps of each network
+side: int = 241  # their cells a side
+radii_images: int = 1000  # whose radii over all classes are taken
+training_images: int = 1_281_167  # of a training from scratch
+epochs: int = 90  # of it
+cores: int = 1024  # that share the work
+
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from baq.report import costs as laws
+from baq.report.excerpts import read, results
+
+costs, reference = read("scaling"), read("scaling-models")
+NONE = "The costs have not been measured: `python -m benchmarks --scaling` does."
+
+# %% [markdown]
+# ## What each chapter takes
+#
+# As recorded, with its defaults, on the processor named in [Status](status):
+
+# %% tags=["remove-input"]
+Markdown(laws.chapters_table(results()))
+
+# %% [markdown]
+# ## How costs grow
+#
+# Each kind of work was timed at several sizes, three times each, and the chapters were executed once at each
+# number of seeds. Times are those of one core. A chapter costs a constant, which is the start of its kernel and its
+# figures, and the same again for each seed; ResNet-18 costs a constant and the same again for each multiply-add. So
+# a line is fitted to them, by relative errors. For the rest, a power law is fitted to the logarithms. Intervals
+# are 90 % ones, and the spread is that of single measurements around the law.
+
+# %% tags=["remove-input"]
+Markdown(NONE if costs is None else laws.laws_table(costs))
+
+# %% [markdown]
+# *Evaluation* and *training* are for one image, against the multiply-adds of one evaluation: of the book's
+# convolutional networks, whose width is varied, and of ResNet-18, whose images are. *Radii* are for one point, against
+# the number of classes: each class has its gradient. A dense *label map* evaluates all cells, an adaptive one those
+# along the boundary, whose number grows with the side and not with the area, and a sample of the others.
+# *Rounding* is PTQ-W of all weights of a network.
+#
+# Seeds, bit widths, planes and networks are independent of each other: `n` of them cost `n` times as much, and run
+# side by side on as many machines ([Runs and sweeps](runs-and-sweeps)).
+#
+# ## Do the laws hold beyond what they were fitted to?
+#
+# The laws of ResNet-18 were fitted on small images. Three networks for ImageNet were evaluated as well, with random
+# weights, on images of 224 pixels a side, and not used in the fit:
+
+# %% tags=["remove-input"]
+Markdown(NONE if costs is None else laws.check_table(costs))
+
+# %% [markdown]
+# ## Networks of ImageNet's size
+#
+# The study of one network as in [Full CIFAR-10](06-cifar-full): the float network and six bit widths, all
+# validation images, label maps of planes through three images, and radii over all classes of some images. Labels
+# take the law of evaluation of ResNet-18, and training its law. A map counts as many evaluations as the
+# adaptive map of a convolutional network on digits takes, which has as much boundary as a plane through ten classes;
+# radii count as many as the law in classes says. The intervals hold the spread of the measurements. They cannot hold
+# that a law may change so far beyond them; the check above tells how far that goes.
+
+# %% tags=["remove-input"]
+STUDY = {
+    "images": images,
+    "networks": networks,
+    "planes": planes,
+    "side": side,
+    "radii_images": radii_images,
+    "training_images": training_images,
+    "epochs": epochs,
+    "cores": cores,
+}
+Markdown(NONE if costs is None else laws.study_table(costs, reference, **STUDY))
+
+# %% [markdown]
+# One core of this machine is meant; what a graphics processor does faster divides all of them alike. The jobs
+# are independent, so that the last column is the sum of the three before *training*, divided by 16 nodes of 64 cores.
+# A sweep with one run for each network and bit width is of that form.
