@@ -19,9 +19,9 @@
 # %% [markdown]
 # # Scaling
 #
-# What a chapter costs, how that grows, and what it would take where this machine is too small. Everything on
-# this page is computed from measurements; `python -m benchmarks --scaling` repeats them on another machine, in some
-# minutes.
+# How the cost of a chapter grows, and what it would take where this machine is too small; what each chapter takes
+# as it is stands in [How to reproduce](reproduce.md#what-it-costs). Everything on this page is computed from
+# measurements; `python -m benchmarks --scaling` repeats them on another machine, in some minutes.
 
 # %% tags=["parameters", "remove-cell"]
 images: int = 50_000  # labelled by each network
@@ -37,18 +37,10 @@ cores: int = 1024  # that share the work
 from IPython.display import Markdown
 
 from baq.report import costs as laws
-from baq.report.excerpts import read, results
+from baq.report.excerpts import read
 
 costs, reference = read("scaling"), read("scaling-models")
 NONE = "The costs have not been measured: `python -m benchmarks --scaling` does."
-
-# %% [markdown]
-# ## What each chapter takes
-#
-# As recorded, with its defaults, on the processor named in [Status](status):
-
-# %% tags=["remove-input"]
-Markdown(laws.chapters_table(results()))
 
 # %% [markdown]
 # ## How costs grow

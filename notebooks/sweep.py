@@ -28,11 +28,13 @@ given: str = ""  # what all runs were given
 most: int = 500  # rows of the table that are shown
 
 # %% tags=["remove-cell"]
+import html
+
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown
 
 from baq.report import charts, style
-from baq.report.excerpts import markdown_table, results
+from baq.report.excerpts import results
 
 style.use_style()
 runs = pd.read_csv(results() / "runs.csv", dtype=str, keep_default_na=False)
@@ -52,26 +54,28 @@ if complete and {"claim", "median"} <= set(table):
 
 # %% tags=["remove-input"]
 to_do = runs[runs["state"] != "complete"]
-if len(to_do):
-    lines = "\n".join(f"* `{row.run}`: {row.said}" for row in to_do.itertuples())
-    display(Markdown(f"## To do\n\n{lines}"))
+lines = "\n".join(f"* `{said}`" for said in to_do["said"])
+Markdown(f"**To do:**\n\n{lines}" if len(to_do) else "")
 
 # %% [markdown]
 # ## The table
 
 # %% tags=["remove-input"]
 more = "" if len(table) <= most else f"The first {most} of {len(table)} rows. "
-shown = table.head(most).astype(object).where(table.head(most).notna(), "")
-rows = markdown_table(list(shown), shown.itertuples(index=False))
-Markdown(f"{more}All of it is in `table.csv`, beside this page.\n\n{rows}")
+Markdown(f"{more}All of it is in `table.csv`, beside this page.")
+
+# %% tags=["remove-input"]
+HTML(table.head(most).to_html(index=False, border=0, na_rep=""))
 
 # %% [markdown]
 # ## Runs
 
 # %% tags=["remove-input"]
-linked = runs.drop(columns="said")
+linked = runs.drop(columns="said").map(html.escape)
 linked["run"] = [
-    f"[{run}](../../{run}/{chapter}.html)" if state == "complete" else run
+    f'<a href="../../{run}/{chapter}.ipynb">{run}</a>'
+    if state == "complete"
+    else run
     for run, state in zip(runs["run"], runs["state"], strict=True)
 ]
-Markdown(markdown_table(list(linked), linked.itertuples(index=False)))
+HTML(linked.to_html(index=False, border=0, escape=False))

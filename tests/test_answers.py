@@ -1,25 +1,29 @@
 """The table of claims follows from the chapters' tables, whatever of them is there."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from workflow.answers import collect, counts, disagreements, judged, summary, write_table
-from workflow.claims_page import (
+
+from baq.report.answers import (
     claims_table,
+    collect,
+    counts,
     counts_line,
     disagreement_list,
     interval_plot,
-    settings,
+    judged,
+    rules_list,
+    settings_table,
+    summary,
 )
-
 from baq.report.claims import answer, claims, paper_value
+from baq.report.excerpts import markdown_table
 from baq.report.verdicts import RULES
-from workflow import markdown
 
 RNG = np.random.default_rng(0)
-TITLES = {"01-local-geometry": "Local", "05-cifar-subsets": "Subsets", "06-cifar-full": "Full"}
 
 
 @pytest.fixture
@@ -40,11 +44,11 @@ def folders(tmp_path):
         (tmp_path / chapter).mkdir()
         pd.concat(parts).to_csv(tmp_path / chapter / "claims.csv", index=False)
     (tmp_path / "empty").mkdir()
-    return {chapter: tmp_path / chapter for chapter in [*tables, "empty"]}
+    return tmp_path
 
 
 def test_every_claim_has_a_row_and_a_verdict(folders):
-    table = judged(collect(folders), {"01-local-geometry": "live"})
+    table = judged(collect(folders))
     assert table["claim"].drop_duplicates().tolist() == list(claims())
     verdicts = table.drop_duplicates("claim").set_index("claim")["verdict"]
     assert verdicts["D5"] == "inside" and verdicts["C1"] == "direction"
@@ -53,55 +57,48 @@ def test_every_claim_has_a_row_and_a_verdict(folders):
     assert sum(counts(table).values()) == len(claims())
     assert counts(table)["not answered"] == len(claims()) - 4
     assert table.loc[table["claim"] == "C1", "part"].tolist() == list(claims()["C1"]["paper"])
-    assert table.set_index("claim")["run"][["D5", "F2"]].tolist() == ["live", ""]
 
 
 def test_without_any_table_nothing_is_answered():
-    table = judged(collect({}), {})
+    table = judged(collect(Path("nowhere")))
     assert counts(table)["not answered"] == len(claims())
-    assert claims_table(table, {}).count("a chapter to come") == len(claims())
-    assert disagreement_list(collect({})) == "No claim's value lies outside our interval."
+    assert claims_table(table).count("**not answered**") == len(claims())
+    assert disagreement_list(table) == "No claim's value lies outside our interval."
 
 
 def test_tables_of_older_books_have_no_settings(folders):
-    path = folders["01-local-geometry"] / "claims.csv"
+    path = folders / "01-local-geometry" / "claims.csv"
     pd.read_csv(path).drop(columns=["setting", "part"]).to_csv(path, index=False)
-    assert judged(collect(folders), {}).set_index("claim")["verdict"]["D5"] == "inside"
+    assert judged(collect(folders)).set_index("claim")["verdict"]["D5"] == "inside"
 
 
 def test_the_largest_disagreement_comes_first(folders):
-    found = disagreements(collect(folders))
-    assert [claim for claim, _ in found] == ["D3", "C1", "F2"]
-    assert found[0][1] == np.inf > found[2][1] > 5
-    text = disagreement_list(collect(folders))
-    assert text.count("\n") == 2 and text.startswith("* **D3**, digits, 4-bit weights")
-
-
-def test_the_written_table_reads_back(folders, tmp_path):
-    table = judged(collect(folders), {})
-    write_table(table, tmp_path / "made" / "claims.csv")
-    back = pd.read_csv(tmp_path / "made" / "claims.csv", dtype={"paper": str})
-    assert list(back) == list(table) and len(back) == len(table)
-    assert back.set_index("claim")["paper"]["D4"] == "0.970"
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["claims.csv"]
+    table = judged(collect(folders))
+    beyond = table.drop_duplicates("claim").set_index("claim")["distance"]
+    assert beyond["D3"] == beyond["C1"] == np.inf > beyond["F2"] > 5
+    items = disagreement_list(table).splitlines()
+    assert [item.split("**")[1] for item in items] == ["D3", "C1", "F2"]
+    assert items[0].startswith("* **D3**, digits, 4-bit weights")
+    assert disagreement_list(table, 1) == items[0]
+    assert items[1].count("paper") == 2, "every part of a claim is told"
 
 
 def test_the_summary_names_every_claim_once(folders):
-    text = summary(judged(collect(folders), {}))
+    text = summary(judged(collect(folders)))
     named = [word for word in text.split() if word in claims()]
     assert sorted(named) == sorted(claims())
     assert all(line.startswith(tuple(RULES)) for line in text.splitlines())
 
 
 def test_the_page_links_every_claim_to_the_figure_that_answers_it(folders):
-    table = judged(collect(folders), {"06-cifar-full": "recorded"})
-    page = claims_table(table, TITLES)
-    assert page.count("[Full](06-cifar-full.ipynb#beside-the-paper) (recorded)") == 3
-    assert "[Full](06-cifar-full.ipynb#better-accuracy-other-decisions) (recorded)" in page
+    table = judged(collect(folders))
+    page = claims_table(table)
+    assert page.count("[chapter 06](06-cifar-full.ipynb#beside-the-paper)") == 3
+    assert "[chapter 06](06-cifar-full.ipynb#better-accuracy-other-decisions)" in page
     assert all(f'id="claim-{claim.lower()}"' in page for claim in claims())
     assert page.count("<svg") == 5, "a plot for every answered row"
     assert counts_line(table).startswith("Of the paper's 32 claims: **28** not answered, **1** ")
-    rows = settings(collect(folders)).splitlines()
+    rows = settings_table(collect(folders)).splitlines()
     assert len(rows) == 8 and "**cnn, per tensor**, taken since" in rows[5]
 
 
@@ -116,8 +113,12 @@ def test_a_plot_has_its_marks_in_order_and_words_for_who_cannot_see_it():
     assert "nan" not in flat and "inf" not in flat
 
 
+def test_every_verdict_is_explained():
+    assert [item.partition("\n")[0] for item in rules_list().split("\n\n")] == list(RULES)
+
+
 @pytest.mark.parametrize("cell", ["a|b", "a\nb"])
 def test_a_cell_that_breaks_a_table_is_refused(cell):
-    assert markdown.table(["a"], [[0.123456]]).endswith("| 0.1235 |")
+    assert markdown_table(["a"], [[0.123456]]).endswith("| 0.1235 |")
     with pytest.raises(ValueError, match="allowed is one line without pipes"):
-        markdown.table(["a"], [[cell]])
+        markdown_table(["a"], [[cell]])

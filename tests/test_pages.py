@@ -1,7 +1,11 @@
 """Rendered pages: dead links are found, and what the theme leaves wrong is mended."""
 
+from tiny_project import BODY, command, write_chapter
+
+from workflow.gate import stale
 from workflow.links import broken_links
 from workflow.mend import mend
+from workflow.project import Project
 
 PAGE = """<html><head><script>const THEBE_JS_URL = "https://a.b"; const c = "pre"</script>
 <script async="async" src="../_static/sphinx-thebe.js?v=1"></script><script>const kept = 1</script></head>
@@ -46,3 +50,44 @@ def test_faults_of_the_theme_are_mended_once(tmp_path):
     assert text.count('id="search-input"') == 1 and text.count('id="search-input-page"') == 1
     mend(tmp_path)
     assert path.read_text() == text
+
+
+TOTAL = """\
+import os
+from pathlib import Path
+import pandas as pd
+tables = Path(os.environ["BAQ_TABLES"])
+total = sum(len(pd.read_csv(path)) for path in tables.glob("*/a.csv"))
+(Path(os.environ["BAQ_RESULTS"]) / "total.csv").write_text(f"total\\n{total}\\n")
+"""
+
+
+def test_a_page_follows_the_tables_of_all_chapters(root):
+    write_chapter(root, "total", TOTAL)
+    toc = root / "_toc.yml"
+    toc.write_text(
+        toc.read_text().replace("  - file: book/01", "  - file: book/total\n  - file: book/01")
+    )
+    done = command(root, "book")
+    assert done.returncode == 0, done.stderr
+    made = root / "book" / "results" / "total" / "total.csv"
+    assert made.read_text() == "total\n4\n"
+    assert (root / "_build" / "html" / "book" / "total.html").is_file()
+    assert command(root, "book", "--dry-run").stdout.split() == []
+
+    project = Project(root)
+    (page,) = project.pages
+    assert [chapter.name for chapter in project.chapters] == ["01-one", "02-two"]
+    table = root / "book" / "results" / "02-two" / "a.csv"
+    before = table.read_text()
+    table.write_text("i\n1\n1\n1\n")
+    assert stale(project, page, "full") == [
+        "the tables that it reads have changed since it was executed"
+    ]
+    table.write_text(before)
+    assert not stale(project, page, "full")
+
+    write_chapter(root, "02-two", BODY.replace("* rows", "* 3 * rows"), "photos")
+    assert set(command(root, "book", "--dry-run").stdout.split()) == {"02-two", "total", "render"}
+    assert command(root, "book").returncode == 0
+    assert made.read_text() == "total\n8\n"

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from workflow.scaling import multiply_adds, reference_models, write
-from workflow.scaling_page import Estimate, fit, fit_line, parts
 
+from baq.report.costs import Estimate, check_table, fit, fit_line, laws_table, study_table
 from baq.zoo import models
-from workflow import scaling_page
-from workflow.project import Project
+from benchmarks.scaling import multiply_adds, reference_models
 
 
 def test_an_exact_law_is_found():
@@ -87,11 +85,8 @@ def test_networks_for_imagenet_have_the_sizes_that_are_known():
     assert found.loc["resnet50", "multiply_adds"] == pytest.approx(4.1e9, rel=0.02)
 
 
-def test_the_page_says_what_was_measured_and_foretells_by_it(root):
+def test_the_tables_say_what_was_measured_and_foretell_by_it():
     """Costs that follow known laws to the letter give the hours that a pocket calculator gives."""
-    project = Project(root)
-    titles = {"01-one": "One", "02-two": "Two"}
-    assert parts(project, titles)["scaling-laws"] == scaling_page._MISSING
     rows = []
     for work, variable, sizes, law in [
         ("evaluation of resnet18", "multiply-adds", (1e6, 1e7), lambda x: x * 1e-9),
@@ -114,20 +109,20 @@ def test_the_page_says_what_was_measured_and_foretells_by_it(root):
                 }
                 for r in range(3)
             ]
-    results = root / "book" / "results"
-    write(pd.DataFrame(rows), results / "scaling.csv")
-    model = {"model": "huge", "weights": 1e9, "multiply_adds": 3.6e9, "classes": 1000}
-    write(pd.DataFrame([model]), results / "scaling-models.csv")
-    found = parts(project, titles)
-    (row,) = [line for line in found["scaling-laws"].splitlines() if "*One*" in line]
-    assert row.startswith("| chapter *One* | 1 to 3 seeds | 11 s | 5 s + 2 s (±")
-    assert "1 s (±" in found["scaling-laws"]  # for each billion multiply-adds
-    assert "grows with the power 1.00 [1.00, 1.00]" in found["scaling-laws"]
-    assert "evaluation for" not in found["scaling-laws"]
-    assert (
-        "| big | 10.0 times | 100 ms [100 ms, 100 ms] | 200 ms | 2.00 |" in found["scaling-check"]
-    )
+    costs = pd.DataFrame(rows)
+    laws = laws_table(costs)
+    (row,) = [line for line in laws.splitlines() if "01-one" in line]
+    assert row.startswith("| [one](01-one.ipynb) | 1 to 3 seeds | 11 s | 5 s + 2 s (±")
+    assert "1 s (±" in laws  # for each billion multiply-adds
+    assert "grows with the power 1.00 [1.00, 1.00]" in laws
+    assert "evaluation for" not in laws
+    check = check_table(costs)
+    assert "| big | 10.0 times | 100 ms [100 ms, 100 ms] | 200 ms | 2.00 |" in check
     # 3.6 s an image: 350,000 of them; 140 maps of 241 evaluations; 1000 points of 1000 evaluations.
-    (row,) = [line for line in found["scaling-imagenet"].splitlines() if "huge" in line]
+    model = {"model": "huge", "weights": 1e9, "multiply_adds": 3.6e9, "classes": 1000}
+    work = {"images": 50_000, "networks": 7, "planes": 20, "side": 241, "radii_images": 1000}
+    work |= {"training_images": 1_281_167, "epochs": 90, "cores": 1024}
+    study = study_table(costs, pd.DataFrame([model]), **work)
+    (row,) = [line for line in study.splitlines() if "huge" in line]
     hours = [cell.split()[0] for cell in row.split(" | ")[1:5]]
     assert hours == ["350", "33.7", "1,000", "346,000"]

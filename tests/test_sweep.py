@@ -13,10 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tiny_project import BODY, ROOT, command, contents, write_chapter
-from workflow.sweep_page import sweep_page
 
 from workflow.compare import compare_runs
-from workflow.gather import gather
+from workflow.gather import gather, sweep_page
 from workflow.page import page
 from workflow.project import Project, UserError
 from workflow.runs import arguments, run, run_name
@@ -123,7 +122,7 @@ def test_a_sweep_does_what_is_missing_and_lists_what_failed(root, file):
     table = pd.read_csv(root / "runs" / "sweeps" / "pairs" / "table.csv")
     assert list(table) == ["run", "rows", "word", "i"]
     assert table.groupby(["rows", "word"]).size().to_dict() == {(2, "x"): 2}
-    page = (root / "runs" / "sweeps" / "pairs" / "index.html").read_text()
+    page = (root / "runs" / "sweeps" / "pairs" / "sweep.html").read_text()
     assert "1 of 2 runs complete" in page
     assert "no such pair" in page
     assert not list((root / "book").glob("*.ipynb"))
@@ -196,13 +195,21 @@ def test_medians_of_claims_are_drawn_against_the_grid(project, file):
     sweep = read(project, file)
     folder = sweep.folder(project)
     folder.mkdir(parents=True)
-    place = {"run": "r", "rows": 1, "word": "x", "claim": "D1"}
-    frame = pd.DataFrame([{**place, "rows": rows, "median": str(rows)} for rows in (1, 2)])
-    page = sweep_page(project, sweep, frame).read_text()
-    assert page.count("data:image/png;base64,") == 1
-    assert page.count("has not run") == len(sweep.runs)
-    assert [path.name for path in folder.iterdir()] == ["index.html"]
-    assert "data:image" not in sweep_page(project, sweep, frame.drop(columns="claim")).read_text()
+    gather(project, sweep)
+    runs = pd.read_csv(folder / "runs.csv")
+    assert runs["said"].str.contains("has not run").all() and len(runs) == len(sweep.runs)
+    page = sweep_page(project, sweep)
+    assert page == folder / "sweep.html"
+    assert page.read_text().count("has not run") == len(sweep.runs)
+    assert "image/png" not in (folder / "sweep.ipynb").read_text(), "no answers, no figure"
+    runs.loc[0, "state"] = "complete"
+    runs.to_csv(folder / "runs.csv", index=False)
+    place = {"run": "r", "rows": 1, "word": "x|<y>", "claim": "D1"}
+    table = pd.DataFrame([{**place, "rows": rows, "median": rows} for rows in (1, 2)])
+    table.to_csv(folder / "table.csv", index=False)
+    text = sweep_page(project, sweep).read_text()
+    assert "x|&lt;y&gt;" in text
+    assert (folder / "sweep.ipynb").read_text().count('"image/png"') == 1
 
 
 # Runs side by side

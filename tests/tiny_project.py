@@ -81,6 +81,7 @@ def root(tmp_path):
     for room in ("", "zoo"):
         (tmp_path / "baq" / room / "__init__.py").write_text("")
     (tmp_path / "baq" / "zoo" / "data.py").write_text(MISSING)
+    shutil.copy(ROOT / "notebooks" / "sweep.py", tmp_path / "notebooks")
     (tmp_path / "workflow" / "quick.yml").write_text("01-one: {rows: 1}\n")
     write_chapter(tmp_path, "01-one")
     write_chapter(tmp_path, "02-two", requires="photos")

@@ -105,7 +105,7 @@ def _book(project: Project, options: argparse.Namespace) -> int:
         if changed := problems(project, profile):
             raise UserError("\n".join(changed))
         from baq.report.answers import summary  # slow to import
-        from workflow.generated import verdicts
+        from workflow.status import verdicts
 
         print(table(project, profile))
         print(summary(verdicts(project, profile)))
@@ -173,10 +173,11 @@ def _sweep(project: Project, options: argparse.Namespace) -> int:
 
 
 def _gather(project: Project, options: argparse.Namespace) -> None:
-    from workflow.gather import gather  # slow to import
+    from workflow.gather import gather, sweep_page  # slow to import
 
     sweep = read(project, options.file)
-    page(project, gather(project, sweep))
+    gather(project, sweep)
+    sweep_page(project, sweep)
     if failed := failures(project, sweep):
         number, of = len(failed), len(sweep.runs)
         raise UserError("\n".join([*failed, f"sweep {sweep.name}: {number} of {of} runs to do"]))

@@ -8,21 +8,19 @@ import pandas as pd
 
 from baq.machine import whole
 from workflow.outcome import run_record
+from workflow.page import page
 from workflow.project import Chapter, Project, UserError
 from workflow.runner import execute
 from workflow.sweep import Sweep, cell, complete, failures
 
-__all__ = ["gather", "gathered_tables"]
+__all__ = ["gather", "gathered_tables", "sweep_page"]
 
 
-def gather(project: Project, sweep: Sweep) -> Path:
-    """Write ``table.csv`` and ``runs.csv`` into the sweep's folder, and execute its page from them.
-
-    Returns:
-        The executed notebook, ``sweep.ipynb``.
+def gather(project: Project, sweep: Sweep) -> None:
+    """Write ``table.csv`` and ``runs.csv`` of :func:`gathered_tables` into the sweep's folder.
 
     Raises:
-        UserError: as :func:`gathered_tables` and :func:`workflow.runner.execute`, or a disk that is full.
+        UserError: as :func:`gathered_tables`, or for a disk that is full.
     """
     folder = sweep.folder(project)
     try:
@@ -31,9 +29,21 @@ def gather(project: Project, sweep: Sweep) -> Path:
                 made.to_csv(part, index=False)
     except OSError as error:
         raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
+
+
+def sweep_page(project: Project, sweep: Sweep) -> Path:
+    """Execute ``notebooks/sweep.py`` on a sweep's gathered tables, and render it beside them.
+
+    Returns:
+        The page, ``sweep.html``.
+
+    Raises:
+        UserError: as :func:`workflow.runner.execute` and :func:`workflow.page.page`.
+    """
     told = ", ".join(f"{name} = {cell(value)}" for name, value in sweep.given.items())
     given = {"name": sweep.name, "chapter": sweep.chapter.name, "given": told}
-    return execute(project, Chapter(project.root / "notebooks" / "sweep.py"), given, folder)
+    notebook = Chapter(project.root / "notebooks" / "sweep.py")
+    return page(project, execute(project, notebook, given, sweep.folder(project)))
 
 
 def gathered_tables(project: Project, sweep: Sweep) -> dict[str, pd.DataFrame]:
@@ -46,7 +56,7 @@ def gathered_tables(project: Project, sweep: Sweep) -> dict[str, pd.DataFrame]:
         UserError: for a run without the table.
     """
     parts, rows, done = [], [], complete(project, sweep)
-    said = dict(line.split(" ", 1) for line in failures(project, sweep))
+    said = {line.partition(" ")[0]: line for line in failures(project, sweep)}
     names = list(next(iter(sweep.runs.values())))
     for run, point in sweep.runs.items():
         place = {"run": run, **{name: cell(value) for name, value in point.items()}}

@@ -108,7 +108,7 @@ class Project:
     @cached_property
     def pages(self) -> list[Chapter]:
         """The notebooks of the book that are made from the tables of the chapters, in reading order."""
-        toc = yaml.safe_load((self.root / "_toc.yml").read_text("utf-8"))
+        toc = _read(self.root / "_toc.yml")
         listed = [Path(entry["file"]).name for entry in toc.get("chapters", [])]
         found = [Chapter(self.root / "notebooks" / f"{name}.py") for name in listed]
         return [one for one in found if one.source.is_file() and not one.name[:2].isdigit()]

@@ -105,7 +105,7 @@ def pages(project: Project) -> list[Path]:
 
 def stage(project: Project, profile: str) -> Path:
     """Copy everything that is rendered into one folder, with what the results add to it."""
-    from workflow import generated  # slow to import, so where needed
+    from workflow import status  # slow to import, so where needed
 
     site = project.build / profile / "site"
     shutil.rmtree(site, ignore_errors=True)
@@ -131,7 +131,7 @@ def stage(project: Project, profile: str) -> Path:
             shutil.copy(path, site / folder)
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
-    generated.write(project, profile, site / "book" / "generated")
+    status.write(project, profile, site / "book" / "generated")
     return site
 
 

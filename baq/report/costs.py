@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +17,6 @@ __all__ = [
     "Estimate",
     "Law",
     "Line",
-    "chapters_table",
     "check_table",
     "exponents_table",
     "fit",
@@ -153,23 +150,6 @@ def _few(count: int) -> float:
     """What widens a normal interval for the few measurements that a line was fitted to."""
     level = 0.5 + _LEVEL / 2
     return float(stats.t.ppf(level, count - 2) / stats.norm.ppf(level))
-
-
-def chapters_table(results: Path) -> str:
-    """What each chapter took, from the run.json beside its tables, in Markdown.
-
-    Arguments:
-        results: the folder with a folder of tables for each chapter.
-    """
-    rows = []
-    for path in sorted(results.glob("[0-9][0-9]-*/run.json")):
-        run = json.loads(path.read_text("utf-8"))
-        given = run["parameters"]
-        seeds = ", ".join(f"{given[key]}" for key in given if key in ("seeds_digits", "seeds"))
-        cells = (f"{run['minutes']:.1f}", run["threads"], run["peak_memory_mib"])
-        rows.append((_chapter(path.parent.name), seeds, *cells))
-    header = ("chapter", "seeds", "minutes", "threads", "memory, MiB")
-    return markdown_table(header, rows) if rows else "No chapter has been executed."
 
 
 def _chapter(name: str) -> str:

@@ -1,11 +1,8 @@
-"""The page Performance: verdicts follow from the table, exponents from the costs, gaps are named."""
-
-from types import SimpleNamespace
+"""Races and maps: verdicts follow from the table, exponents from the costs."""
 
 import pandas as pd
-import pytest
-from workflow.performance_page import parts, verdict
 
+from baq.report.costs import exponents_table, planes_table, races_table, verdict
 from benchmarks.race import COLUMNS
 
 RACES = pd.DataFrame(
@@ -30,50 +27,29 @@ PLANES = pd.DataFrame(
 )  # fmt: skip
 
 
-@pytest.fixture
-def project(tmp_path):
-    (tmp_path / "book" / "results").mkdir(parents=True)
-    return SimpleNamespace(root=tmp_path)
-
-
 def test_a_target_is_met_by_speed_and_equal_answers_together():
     assert [verdict(race) for _, race in RACES.iterrows()] == [
         "met", "not met", "not met", "not raced",
     ]  # fmt: skip
 
 
-def test_every_race_has_a_row(project):
-    RACES.to_csv(project.root / "book" / "results" / "benchmarks.csv", index=False)
-    found = parts(project, project.root)
-    lines = found["performance-races"].splitlines()
+def test_every_race_has_a_row():
+    lines = races_table(RACES).splitlines()
     assert len(lines) == 6 + len(RACES)
     assert lines[5] == (
         "| map, 9 x 9 | loop | 10 ms, 2 s | 200 [150, 210] | 100: **met** | 0 wrong cells |"
     )
     assert lines[8] == "| radii, 4 | one |  |  | 8: **not raced** | not raced: no such |"
-    assert found["performance-machine"] == "* a machine\n* another"
 
 
-def test_exponents_are_those_of_the_costs(project):
-    COSTS.to_csv(project.root / "book" / "results" / "benchmarks-costs.csv", index=False)
-    found = parts(project, project.root)
-    lines = found["performance-exponents"].splitlines()
+def test_exponents_are_those_of_the_costs():
+    lines = exponents_table(COSTS, 129).splitlines()
     assert lines[2] == "| net | certified | 129 to 513 | 1.00 [1.00, 1.00] | 1.00 [1.00, 1.00] |"
     assert lines[3].startswith("| net | dense | 65 to 257 | 2.00 [2.00, 2.00] |")
-    assert "generated/performance-costs.svg" in found["performance-costs"]
-    first = (project.root / "performance-costs.svg").read_bytes()
-    parts(project, project.root)
-    assert (project.root / "performance-costs.svg").read_bytes() == first
+    few = exponents_table(COSTS, 257).splitlines()
+    assert few[2] == "| net | certified | 257 to 513 |  |  |", "two sizes carry no law"
 
 
-def test_planes_are_summed_by_network(project):
-    PLANES.to_csv(project.root / "book" / "results" / "benchmarks-planes.csv", index=False)
-    line = parts(project, project.root)["performance-planes"].splitlines()[2]
+def test_planes_are_summed_by_network():
+    line = planes_table(PLANES).splitlines()[2]
     assert line == "| net | 2 | 9 x 9 | 37.5 % | 3 | 0.20 % |"
-
-
-def test_what_has_not_been_run_is_said(project):
-    found = parts(project, project.root)
-    assert "`make race` does" in found["performance-races"]
-    assert "--planes 20" in found["performance-planes"]
-    assert len(found) == 5

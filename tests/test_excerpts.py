@@ -1,0 +1,70 @@
+"""Pages show the tables of chapters: whole or some rows, summed up or wide, and say what is not there."""
+
+import pandas as pd
+import pytest
+
+from baq.report.excerpts import excerpt, read, results
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """A folder of one chapter's tables, named to the page."""
+    (tmp_path / "one").mkdir()
+    monkeypatch.setenv("BAQ_TABLES", str(tmp_path))
+
+    def save(name, **columns):
+        pd.DataFrame(columns).to_csv(tmp_path / "one" / f"{name}.csv", index=False)
+
+    return save
+
+
+def lines(shown):
+    return shown.data.splitlines()
+
+
+def test_rows_are_chosen_by_the_first_column(tables):
+    tables("choices", choice=["as above", "ReLU", "other"], D1=[0.5, 1.0, None])
+    assert lines(excerpt("one/choices", ["as above", "other"])) == [
+        "| choice | D1 |",
+        "| --- | --- |",
+        "| as above | 0.5 |",
+        "| other |  |",
+    ]
+
+
+def test_a_row_a_measure_becomes_a_column_a_measure_in_the_order_of_the_table(tables):
+    tables(
+        "summary",
+        choice=["b", "a", "b"],
+        measure=["J", "J", "A"],
+        median=[0.2, 0.123456, 3],
+        lo=[0.1, 0, 2],
+        hi=[0.3, 1, 4],
+        count=5,
+    )
+    assert lines(excerpt("one/summary")) == [
+        "| choice | J | A |",
+        "| --- | --- | --- |",
+        "| b | 0.2 [0.1, 0.3] | 3 [2, 4] |",
+        "| a | 0.1235 [0, 1] |  |",
+    ]
+
+
+def test_seeds_are_summed_up_with_headings(tables):
+    tables("path", setting=["a", "a", "b"], bits=4, rate=[0.2, 0.4, 0.5], other=1)
+    columns = {"setting": "setting", "bits": "bits", "rate": "flips"}
+    assert lines(excerpt("one/path", columns=columns, by=("setting", "bits"))) == [
+        "| setting | bits | flips |",
+        "| --- | --- | --- |",
+        "| a | 4 | 0.3 [0.21, 0.39] |",
+        "| b | 4 | 0.5 [0.5, 0.5] |",
+    ]
+
+
+def test_what_is_not_there_is_said(tables, monkeypatch, tmp_path):
+    assert read("one/none") is None
+    assert lines(excerpt("one/none")) == ["*The table one/none has not been made yet.*"]
+    monkeypatch.delenv("BAQ_TABLES")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="set BAQ_TABLES to the folder of the tables"):
+        results()
