@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -23,7 +24,7 @@ __all__ = ["compare", "compare_logits", "per_plane"]
 
 def compare(
     reference: Classifier,
-    candidates: Classifier | Mapping[object, Classifier],
+    candidates: Classifier | Mapping[Any, Classifier],
     x: Tensor,
     y: Tensor | None = None,
     *,
@@ -155,7 +156,7 @@ def _median(values: Tensor) -> float:
 
 def per_plane(
     reference: Classifier,
-    candidates: Mapping[object, Classifier],
+    candidates: Mapping[Any, Classifier],
     planes: Sequence[Plane],
     n: int = 61,
     sides: str = "two",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -329,7 +330,7 @@ def frontier(points: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
     figure, ax = plt.subplots(figsize=(WIDTH, 4))
     for k, (setting, rows) in enumerate(points.groupby("setting", sort=False)):
         best = rows.sort_values([x, y]).groupby(x)[y].max().cummax()
-        look = {"marker": MARKERS[k % len(MARKERS)], "color": f"C{k}"}
+        look: dict[str, Any] = {"marker": MARKERS[k % len(MARKERS)], "color": f"C{k}"}
         ax.plot(best.index, best, ls=DASHES[k % len(DASHES)], label=setting, ms=4, **look)
         own = rows[rows["kind"] == "own"]
         ax.plot(own[x], own[y], ms=11, mec="black", ls="none", **look)
@@ -405,7 +406,8 @@ def band_law(
         law = [band_flip_law(rate, other) for rate in rates]
         ax.plot(rates, law, dash, color="0.4", label=f"law, {other:.0%}")
     for k, (name, rows) in enumerate(levels.groupby(by, sort=False)):
-        mark = {"marker": MARKERS[k % len(MARKERS)], "ms": 5, "alpha": 0.7, "mew": 0, "ls": "none"}
+        mark: dict[str, Any] = {"marker": MARKERS[k % len(MARKERS)], "alpha": 0.7}
+        mark |= {"ms": 5, "mew": 0, "ls": "none"}
         ax.plot(rows["flip_rate"], rows["band_flip_rate"], label=name, **mark)
     for (label, pair), (marker, size) in zip(paper.items(), (("D", 7), ("*", 11)), strict=False):
         mark = PAPER | {"marker": marker, "markersize": size}

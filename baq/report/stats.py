@@ -103,7 +103,7 @@ def both_correlations(
     Raises:
         ValueError: as :func:`correlation`.
     """
-    found = {}
+    found: dict[str, float] = {}
     for name, ranks in (("r", False), ("rho", True)):
         one = correlation(x, y, groups, ranks=ranks, **options)
         found |= {name: one["r"], f"{name}_lo": one["lo"], f"{name}_hi": one["hi"]}

@@ -223,7 +223,8 @@ def interval_columns(
     """
     cells = {
         heading: [
-            interval_text(*row, precision) for row in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
+            interval_text(middle, lo, hi, precision)
+            for middle, lo, hi in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
         ]
         for v, heading in values.items()
     }

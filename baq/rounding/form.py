@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -142,7 +143,7 @@ def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int =
 
 def low_margin_displacement(
     reference: nn.Module,
-    candidates: Mapping[object, Classifier],
+    candidates: Mapping[Any, Classifier],
     x: Tensor,
     share: float = 0.05,
     batch_size: int = 100,

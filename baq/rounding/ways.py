@@ -63,8 +63,9 @@ def chosen_gap(
         ValueError: as :func:`baq.rounding.boundary_gap` and :func:`baq.compare`.
     """
     networks = boundary_gap(known.given, bits, known, weights, start=start, steps=steps)
+    candidates = {0.0: start, **networks}
     path = compare(
-        known.given, {0.0: start} | networks, *validation, share=share, gradients=False,
+        known.given, candidates, *validation, share=share, gradients=False,
         batch_size=100,
     ).rename(columns={"candidate": "weight"})  # fmt: skip
     best = path.set_index("weight").loc[list(networks), "band_pair_flip_rate"].idxmin()
@@ -146,9 +147,13 @@ def parts_of_metric(
         "and the exact shape, weight 1": {"exact": [1.0]},
         "almost the exact shape alone": {"exact": [1000.0]},
     }
-    given = known.given, bits, known
-    standard = {"exact": [0.0], "points": min(points, 2 * len(known.x)), "steps": steps}
-    alike = adaround(*given, propagate=True, steps=steps)
+    standard: dict[str, Any] = {
+        "exact": [0.0],
+        "points": min(points, 2 * len(known.x)),
+        "steps": steps,
+    }
+    alike = adaround(known.given, bits, known, propagate=True, steps=steps)
     return {"all outputs alike (AdaRound, propagated)": alike} | {
-        name: boundary_metric(*given, **(standard | change)) for name, change in changes.items()
+        name: boundary_metric(known.given, bits, known, **(standard | change))
+        for name, change in changes.items()
     }
