@@ -58,12 +58,12 @@ bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # 8, 4: claims [2..16, distinct, not em
 n: int = 241  # cells a side of the label maps that answer the claims [2..8192]
 grids: list[int] = [33, 65, 129, 241, 513, 1025, 2049]  # n in the study [2..8192]
 pad: float = 0.1  # share by which the slice is wider than its images [0..10]
-sides: str = "two"  # two: both sides of a boundary are in its mask; one: only one
+sides: str = "two"  # sides of a boundary that are in its mask [one | two]
 hidden: int = 64  # hidden units of the network [1..]
 activation: str = "tanh"  # activation of the hidden units [tanh | relu]
 epochs: int = 200  # passes over the training images [1..]
 test: float = 0.25  # share of the images held out for the test [0.01..0.9]
-shown: int = 0  # which seed has its maps drawn; it illustrates and is chosen for being the first
+shown: int = 0  # which seed has its maps drawn; the first, not the best [0..]
 choice_seeds: int = 5  # seeds in the study of the other choices [1..]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 

@@ -57,8 +57,8 @@ hidden: int = 64  # hidden units of the network [1..]
 activation: str = "tanh"  # activation of the hidden units [tanh | relu]
 epochs: int = 200  # passes over the training images [1..]
 test: float = 0.25  # share of the images held out for the test [0.01..0.9]
-shown: int = 0  # which seed's maps to step through; it illustrates, chosen for being the first
-jobs: int = 2  # seeds at the same time; results do not depend on it
+shown: int = 0  # which seed's maps to step through; the first [0..]
+jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
 # %% tags=["hide-input"]
 from itertools import pairwise

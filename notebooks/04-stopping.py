@@ -55,20 +55,20 @@
 # how much hangs on them.
 
 # %% tags=["parameters"]
-datasets: list[str] = ["digits", "mnist", "fashion-mnist"]  # any of these three
-dataset: str = ""  # one of them alone; where it is empty, all of datasets
+datasets: list[str] = ["digits", "mnist", "fashion-mnist"]  # [some of these]
+dataset: str = ""  # one alone ['' | digits | mnist | fashion-mnist]
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
-seeds: int = 5  # seeds on the other sets; each draws calibration images and more
+seeds: int = 5  # on the other sets; each draws calibration images and more [1..]
 bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # walked down [2..16, distinct, not empty]
 eps: float = 0.01  # largest loss of calibration accuracy, for both rules [0..1]
 tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule [0..1]
-tau_j: float = 0.6667  # largest calibration J, boundary-aware rule: shift of a cell
-eps_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # eps in the study
-tau_f_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # tau_f in the study
-tau_j_study: list[float] = [0.2, 0.4, 0.6667, 0.8, 0.9, 1.0]  # tau_j in the study
+tau_j: float = 0.6667  # largest calibration J: shift of a cell [0..1]
+eps_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # eps in it [0..1]
+tau_f_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # tau_f [0..1]
+tau_j_study: list[float] = [0.2, 0.4, 0.6667, 0.8, 0.9, 1.0]  # tau_j [0..1]
 n: int = 241  # cells a side of the label maps [2..8192]
 epochs_digits: int = 200  # passes over the training images: network on digits [1..]
-epochs_mlp: int = 15  # the same: network with one hidden layer on the other sets
+epochs_mlp: int = 15  # the same: one hidden layer on the other sets [1..]
 epochs_cnn: int = 5  # the same: convolutional network [1..]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
@@ -381,7 +381,7 @@ frontier["flips_avoided"] = 1 - frontier["flip_rate"] / frontier["flip_rate_base
 tables.save(frontier, "frontier")
 labels = (
     "bits kept beyond the accuracy rule, mean over seeds",
-    "share of held-out flips avoided",
+    "flips avoided, share",
 )
 fig = charts.frontier(frontier, "extra_bits", "flips_avoided", labels)
 # %% tags=["hide-input"]

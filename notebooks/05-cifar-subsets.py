@@ -38,11 +38,11 @@
 # [below](cifar-subset-choices) among the other choices.
 
 # %% tags=["parameters"]
-seeds: int = 10  # seeds; each draws its subsets, its initialization and its planes
+seeds: int = 10  # each draws its subsets, initialization and planes [1..]
 bits: list[int] = [8, 7, 6, 5, 4, 3]  # walked down [2..16, distinct, not empty]
-train: int = 5000  # training images, drawn from the official training set
-calibration: int = 600  # calibration images, drawn from the rest of that set
-test: int = 600  # test images, drawn from the official test set
+train: int = 5000  # training images, of the official training set [10..40000]
+calibration: int = 600  # calibration images, from the rest of it [10..10000]
+test: int = 600  # test images, of the official test set [10..10000]
 width: int = 16  # channels of the first convolution [1..]
 epochs: int = 20  # passes over the training images [1..]
 planes: int = 20  # planes through three test images [1..]
@@ -50,10 +50,10 @@ calibration_planes: int = 5  # planes through three calibration images [1..]
 n: int = 61  # cells a side of the label maps [2..8192]
 eps: float = 0.01  # largest loss of calibration accuracy, for both rules [0..1]
 tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule [0..1]
-tau_j: float = 0.6667  # largest calibration J, boundary-aware rule: shift of a cell
+tau_j: float = 0.6667  # largest calibration J: shift of a cell [0..1]
 choice_seeds: int = 3  # seeds of the other choices, at most 3 and seeds [1..]
 choice_planes: int = 5  # planes in it [1..planes]
-grids: list[int] = [11, 31, 121]  # cells a side of the label maps in it
+grids: list[int] = [11, 31, 121]  # n in it [2..8192, distinct, not empty]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %% tags=["hide-input"]

@@ -100,17 +100,17 @@
 # calibration images of different label, and cost no labels.
 
 # %% tags=["parameters"]
-datasets: list[str] = ["digits", "cifar10"]  # data sets
-families: list[str] = ["cnn", "resnet"]  # families of networks on CIFAR-10
-seeds: int = 3  # their seeds, at most 3; each has its own network of each family
+datasets: list[str] = ["digits", "cifar10"]  # data sets [some of these]
+families: list[str] = ["cnn", "resnet"]  # on CIFAR-10 [some of these]
+seeds: int = 3  # their seeds; each has its own network of each family [1..3]
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
 bits: list[int] = [4, 3]  # 4 and 3: claims [2..16, distinct, not empty]
-calibration: int = 10000  # calibration images, from the training images
-positions: int = 8  # positions of a convolution that are drawn in each of them
+calibration: int = 10000  # of the training images [10..48000]
+positions: int = 8  # of a convolution, drawn in each of them [1..1024]
 images: int = 10000  # test images [1..10000]
 share: float = 0.2  # share of the images in the boundary band [0.001..1]
-gap_weights: list[float] = [0.01, 0.1, 1.0, 10.0]  # weights of the gap term
-exact_weights: list[float] = [0.0, 0.1]  # weights of the exact shape
+gap_weights: list[float] = [0.01, 0.1, 1.0, 10.0]  # [0..1e9, distinct, not empty]
+exact_weights: list[float] = [0.0, 0.1]  # exact shape [0..1e9, distinct, not empty]
 points: int = 2000  # points of the boundary metric [1..100000]
 steps: int = 500  # steps of the search for each layer [1..]
 planes: int = 4  # planes through three test images [1..]

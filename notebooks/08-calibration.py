@@ -55,17 +55,17 @@
 # from the 5th to the 95th percentile of the $r^*$. Where seeds are few it is too narrow; three, as on CIFAR-10, are very few.
 
 # %% tags=["parameters"]
-datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # data sets
-dataset: str = ""  # one of them alone; where it is empty, all of datasets
+datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # [distinct]
+dataset: str = ""  # one alone ['' | digits | mnist | fashion-mnist | cifar10]
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
 seeds: int = 5  # seeds on MNIST and Fashion-MNIST [1..]
-seeds_cifar: int = 3  # seeds on CIFAR-10, at most 3; each has its shipped network
+seeds_cifar: int = 3  # on CIFAR-10; each has its shipped network [1..3]
 bits: list[int] = [8, 6, 5, 4, 3]  # bit widths [2..16, distinct, not empty]
-train: int = 15000  # training images on MNIST and Fashion-MNIST
-calibration: int = 2000  # calibration images there; CIFAR-10 has those kept for it
-test: int = 2000  # test images, but for digits
-rounding: int = 1000  # calibration images that rounding is optimized on, at most
-rounding_cifar: int = 500  # the same on CIFAR-10, where an image has many patches
+train: int = 15000  # training images on MNIST and Fashion-MNIST [100..55000]
+calibration: int = 2000  # calibration images there [10..5000]
+test: int = 2000  # test images, but for digits [10..10000]
+rounding: int = 1000  # calibration images for rounding, at most [10..]
+rounding_cifar: int = 500  # the same on CIFAR-10 [10..]
 steps: int = 20  # steps of the search for each layer [1..]
 points: int = 300  # points of the boundary metric [1..100000]
 n: int = 241  # cells a side of the label maps [2..8192]

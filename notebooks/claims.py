@@ -24,7 +24,7 @@
 # chapters, and so is the file `book/results/claims/verdicts.csv`.
 
 # %% tags=["parameters", "remove-cell"]
-most: int = 3  # claims in the list of the largest disagreements
+most: int = 3  # claims in the list of the largest disagreements [0..]
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown

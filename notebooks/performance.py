@@ -24,9 +24,7 @@
 # ten minutes; it writes `book/results/benchmarks.csv`, from which the table is made.
 
 # %% tags=["parameters", "remove-cell"]
-least_side: int = (
-    129  # smaller maps show fixed costs, and the law does not hold for them
-)
+least_side: int = 129  # smaller maps show fixed costs, and no law [2..]
 
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt

@@ -25,7 +25,7 @@
 name: str = ""  # the sweep
 chapter: str = ""  # the chapter that was run
 given: str = ""  # what all runs were given
-most: int = 500  # rows of the table that are shown
+most: int = 500  # rows of the table that are shown [0..]
 
 # %% tags=["remove-cell"]
 import html

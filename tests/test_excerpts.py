@@ -46,7 +46,7 @@ def test_a_row_a_measure_becomes_a_column_a_measure_in_the_order_of_the_table(ta
         "| choice | J | A |",
         "| --- | --- | --- |",
         "| b | 0.2 [0.1, 0.3] | 3 [2, 4] |",
-        "| a | 0.1235 [0, 1] |  |",
+        "| a | 0.1235 [0, 1] | – |",
     ]
 
 

@@ -11,7 +11,7 @@ from workflow.figure_links import figures, link_figures
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.py"))
 EXECUTED = sorted((ROOT / "book").glob("[0-9][0-9]-*.ipynb"))
-DRAWS = ("charts.", "plt.", "fig = ", "stepper(")
+DRAWS = ("charts.", "plt.", "fig = ", "stepper(", "label_maps(")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)

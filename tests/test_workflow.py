@@ -113,6 +113,19 @@ def test_what_is_allowed_stands_beside_a_parameter(root, given, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("given", [["b"], ["b", "a"], [], ["a", "a"], ["c"]])
+def test_a_list_may_be_a_choice_of_its_default(root, given):
+    path = root / "notebooks" / "01-one.py"
+    line = 'names: list[str] = ["a", "b"]  # '
+    path.write_text(path.read_text().replace(f"{line}names of tables", f"{line}[some of these]"))
+    chapter = Project(root).chapter("one")
+    if given in (["b"], ["b", "a"]):
+        assert check(chapter, {"names": given}) == {"names": given}
+        return
+    with pytest.raises(UserError, match="allowed is a list.str., a . b, distinct, not empty"):
+        check(chapter, {"names": given})
+
+
 def test_an_int_is_a_float_where_a_float_is_asked(project):
     found = check(project.chapter("01"), {"rate": 1, "weights": [1, 2.5]})
     assert repr(found) == "{'rate': 1.0, 'weights': [1.0, 2.5]}"
@@ -150,6 +163,7 @@ def test_command_line_values_are_read_by_their_kind(project, name, text, value):
         ("rows: int = 2\nrows = rows + 1", "is not of the form"),
         ("rows: int = 2  # rows [1..many]", "rows has the rule '1..many', allowed are A..B"),
         ("rows: int = 2  # rows [even]", "rows has the rule 'even', allowed are A..B"),
+        ('kinds: list[str] = ["a"]  # [some of these, 1..2]', "rule 'some of these', allowed are"),
         ("rows: int = 2  # rows [3..]", "rows is 2, allowed is an int, 3.."),
         ("rows: int = 1 + len('a')", "is not a literal"),
         ("rows: int = 1.5", "rows is 1.5, allowed is an int"),
@@ -435,7 +449,8 @@ def test_what_is_stale_is_decided_by_content_and_never_by_time(root):
         assert jobs(root) == {"01-one", "render"}
 
 
-def test_the_gate_refuses_a_notebook_that_was_edited(root, project):
+def test_the_gate_refuses_a_notebook_that_was_edited(root, project, monkeypatch):
+    monkeypatch.setattr(Project, "missing_data", lambda self, names: {})
     for chapter in project.chapters:
         outcome.settle(project, chapter, "full")
     assert problems(project, "full") == []

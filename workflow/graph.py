@@ -94,7 +94,7 @@ def plan(command: list[str]) -> list[str]:
         raise UserError(f"no plan: {reason}")
     files = csv.DictReader(done.stdout.splitlines(), delimiter="\t")
     pending = [file for file in files if file["plan"] == "update pending"]
-    named = ("chapter", "network", "run")  # of the other rules there is one each
+    named = ("chapter", "page", "network", "run")  # of the other rules there is one each
     return [
         Path(file["output_file"]).stem if file["rule"] in named else file["rule"]
         for file in pending

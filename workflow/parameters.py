@@ -25,7 +25,7 @@ _TYPES = {
     "list[float]": TypeAdapter(list[float], config=_STRICT),
     "list[str]": TypeAdapter(list[str], config=_STRICT),
 }
-_RULES = "A..B, A.., ..B, word | word, distinct, not empty"
+_RULES = "A..B, A.., ..B, word | word, distinct, not empty, or some of these"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Parameter:
     The rules, with commas between them, say what is allowed: ``A..B`` is a range for a number or for
     each number of a list, both ends included and each a number or a sum of parameters' names;
     ``word | word`` are choices, ``''`` for the empty one; lists may be ``distinct``, ``not empty``.
+    ``some of these`` stands alone, for a choice of one or more of the default's words.
     """
 
     name: str
@@ -90,6 +91,8 @@ def declared(chapter: Chapter) -> dict[str, Parameter]:
         except (ValueError, SyntaxError) as error:
             raise UserError(f"{where}: {name} is {text!r}, which is not a literal") from error
         rules = _rules(comment)
+        if rules == ("some of these",):
+            rules = (" | ".join(default), "distinct", "not empty")
         for rule in rules:
             if not (rule in ("distinct", "not empty") or ".." in rule or "|" in rule):
                 raise UserError(f"{where}: {name} has the rule {rule!r}, allowed are {_RULES}")

@@ -80,7 +80,7 @@ def excerpt(
         frame = summarize(frame, by, [name for name in columns or frame if name not in by])
     if {"measure", "median", "lo", "hi"} <= set(frame):
         keys = [name for name in frame if name not in _MEASURED]
-        frame = interval_table(frame, keys, "measure")
+        frame = interval_table(frame, keys, "measure", precision=None)
     if rows:
         frame = frame[frame.iloc[:, 0].isin(rows)]
     if columns:

@@ -80,16 +80,17 @@ def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
 
 
 def interval_text(
-    middle: float, lo: float, hi: float, precision: int = 4, *, signed: bool = False
+    middle: float, lo: float, hi: float, precision: int | None = 4, *, signed: bool = False
 ) -> str:
     """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``.
 
+    Numbers have ``precision`` decimals, or four significant digits where that is None.
     A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone. ``signed``
     shows a plus too, as differences need it.
     """
     if math.isnan(middle):
         return "–"
-    form = f"{'+' if signed else ''}.{precision}f"
+    form = f"{'+' if signed else ''}.{'4g' if precision is None else f'{precision}f'}"
     if math.isnan(lo) or math.isnan(hi):
         return f"{middle:{form}}"
     return f"{middle:{form}} [{lo:{form}}, {hi:{form}}]"
@@ -176,7 +177,7 @@ def interval_table(
     columns: str,
     value: str = "median",
     ends: tuple[str, str] = ("lo", "hi"),
-    precision: int = 4,
+    precision: int | None = 4,
     *,
     signed: bool = False,
 ) -> pd.DataFrame:
@@ -188,7 +189,7 @@ def interval_table(
         columns: the column whose values become headings. Rows and headings keep the order in which
             they first appear.
         value, ends: the columns of the estimate and of its interval.
-        precision: decimals shown.
+        precision: as for :func:`interval_text`.
         signed: show a plus too.
 
     Returns:
