@@ -63,7 +63,8 @@ class Progress:
             text = self.inner.read_text("utf-8") if self.inner else ""
         except (OSError, UnicodeDecodeError):
             return ""
-        last = text.rpartition("\r")[2].strip()
+        lines = text.replace("\r", "\n").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"  {last}" if last else ""
 
     def _say(self, state: str, last: bool = False) -> None:
