@@ -54,8 +54,10 @@ if complete and {"claim", "median"} <= set(table):
 
 # %% tags=["remove-input"]
 to_do = runs[runs["state"] != "complete"]
-lines = "\n".join(f"* `{said}`" for said in to_do["said"])
-Markdown(f"**To do:**\n\n{lines}" if len(to_do) else "")
+items = "".join(
+    f"<li><code>{html.escape(said)}</code></li>" for said in to_do["said"]
+)
+HTML(f"<p><b>To do:</b></p><ul>{items}</ul>" if items else "")
 
 # %% [markdown]
 # ## The table

@@ -131,6 +131,7 @@ def test_shipped_checkpoints_are_whole_and_few_megabytes():
     assert sum(entry["bytes"] for entry in entries.values()) < 10e6
 
 
+@pytest.mark.slow
 def test_shipped_checkpoints_have_the_accuracy_that_the_manifest_says():
     if lacking := data.missing(["cifar10"], download=False):
         pytest.skip(lacking["cifar10"])

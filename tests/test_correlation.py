@@ -52,6 +52,7 @@ def test_the_interval_is_scipys_where_a_group_is_a_row():
     assert ours["hi"] == pytest.approx(theirs.high, abs=0.012)
 
 
+@pytest.mark.slow
 def test_rows_without_relation_have_zero_inside_about_as_often_as_said():
     inside = 0
     rng = np.random.default_rng(1)

@@ -1,9 +1,14 @@
 """Pages show the tables of chapters: whole or some rows, summed up or wide, and say what is not there."""
 
+import ast
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from baq.report.excerpts import excerpt, read, results
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -68,3 +73,14 @@ def test_what_is_not_there_is_said(tables, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="set BAQ_TABLES to the folder of the tables"):
         results()
+
+
+def test_the_rows_that_choices_name_are_in_the_books_table():
+    path = ROOT / "book" / "results" / "02-slice-geometry" / "choices.csv"
+    source = ast.parse((ROOT / "notebooks" / "choices.py").read_text("utf-8"))
+    named = set()
+    for node in ast.walk(source):
+        if isinstance(node, ast.List) and node.elts:
+            named |= set(ast.literal_eval(node))
+    table = pd.read_csv(path)
+    assert {"as above", "ReLU", "one-sided masks"} <= named <= set(table["choice"])

@@ -247,6 +247,7 @@ def test_without_data_and_network_the_recorded_chapter_stays(checkout, folder):
     assert {path: path.read_bytes() for path in checkout.book("full").rglob("*.*")} == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("mnist" in data.missing(["mnist"], download=False), reason="mnist is not here")
 def test_with_data_the_chapter_is_executed(checkout, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

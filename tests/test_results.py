@@ -78,6 +78,7 @@ def checkout(tmp_path):
     return Project(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(data.missing(["digits"])), reason="digits are not here")
 def test_the_first_seeds_come_out_as_recorded(checkout):
     name = "01-local-geometry"

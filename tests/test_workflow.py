@@ -378,6 +378,7 @@ def jobs(root: Path) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_book_is_made_once_and_then_what_has_changed(root):
     assert jobs(root) == {"01-one", "02-two", "render"}
     done = command(root, "book")
@@ -415,6 +416,7 @@ def test_a_book_is_made_once_and_then_what_has_changed(root):
     assert jobs(root) == {"01-one", "render"}
 
 
+@pytest.mark.slow
 def test_what_is_stale_is_decided_by_content_and_never_by_time(root):
     assert command(root, "book").returncode == 0
     source = root / "notebooks" / "01-one.py"

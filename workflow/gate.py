@@ -75,7 +75,7 @@ _CHANGED = {
     "source": "its source has changed since it was executed",
     "package": "baq has changed since it was executed",
     "parameters": "it was executed with other parameters",
-    "read": "the tables that it shows have changed since it was executed",
+    "read": "the tables that it reads have changed since it was executed",
 }
 
 
