@@ -16,7 +16,7 @@
 # ---
 
 # %% [markdown]
-# # Statistics-to-test stopping
+# # Calibration-to-test stopping
 #
 # How few bits are few enough? The usual answer walks down the bit widths on calibration data for as long
 # as accuracy holds. The paper {cite}`kiselev2026` asks for more: the boundary must hold too. This
@@ -172,7 +172,7 @@ tables.show(floats.reset_index(), "float-accuracy")
 # %% [markdown]
 # ## What the rules see
 #
-# Statistics figures of every level, which is all that the rules are given; here as means over seeds.
+# Calibration measures of every level, which is all that the rules are given; here as means over seeds.
 # Dashed lines are the thresholds.
 
 # %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} data=["levels"] tags=["hide-input"]

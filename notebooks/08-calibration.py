@@ -108,7 +108,7 @@ row.assign(plane=["calibration", "test"])[["candidate", "plane", "jaccard"]]
 # %% [markdown]
 # ## The run
 #
-# Networks are those of [Statistics-to-test stopping](04-stopping) with one hidden layer, on MNIST {cite}`lecun1998` and
+# Networks are those of [Calibration-to-test stopping](04-stopping) with one hidden layer, on MNIST {cite}`lecun1998` and
 # Fashion-MNIST {cite}`xiao2017` trained on fewer images; and the shipped convolutional networks of
 # [Full CIFAR-10](06-cifar-full) {cite}`krizhevsky2009`. Each is rounded in five ways at each bit width: to nearest with one
 # scale for each tensor or each channel, by AdaRound {cite}`nagel2020` without and with the errors of the layers before, and
@@ -183,7 +183,7 @@ tables.save(levels, "levels")
 display(Markdown(tables.audit_text(levels["error_bound"])))
 
 # %% [markdown]
-# ## Statistics beside held-out
+# ## Calibration beside held-out
 
 # %% mystnb={"image": {"alt": "A panel for each data set with its network: J on held-out data against J on calibration data, a mark for each network, bit width and rounding, shaded by bit width, with a shape for each rounding, and the line of equal values."}} data=["pairs"] tags=["hide-input"]
 KEYS = ["family", "dataset", "seed", "rounding", "bits"]
