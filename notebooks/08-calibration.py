@@ -55,7 +55,7 @@
 # from the 5th to the 95th percentile of the $r^*$. Where seeds are few it is too narrow; three, as on CIFAR-10, are very few.
 
 # %% tags=["parameters"]
-datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # [distinct]
+datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # data sets
 dataset: str = ""  # one alone ['' | digits | mnist | fashion-mnist | cifar10]
 seeds_digits: int = 20  # seeds on digits; each draws split and initialization [1..]
 seeds: int = 5  # seeds on MNIST and Fashion-MNIST [1..]

@@ -126,6 +126,13 @@ def test_a_list_may_be_a_choice_of_its_default(root, given):
         check(chapter, {"names": given})
 
 
+def test_names_in_a_list_stand_once(project):
+    with pytest.raises(
+        UserError, match=r"names is \['a', 'a'\], allowed is a list.str., each once"
+    ):
+        check(project.chapter("one"), {"names": ["a", "a"]})
+
+
 def test_an_int_is_a_float_where_a_float_is_asked(project):
     found = check(project.chapter("01"), {"rate": 1, "weights": [1, 2.5]})
     assert repr(found) == "{'rate': 1.0, 'weights': [1.0, 2.5]}"

@@ -158,6 +158,8 @@ def _ruled(chapter: Chapter, parameter: Parameter, values: dict[str, object]) ->
     """Raise a UserError unless a parameter's value keeps its rules, given all parameters' values."""
     value = values[parameter.name]
     items = value if isinstance(value, list) else [value]
+    if parameter.kind == "list[str]" and len(set(items)) < len(items):
+        raise _refused(chapter, parameter, value, ", each once")
     for rule in parameter.rules:
         if rule == "distinct":
             kept = len(set(items)) == len(items)
