@@ -39,7 +39,7 @@
 #   do {cite}`jacob2018`, and the products are rounded with one scale for each tensor.
 
 # %% tags=["parameters"]
-families: list[str] = ["cnn", "resnet"]  # families [cnn | resnet, distinct]
+families: list[str] = ["cnn", "resnet"]  # families [some of these]
 seeds: int = 3  # seeds, at most 3; each has its own network of each family [1..3]
 bits: list[int] = [8, 7, 6, 5, 4, 3]  # 6: the claims [2..16, distinct, not empty]
 images: int = 10000  # test images [1..10000]
