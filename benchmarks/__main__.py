@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from baq.machine import whole
 from baq.zoo import data
 from benchmarks import maps, masks, radii, rounding, scaling
 from benchmarks.race import COLUMNS, Race, run
@@ -25,12 +25,10 @@ RESULTS, CACHE = ROOT / "book" / "results", ROOT / "_build" / "benchmarks"
 WORKS = {"maps": maps, "radii": radii, "rounding": rounding, "masks": masks}
 
 
-def write(rows: Iterable[dict[str, object]] | pd.DataFrame, path: Path) -> None:
-    """Write a table in one step, so that no half of it is ever there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    pd.DataFrame(rows).to_csv(part, index=False, float_format="%.6g")
-    os.replace(part, path)
+def write(rows: Iterable[dict[str, object]] | pd.DataFrame, path: Path, digits: int = 4) -> None:
+    """Write a table in one step, so that no half of it is ever there; floats to significant digits."""
+    with whole(path) as part:
+        pd.DataFrame(rows).to_csv(part, index=False, float_format=f"%.{digits}g")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if options.scaling:
-        write(scaling.measure(Project(ROOT)), options.results / "scaling.csv")
-        write(scaling.reference_models(), options.results / "scaling-models.csv")
+        write(scaling.measure(Project(ROOT)), options.results / "scaling.csv", 6)
+        write(scaling.reference_models(), options.results / "scaling-models.csv", 6)
         return 0
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}: allowed is 1 or more")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from baq.inference import logits, place
+from baq.machine import whole
 from baq.slices import LabelMap, Plane, label_map, pca_plane, random_planes
 from baq.zoo import checkpoints, data, models, training
 from benchmarks.race import Race
@@ -160,10 +160,8 @@ def audit(planes: int, cache: Path) -> Iterator[dict[str, object]]:
         for k, plane in enumerate(_image_planes()[:planes]):
             path = cache / f"{family}-{entry['sha256'][:12]}-{k}.npy"
             if not path.exists():
-                part = path.with_suffix(".part")
-                with open(part, "wb") as file:
+                with whole(path) as part, open(part, "wb") as file:
                     np.save(file, dense_loop(model, plane, IMAGE_CELLS, BATCHES[family]))
-                os.replace(part, path)
             grid = label_map(model, plane, IMAGE_CELLS, "adaptive", BATCHES[family])
             yield {
                 "network": f"CIFAR-10 {name}",

@@ -121,7 +121,7 @@ ablation_images: int = 1000  # calibration images of the comparison of parts [1.
 ablation_steps: int = 100  # steps of the search in it [1..]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %%
+# %% tags=["hide-input"]
 import pandas as pd
 from IPython.display import Markdown, display
 

@@ -76,7 +76,7 @@ epochs: int = 15  # the same on MNIST and Fashion-MNIST [1..]
 resamples: int = 1000  # resamples of the bootstrap [1..]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display

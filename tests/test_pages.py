@@ -91,6 +91,11 @@ def test_a_page_follows_the_tables_of_all_chapters(root):
     table.write_text(before)
     assert not stale(project, page, "full")
 
+    done = command(root, "run", "total", "-p", "rows", "3", "--no-page")
+    assert done.returncode == 0, done.stderr
+    (run,) = (root / "runs").glob("total-*/results/total/total.csv")
+    assert run.read_text() == "total\n4\n", "a run of a page reads the tables of the book"
+
     write_chapter(root, "02-two", BODY.replace("* rows", "* 3 * rows"), "photos")
     assert set(command(root, "book", "--dry-run").stdout.split()) == {"02-two", "total", "render"}
     assert command(root, "book").returncode == 0

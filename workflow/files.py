@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -10,7 +11,12 @@ from typing import Any
 
 from baq.machine import whole
 
-__all__ = ["keep_while", "read_json", "write_json"]
+__all__ = ["digest", "keep_while", "read_json", "write_json"]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import nbformat
 
+from workflow.files import digest
 from workflow.outcome import load, run_record
 from workflow.project import Chapter, Project
 from workflow.stamp import sources, tables_of
@@ -66,7 +66,7 @@ def _edited(path: Path) -> list[str]:
     run, found = run_record(path), []
     if "tables" in run and run["tables"] != tables_of(path.parent / "results" / path.stem):
         found.append("its tables are not those that it wrote")
-    if "notebook" in run and run["notebook"] != hashlib.sha256(path.read_bytes()).hexdigest():
+    if "notebook" in run and run["notebook"] != digest(path):
         found.append("its notebook is not the one that was executed")
     return found
 

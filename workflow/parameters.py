@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import papermill
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -97,7 +97,7 @@ def declared(chapter: Chapter) -> dict[str, Parameter]:
             if not (rule in ("distinct", "not empty") or ".." in rule or "|" in rule):
                 raise UserError(f"{where}: {name} has the rule {rule!r}, allowed are {_RULES}")
         parameter = Parameter(name, kind, default, comment, rules)
-        found[name] = Parameter(name, kind, _typed(chapter, parameter, default), comment, rules)
+        found[name] = replace(parameter, default=_typed(chapter, parameter, default))
     values = {name: parameter.default for name, parameter in found.items()}
     for parameter in found.values():
         _ruled(chapter, parameter, values)
@@ -110,7 +110,17 @@ def check(chapter: Chapter, given: Mapping) -> dict[str, object]:
     Raises:
         UserError: for an unknown name, or a value that is not of the declared type or breaks a rule.
     """
+    return _checked(chapter, declared(chapter), given)
+
+
+def in_force(chapter: Chapter, given: Mapping) -> dict[str, object]:
+    """All parameters of an execution: the values given, checked, and the defaults of the others."""
     known = declared(chapter)
+    defaults = {name: parameter.default for name, parameter in known.items()}
+    return defaults | _checked(chapter, known, given)
+
+
+def _checked(chapter: Chapter, known: Mapping[str, Parameter], given: Mapping) -> dict[str, object]:
     unknown = sorted(str(name) for name in given.keys() - known.keys())
     if unknown:
         raise UserError(
@@ -121,12 +131,6 @@ def check(chapter: Chapter, given: Mapping) -> dict[str, object]:
     for parameter in known.values():  # a bound may be another parameter, so none is left out
         _ruled(chapter, parameter, values)
     return typed
-
-
-def in_force(chapter: Chapter, given: Mapping) -> dict[str, object]:
-    """All parameters of an execution: the values given, checked, and the defaults of the others."""
-    defaults = {name: parameter.default for name, parameter in declared(chapter).items()}
-    return defaults | check(chapter, given)
 
 
 def from_text(chapter: Chapter, name: str, text: str) -> object:

@@ -20,8 +20,8 @@ class Progress:
     """Lines such as ``04-stopping  cell 7/21  levels 12/40  0:12``, from a thread of their own.
 
     A terminal gets one line that is rewritten every second, and anything else a line every ten
-    seconds. Chapters that run side by side take turns: every line names its chapter. What stands last in the file ``inner``, where a cell that works on
-    many tasks says how many are done, is shown beside the cell.
+    seconds. Chapters that run side by side take turns: every line names its chapter. Beside the cell
+    stands the last line of the file ``inner``, where a cell says how many of its tasks are done.
     """
 
     def __init__(

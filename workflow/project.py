@@ -90,14 +90,19 @@ class Project:
         return self.root / "runs"
 
     @cached_property
+    def _listed(self) -> list[str]:
+        """The names of all pages of the book but the first, in reading order."""
+        toc = _read(self.root / "_toc.yml")
+        return [Path(entry["file"]).name for entry in toc.get("chapters", [])]
+
+    @cached_property
     def chapters(self) -> list[Chapter]:
         """Every chapter, in reading order.
 
         Raises:
             UserError: when a notebook is not in ``_toc.yml``.
         """
-        toc = _read(self.root / "_toc.yml")
-        listed = [Path(entry["file"]).name for entry in toc.get("chapters", [])]
+        listed = self._listed
         sources = {path.stem: path for path in (self.root / "notebooks").glob("[0-9][0-9]-*.py")}
         unlisted = sorted(sources.keys() - set(listed))
         if unlisted:
@@ -108,9 +113,7 @@ class Project:
     @cached_property
     def pages(self) -> list[Chapter]:
         """The notebooks of the book that are made from the tables of the chapters, in reading order."""
-        toc = _read(self.root / "_toc.yml")
-        listed = [Path(entry["file"]).name for entry in toc.get("chapters", [])]
-        found = [Chapter(self.root / "notebooks" / f"{name}.py") for name in listed]
+        found = [Chapter(self.root / "notebooks" / f"{name}.py") for name in self._listed]
         return [one for one in found if one.source.is_file() and not one.name[:2].isdigit()]
 
     @property
@@ -119,11 +122,14 @@ class Project:
         return self.chapters + self.pages
 
     def chapter(self, name: str) -> Chapter:
-        """The chapter of a full name, of its number, or of its name without number."""
-        for chapter in self.notebooks:
+        """The chapter or page of a full name; a chapter also of its number, or of its name without."""
+        for chapter in self.chapters:
             if name in (chapter.name, chapter.name[:2], chapter.name[3:]):
                 return chapter
-        known = ", ".join(chapter.name for chapter in self.chapters)
+        for page in self.pages:
+            if name == page.name:
+                return page
+        known = ", ".join(one.name for one in self.notebooks)
         raise UserError(f"chapter is {name!r}, allowed are {known}")
 
     def parameters(self, profile: str) -> dict[str, dict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import resource
@@ -27,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from baq.machine import locked, processor_name
-from workflow.files import write_json
+from workflow.files import digest, write_json
 from workflow.parameters import check
 from workflow.progress import Progress
 from workflow.project import Chapter, Project, UserError
@@ -94,7 +93,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             "peak_memory_mib": _peak_memory(),
             **stamp,
             "tables": tables_of(results),
-            "notebook": hashlib.sha256((work / "executed.ipynb").read_bytes()).hexdigest(),
+            "notebook": digest(work / "executed.ipynb"),
         }
         write_json(results / "run.json", record)
         _publish(work, target, tables)

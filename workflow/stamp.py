@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
+from workflow.files import digest
 from workflow.parameters import in_force
 from workflow.project import Chapter, Project
 
@@ -41,7 +42,8 @@ def tables_of(folder: Path) -> str:
 def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Path]:
     """What a page finds in the folder of tables, by name: a folder for each chapter, and files.
 
-    A chapter that has no tables in ``book`` is shown as recorded, so its recorded tables are taken.
+    A chapter that has no tables in ``book`` is shown as recorded, so its recorded tables are taken; a
+    sweep's page reads those beside it.
 
     Arguments:
         project: the checkout.
@@ -50,7 +52,7 @@ def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Pat
     """
     if not chapter.is_page:
         return {}
-    if project.runs in book.parents:
+    if project.runs / "sweeps" in book.parents:
         return {path.name: path for path in book.glob("*.csv")}
     recorded = project.root / "book" / "results"
     found = {path.name: path for path in recorded.glob("*.csv")}
@@ -65,7 +67,7 @@ def sources(
 ) -> dict[str, object]:
     """What decides a chapter's results: its source, ``baq``, the parameters and the tables it reads."""
     found = {
-        "source": hashlib.sha256(chapter.source.read_bytes()).hexdigest(),
+        "source": digest(chapter.source),
         "package": fingerprint(package_files(project), project.root),
         "parameters": in_force(chapter, given),
     }
