@@ -73,7 +73,9 @@ def sources(
     }
     if chapter.is_page:
         read = tables_read(project, chapter, book or project.root / "book").values()
-        files = [file for path in read for file in (path.glob("*.csv") if path.is_dir() else [path])]
+        files = [
+            file for path in read for file in (path.glob("*.csv") if path.is_dir() else [path])
+        ]
         found["read"] = fingerprint(files, project.root)
     return found
 
