@@ -4,8 +4,7 @@ import pytest
 from tiny_project import BODY, command, write_chapter
 
 from workflow.gate import stale
-from workflow.links import broken_links
-from workflow.mend import mend
+from workflow.html import broken_links, mend
 from workflow.project import Project
 
 PAGE = """<html><head><script>const THEBE_JS_URL = "https://a.b"; const c = "pre"</script>

@@ -12,7 +12,7 @@ from workflow import site
 from workflow.files import write_json
 from workflow.outcome import Outcome
 from workflow.project import Project
-from workflow.status import citation, costs, status, titles, versions, write
+from workflow.status import citation, costs, status, versions, write
 
 ROOT = Path(__file__).parents[1]
 BOOK = Project(ROOT)
@@ -45,15 +45,13 @@ def settled(project):
 
 
 def test_status_and_costs_have_a_row_a_chapter(settled):
-    names = titles(settled)
-    assert names == {"01-one": "Tiny", "02-two": "Tiny"}
-    rows = status(settled, "full", names).splitlines()
+    rows = status(settled, "full").splitlines()
     assert rows[2:] == [
         "| [Tiny](01-one.ipynb) | live | 2026-01-02 | 1.3 | A | 4 | 2 |",
         "| [Tiny](02-two.ipynb) | not executed |  |  |  |  |  |",
     ]
-    assert versions(settled, "full", names) == "* [Tiny](01-one.ipynb): python 3.11.7."
-    rows = costs(settled, "full", names).splitlines()
+    assert versions(settled, "full") == "* [Tiny](01-one.ipynb): python 3.11.7."
+    rows = costs(settled, "full").splitlines()
     assert rows[2] == "| [Tiny](01-one.ipynb) | none | 3 | 1.3 | 1 | 1.0 |  |"
     assert rows[3] == "| [Tiny](02-two.ipynb) | photos |  | about 0.1 | 1 |  |  |"
 

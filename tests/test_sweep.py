@@ -149,7 +149,8 @@ def test_a_sweep_does_what_is_missing_and_lists_what_failed(root, file):
     write_chapter(root, "01-one", BROKEN + "1\n")
     changed = failures(Project(root), read(Project(root), file))
     assert len(changed) == 2
-    assert all(line.endswith("its sources have changed since it ran") for line in changed)
+    told = "its sources have changed since it ran"
+    assert all(line.endswith(told) for line in changed.values())
     write_chapter(root, "01-one", BROKEN)
     (root / "runs" / new / "results" / "01-one" / "a.csv").write_text("i\n")
     assert runs(root) == {new, "summary"}
@@ -180,7 +181,7 @@ def test_an_interrupted_sweep_goes_on_where_it_was(root, project, file):
     child.wait()
     kept = {path: path.stat().st_mtime_ns for path in records.glob("*.json")}
     assert len(kept) == 1
-    (told,) = failures(project, read(project, file))
+    (told,) = failures(project, read(project, file)).values()
     assert "(rows = 1, word = y): stopped without a message, as if killed, see runs/logs/" in told
     (root / "go").touch()
     done = command(root, "sweep", "pairs.yml")
@@ -319,11 +320,11 @@ def test_a_run_whose_last_words_found_no_room_says_so(project, file, small_disk)
     (small_disk / "logs").mkdir()
     for name in sweep.runs:
         run_log(project, name).touch()
-    assert all("as if killed" in line for line in failures(project, sweep))
+    assert all("as if killed" in line for line in failures(project, sweep).values())
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "rest").write_bytes(bytes(2**20))
     told = "stopped without a message, and no space is left for runs/, see runs/logs/"
-    assert all(told in line for line in failures(project, sweep))
+    assert all(told in line for line in failures(project, sweep).values())
     with pytest.raises(UserError, match=r"sweep pairs: No space left on device"):
         gather(project, sweep)
 

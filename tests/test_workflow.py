@@ -24,6 +24,7 @@ from workflow.project import Project, UserError
 from workflow.runner import execute
 from workflow.site import repository_url, stage
 from workflow.stamp import sources
+from workflow.status import table
 
 
 def pretend(project: Project, profile: str = "full") -> None:
@@ -304,7 +305,7 @@ def test_a_chapter_without_its_data_is_shown_as_recorded(root, project, monkeypa
     write_chapter(root, "02-two", BODY + "1\n", requires="photos")
     page = nbformat.read(stage(Project(root), "full") / "book" / "02-two.ipynb", as_version=4)
     assert "source has changed since it was executed" in page.cells[0].source
-    assert "02-two   recorded  2026-01-02  0.50" in outcome.table(project, "full")
+    assert "02-two   recorded  2026-01-02  0.50" in table(project, "full")
 
 
 # The gate

@@ -1,133 +1,138 @@
 """The command line: ``book`` makes the book, ``run`` runs one chapter, ``sweep`` many runs."""
 
-from __future__ import annotations
-
-import argparse
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from workflow.files import write_json
+import click
+
+from workflow.files import run_record, write_json
 from workflow.gate import problems
 from workflow.graph import make
-from workflow.outcome import run_record, settle, table
+from workflow.outcome import settle
 from workflow.page import page
 from workflow.parameters import check, declared, from_text
-from workflow.project import PROFILES, Chapter, Project, UserError
+from workflow.project import PROFILES, Chapter, Project, UserError, entries
 from workflow.runner import matplotlib_folder
-from workflow.runs import parameter_file, run
+from workflow.runs import run
 from workflow.site import render
 from workflow.sweep import failures, read
 
-__all__ = ["main"]
-
-_CLUSTER = "a Snakemake profile that runs the jobs elsewhere, such as profiles/slurm"
+PATH = click.Path(path_type=Path)
+PROFILE = click.option("--profile", type=click.Choice(PROFILES), default="full")
+DRY_RUN = click.option("-n", "--dry-run", is_flag=True, help="Only list what would be done.")
+CLUSTER = click.option(
+    "--cluster",
+    type=PATH,
+    metavar="FOLDER",
+    help="A Snakemake profile that runs the jobs elsewhere, such as profiles/slurm.",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    _open_closed()
     try:
-        return options.command(Project(Path.cwd()), options) or 0
+        status = _cli(arguments, prog_name="python -m workflow", standalone_mode=False)
+        sys.stdout.flush()
+        return status or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
     except UserError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
+        return _fail(*str(error).splitlines())
+    except OSError as error:  # a disk that is full or read-only, an output that is closed
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what could not be written is not tried again
+        reason = error.strerror or str(error)
+        return _fail(f"{reason} ({error.filename})" if error.filename else reason)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted")
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m workflow", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, function: object, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(command=function)
-        return made
-
-    def profile(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--profile", choices=PROFILES, default="full")
-
-    made = command("book", _book, "execute what has changed, and render the book")
-    profile(made)
-    made.add_argument("-n", "--dry-run", action="store_true", help="only list what would be done")
-    made.add_argument("--cluster", type=Path, metavar="FOLDER", help=_CLUSTER)
-    text = "run one chapter with other parameters, into runs/"
-    made = commands.add_parser("run", help=text, description=text, add_help=False)
-    made.set_defaults(command=_run, parser=made)
-    made.add_argument("chapter", nargs="?", help="full name, number, or name without number")
-    made.add_argument(
-        "-h",
-        "--help",
-        action="store_true",
-        help="show this, or the parameters of the chapter named",
-    )
-    made.add_argument(
-        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
-    )
-    made.add_argument("-y", type=Path, metavar="FILE", help="a YAML file of parameters")
-    made.add_argument("--no-page", action="store_true", help="make no HTML page")
-    made = command("sweep", _sweep, "run a chapter over a grid of parameters, and sum it up")
-    made.add_argument("file", type=Path, help="YAML with chapter, given, grid, table")
-    made.add_argument("-n", "--dry-run", action="store_true", help="only list what would be done")
-    made.add_argument("-c", "--cores", default="all", help="cores to use here (default: all)")
-    made.add_argument("--cluster", type=Path, metavar="FOLDER", help=_CLUSTER)
-    made = command("compare", _compare, "show what differs between runs, side by side")
-    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="its folder or notebook")
-    made.add_argument("--table", metavar="NAME", help="the table to show (default: claims)")
-    made = command("execute", _execute, "execute one chapter for a profile (called by rules)")
-    made.add_argument("chapter")
-    profile(made)
-    made = command("render", _render, "check and render what was executed (called by rules)")
-    profile(made)
-    made = command("table", _table, "list how each chapter came out")
-    profile(made)
-    command("verify", _verify, "execute every chapter anew, and compare its tables with book/")
-    made = command("gather", _gather, "sum up a sweep's complete runs (called by rules)")
-    made.add_argument("file", type=Path)
-    return parser
+def _fail(*lines: str) -> int:
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    return 1
 
 
-def _book(project: Project, options: argparse.Namespace) -> int:
-    profile = options.profile
+def _open_closed() -> None:
+    """Open what is closed of standard input, output and errors, or the next file takes its place."""
+    for number, stream in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, stream, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def _cli() -> None:
+    pass
+
+
+@_cli.command()
+@PROFILE
+@DRY_RUN
+@CLUSTER
+def book(profile: str, dry_run: bool, cluster: Path | None) -> None:
+    """Execute what has changed, and render the book."""
+    project = Project(Path.cwd())
     for chapter in project.notebooks:  # tell of bad input before anything runs
-        check(chapter, project.parameters(profile).get(chapter.name, {}))
+        check(chapter, project.given(profile, chapter))
         chapter.header  # noqa: B018
-    if not options.dry_run:
+    if not dry_run:
         _warm_up(project)
-    settings = {"profile": profile}
-    if not make(project, settings, cluster=options.cluster, dry_run=options.dry_run):
-        raise UserError(f"the book ({profile}) was not made, see above")
-    if not options.dry_run:
-        if changed := problems(project, profile):
-            raise UserError("\n".join(changed))
-        from baq.report.answers import summary  # slow to import
-        from workflow.status import verdicts
+    make(project, {"profile": profile}, cluster=cluster, dry_run=dry_run)
+    if dry_run:
+        return
+    if changed := problems(project, profile):
+        raise UserError("\n".join(changed))
+    from baq.report.answers import summary  # slow to import
+    from workflow.status import table, verdicts
 
-        print(table(project, profile))
-        print(summary(verdicts(project, profile)))
-        print(f"the book is at {project.html(profile) / 'index.html'}")
-    return 0
+    print(table(project, profile))
+    print(summary(verdicts(project, profile)))
+    print(f"the book is at {project.html(profile) / 'index.html'}")
 
 
-def _run(project: Project, options: argparse.Namespace) -> int:
-    if options.chapter is None:
-        options.parser.print_help(sys.stdout if options.help else sys.stderr)
-        return 0 if options.help else 2
-    chapter = project.chapter(options.chapter)
-    if options.help:
+@_cli.command("run", add_help_option=False)
+@click.argument("name", required=False, metavar="CHAPTER")
+@click.option("-h", "--help", "asked", is_flag=True, help="Show this, or a chapter's parameters.")
+@click.option(
+    *("-p", "pairs"), nargs=2, multiple=True, metavar="NAME VALUE", help="Give a parameter."
+)
+@click.option("-y", "file", type=PATH, metavar="FILE", help="Give parameters by a YAML file.")
+@click.option("--no-page", is_flag=True, help="Make no HTML page.")
+@click.pass_context
+def run_(
+    context: click.Context,
+    name: str | None,
+    asked: bool,
+    pairs: tuple[tuple[str, str], ...],
+    file: Path | None,
+    no_page: bool,
+) -> int:
+    """Run one chapter with other parameters, into runs/."""
+    if name is None:
+        click.echo(context.get_help(), err=not asked)
+        return 0 if asked else 2
+    project = Project(Path.cwd())
+    chapter = project.chapter(name)
+    if asked:
         _describe(project, chapter)
         return 0
-    given = parameter_file(options.y) if options.y else {}
-    given |= {name: from_text(chapter, name, text) for name, text in options.p}
+    given = entries(file) if file else {}
+    given |= {name: from_text(chapter, name, text) for name, text in pairs}
     check(chapter, given)
     _warm_up(project)
     notebook = run(project, chapter, given)
     print(notebook)
-    if not options.no_page:
+    if not no_page:
         print(page(project, notebook))
     return 0
 
@@ -147,53 +152,65 @@ def _describe(project: Project, chapter: Chapter) -> None:
         print(f"      {parameter.comment}")
 
 
-def _sweep(project: Project, options: argparse.Namespace) -> int:
-    sweep = read(project, options.file)
-    required = {
-        name for run in sweep.runs for name in sweep.chapter.requires(sweep.parameters(run))
-    }
+@_cli.command()
+@click.argument("file", type=PATH)
+@DRY_RUN
+@click.option("-c", "--cores", default="all", help="Cores to use here.", show_default=True)
+@CLUSTER
+def sweep(file: Path, dry_run: bool, cores: str, cluster: Path | None) -> None:
+    """Run a chapter over a grid of parameters, and sum it up.
+
+    FILE is YAML with chapter, given, grid and table.
+    """
+    project = Project(Path.cwd())
+    made = read(project, file)
+    required = {name for run in made.runs for name in made.chapter.requires(made.parameters(run))}
     for name, reason in project.missing_data(required).items():
-        raise UserError(f"{sweep.chapter.name} requires {name}: {reason}")
-    if options.cores != "all" and not (options.cores.isdigit() and int(options.cores) > 0):
-        raise UserError(f"cores is {options.cores!r}, allowed are all, and 1 up")
-    if not options.dry_run:
+        raise UserError(f"{made.chapter.name} requires {name}: {reason}")
+    if cores != "all" and not (cores.isdigit() and int(cores) > 0):
+        raise UserError(f"cores is {cores!r}, allowed are all, and 1 up")
+    if not dry_run:
         _warm_up(project)
-    made = make(
-        project,
-        {"sweep": str(options.file)},
-        cores=options.cores,
-        cluster=options.cluster,
-        dry_run=options.dry_run,
-        sweep=sweep,
-    )
-    if not options.dry_run:
-        print(sweep.folder(project) / "table.csv")
-        print(sweep.folder(project) / "sweep.html")
-    return 0 if made else 1
+    settings = {"sweep": str(file)}
+    make(project, settings, cores=cores, cluster=cluster, dry_run=dry_run, sweep=made)
+    if not dry_run:
+        print(made.folder(project) / "table.csv")
+        print(made.folder(project) / "sweep.html")
 
 
-def _gather(project: Project, options: argparse.Namespace) -> None:
+@_cli.command(hidden=True)
+@click.argument("file", type=PATH)
+def gather(file: Path) -> None:
+    """Sum up a sweep's complete runs; a rule calls this."""
     from workflow.gather import gather, sweep_page  # slow to import
 
-    sweep = read(project, options.file)
-    gather(project, sweep)
-    sweep_page(project, sweep)
-    if failed := failures(project, sweep):
-        number, of = len(failed), len(sweep.runs)
-        raise UserError("\n".join([*failed, f"sweep {sweep.name}: {number} of {of} runs to do"]))
-    write_json(project.build / "sweeps" / f"{sweep.name}.json", {"runs": list(sweep.runs)})
+    project = Project(Path.cwd())
+    made = read(project, file)
+    gather(project, made)
+    sweep_page(project, made)
+    if failed := failures(project, made):
+        told = f"sweep {made.name}: {len(failed)} of {len(made.runs)} runs to do"
+        told += f", the others are in runs/sweeps/{made.name}/sweep.html"
+        raise UserError("\n".join([*failed.values(), told]))
+    write_json(project.build / "sweeps" / f"{made.name}.json", {"runs": list(made.runs)})
 
 
-def _compare(project: Project, options: argparse.Namespace) -> None:
+@_cli.command()
+@click.argument("runs", nargs=-1, type=PATH)
+@click.option("--table", metavar="NAME", help="The table to show, by default the claims.")
+def compare(runs: tuple[Path, ...], table: str | None) -> None:
+    """Show what differs between runs, side by side; a run is its folder or its notebook."""
     from workflow.compare import compare_runs  # slow to import
 
-    print(compare_runs(project, options.runs, options.table))
+    print(compare_runs(Project(Path.cwd()), list(runs), table))
 
 
-def _verify(project: Project, options: argparse.Namespace) -> int:
+@_cli.command()
+def verify() -> int:
+    """Execute every chapter anew, and compare its tables with those in book/."""
     from workflow.verify import verify_chapter  # slow to import
 
-    failed = 0
+    project, failed = Project(Path.cwd()), 0
     for chapter in project.chapters:
         if missing := project.missing_data(chapter.requires({})):
             print(f"{chapter.name}: not verified, {'; '.join(missing.values())}")
@@ -204,22 +221,43 @@ def _verify(project: Project, options: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-def _execute(project: Project, options: argparse.Namespace) -> None:
-    settle(project, project.chapter(options.chapter), options.profile)
+@_cli.command(hidden=True)
+@click.argument("chapter")
+@PROFILE
+def execute(chapter: str, profile: str) -> None:
+    """Execute one chapter for a profile; a rule calls this."""
+    project = Project(Path.cwd())
+    settle(project, project.chapter(chapter), profile)
 
 
-def _render(project: Project, options: argparse.Namespace) -> None:
-    render(project, options.profile)
+@_cli.command("render", hidden=True)
+@PROFILE
+def render_(profile: str) -> None:
+    """Check and render what was executed; a rule calls this."""
+    render(Project(Path.cwd()), profile)
 
 
-def _table(project: Project, options: argparse.Namespace) -> None:
-    print(table(project, options.profile))
+@_cli.command("table")
+@PROFILE
+def table_(profile: str) -> None:
+    """List how each chapter came out."""
+    from workflow.status import table  # slow to import
+
+    print(table(Project(Path.cwd()), profile))
 
 
 def _warm_up(project: Project) -> None:
     """Let matplotlib list the fonts now, or a first run's notebook would hold its message."""
-    folder = str(matplotlib_folder(project))
-    quiet = {**os.environ, "MPLBACKEND": "agg", "MPLCONFIGDIR": folder, "MATPLOTLIBRC": os.devnull}
+    folder = matplotlib_folder(project)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:  # a full or read-only folder is told of first
+        file.write(bytes(2**12))
+    quiet = {
+        **os.environ,
+        "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": str(folder),
+        "MATPLOTLIBRC": os.devnull,
+    }
     code = "import logging; logging.disable(); import matplotlib.font_manager"
     subprocess.run([sys.executable, "-c", code], env=quiet, check=False)
 

@@ -1,15 +1,12 @@
 """Show two runs or more side by side: what they were given, and what came out."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 import pandas as pd
 
+from workflow.files import read_json
 from workflow.project import Project, UserError
-
-__all__ = ["KEYS", "compare_runs"]
 
 #: The columns that say which row of a table this is; all others are what came out. Types do not tell
 #: them apart: a whole number may be either.
@@ -45,10 +42,7 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
         raise UserError(f"the runs are of {' and '.join(chapters)}, allowed is one chapter")
     names = [f"[{index}]" for index in range(1, len(paths) + 1)]
     folders = dict(zip(names, found.values(), strict=True))
-    records = {
-        name: json.loads((folder / "run.json").read_text("utf-8"))
-        for name, folder in folders.items()
-    }
+    records = {name: _record(folder) for name, folder in folders.items()}
     lines = [f"{name} {path}" for name, path in zip(names, found, strict=True)]
     lines += ["", "parameters that differ", *_text(_settings(records))]
     common = sorted(
@@ -79,6 +73,17 @@ def _tables(project: Project, path: Path) -> Path:
     raise UserError(f"{path} is no run, allowed is a folder below runs/ or a notebook{listed}")
 
 
+def _record(folder: Path) -> dict:
+    """A run's record, with all that is told of it."""
+    path = folder / "run.json"
+    record = read_json(path)
+    kinds = dict.fromkeys(("source", "package", "processor"), str) | {"minutes": (int, float)}
+    for key, kind in (kinds | {"parameters": dict, "versions": dict}).items():
+        if not isinstance(record.get(key), kind):
+            raise UserError(f"{path}: {key} is {record.get(key)!r}, it was not written here")
+    return record
+
+
 def _settings(records: dict[str, dict]) -> pd.DataFrame:
     """What was given and used, a row for each name on which the runs do not agree."""
     known = {name for record in records.values() for name in record["parameters"]}
@@ -97,7 +102,11 @@ def _settings(records: dict[str, dict]) -> pd.DataFrame:
 
 def _read(folder: Path, table: str) -> pd.DataFrame:
     """A table as text, indexed by its keys, and by a count where they repeat."""
-    frame = pd.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False)
+    path = folder / f"{table}.csv"
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
     keys = [name for name in frame if name in KEYS and _OUTCOMES.get(name) not in frame]
     frame["row"] = frame.groupby(keys).cumcount() if keys else range(len(frame))
     keys += ["row"] if frame["row"].any() or not keys else []

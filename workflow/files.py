@@ -1,22 +1,28 @@
 """The small files by which parts of the workflow tell each other what was done."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from baq.machine import whole
 
-__all__ = ["digest", "keep_while", "read_json", "write_json"]
-
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def fingerprint(paths: Iterable[Path], root: Path) -> str:
+    """SHA-256 over the names and bytes of files, in the order of their names."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in paths if path.is_file()):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        found.update(content)
+    return found.hexdigest()
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -28,6 +34,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def run_record(notebook: Path) -> dict:
+    """The run.json beside a notebook's tables; empty where it is missing or damaged."""
+    return read_json(notebook.parent / "results" / notebook.stem / "run.json")
+
+
 def write_json(path: Path, value: object) -> None:
     """Write a value as JSON, as a whole or not at all."""
     with whole(path) as part:
@@ -35,7 +46,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def keep_while(record: Path, holds: Callable[[], bool]) -> None:
-    """Have a record in its place only while it holds; one set aside comes back when it does again."""
+    """Leave a record in place only while it is true; one set aside returns when it is true again."""
     aside = record.with_suffix(".aside")
     if not record.is_file() and aside.is_file():
         os.replace(aside, record)

@@ -1,17 +1,13 @@
 """Refuse to render what a reader could take for a result and is none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat
 
-from workflow.files import digest
-from workflow.outcome import load, run_record
+from workflow.files import digest, run_record
+from workflow.outcome import load
 from workflow.project import Chapter, Project
 from workflow.stamp import sources, tables_of
-
-__all__ = ["problems", "stale"]
 
 
 def problems(project: Project, profile: str) -> list[str]:
@@ -32,7 +28,8 @@ def problems(project: Project, profile: str) -> list[str]:
             found.append(f"{chapter.name}: {outcome.notebook} is missing")
             continue
         notebook = nbformat.read(path, as_version=4)
-        for number, cell in enumerate(_code(notebook), start=1):
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        for number, cell in enumerate(code, start=1):
             for output in cell.outputs:
                 if output.output_type == "error":
                     found.append(f"{chapter.name}: cell {number} has the error {output.ename}")
@@ -49,7 +46,7 @@ def stale(project: Project, chapter: Chapter, profile: str) -> list[str]:
     """
     outcome = load(project, chapter, profile)
     path = project.root / outcome.notebook
-    given = project.parameters(profile).get(chapter.name, {}) if outcome.live else {}
+    given = project.given(profile, chapter) if outcome.live else {}
     stamp = nbformat.read(path, as_version=4).metadata.get("baq", {})
     run = run_record(path)
     found = []
@@ -77,7 +74,3 @@ _CHANGED = {
     "parameters": "it was executed with other parameters",
     "read": "the tables that it reads have changed since it was executed",
 }
-
-
-def _code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]

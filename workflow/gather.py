@@ -1,19 +1,15 @@
 """Gather the complete runs of a sweep into one table, and show it as a notebook."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
 
 from baq.machine import whole
-from workflow.outcome import run_record
+from workflow.files import run_record, write_json
 from workflow.page import page
 from workflow.project import Chapter, Project, UserError
 from workflow.runner import execute
-from workflow.sweep import Sweep, cell, complete, failures
-
-__all__ = ["gather", "gathered_tables", "sweep_page"]
+from workflow.sweep import Sweep, cell, failures
 
 
 def gather(project: Project, sweep: Sweep) -> None:
@@ -27,6 +23,7 @@ def gather(project: Project, sweep: Sweep) -> None:
         for name, made in gathered_tables(project, sweep).items():
             with whole(folder / f"{name}.csv") as part:
                 made.to_csv(part, index=False)
+        write_json(folder / "sweep.json", {"file": sweep.file})
     except OSError as error:
         raise UserError(f"sweep {sweep.name}: {error.strerror} ({folder})") from error
 
@@ -55,17 +52,16 @@ def gathered_tables(project: Project, sweep: Sweep) -> dict[str, pd.DataFrame]:
     Raises:
         UserError: for a run without the table.
     """
-    parts, rows, done = [], [], complete(project, sweep)
-    said = {line.partition(" ")[0]: line for line in failures(project, sweep)}
+    parts, rows, said = [], [], failures(project, sweep)
     names = list(next(iter(sweep.runs.values())))
     for run, point in sweep.runs.items():
         place = {"run": run, **{name: cell(value) for name, value in point.items()}}
         notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
-        record = run_record(notebook) if run in done else {}
+        record = {} if run in said else run_record(notebook)
         cost = {key: record.get(key, "") for key in ("minutes", "date")}
-        state = "complete" if run in done else "to do"
+        state = "to do" if run in said else "complete"
         rows.append({**place, "state": state, "said": said.get(run, ""), **cost})
-        if run not in done:
+        if run in said:
             continue
         tables = notebook.parent / "results" / sweep.chapter.name
         path = tables / f"{sweep.table}.csv"

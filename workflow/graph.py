@@ -1,6 +1,4 @@
-"""Have Snakemake make the book or a sweep, one at a time in a checkout."""
-
-from __future__ import annotations
+"""Have Snakemake make the book or a sweep, one at a time in a checkout; what its jobs need."""
 
 import contextlib
 import csv
@@ -14,14 +12,11 @@ import time
 from pathlib import Path
 
 from baq.machine import locked, read_yaml
+from workflow.files import run_record
+from workflow.parameters import declared
 from workflow.progress import Progress
-from workflow.project import Project, UserError
+from workflow.project import Chapter, Project, UserError
 from workflow.sweep import Sweep, complete
-
-__all__ = ["make", "plan"]
-
-#: Options of Snakemake 7 for a cluster.
-_OLD = {"cluster", "cluster-config", "cluster-status", "cluster-sync", "drmaa"}
 
 
 def make(
@@ -32,8 +27,8 @@ def make(
     cluster: Path | None = None,
     dry_run: bool = False,
     sweep: Sweep | None = None,
-) -> bool:
-    """Make what the settings name; returns whether everything succeeded.
+) -> None:
+    """Make what the settings name.
 
     Arguments:
         project: the checkout.
@@ -44,7 +39,7 @@ def make(
         sweep: the sweep that is made, to count its runs.
 
     Raises:
-        UserError: when another process is making the same, or there is no plan.
+        UserError: when another process is making the same, there is no plan, or not all was made.
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile"]
     command += [str(Path(__file__).parent / "Snakefile"), "--directory", str(project.root)]
@@ -53,22 +48,23 @@ def make(
     command += ["--rerun-triggers", "code", "input", "params"]
     command += _cluster(cluster) if cluster else ["--cores", cores]
     command += ["--config", *(f"{name}={value}" for name, value in settings.items())]
-    target = f"sweep-{sweep.name}" if sweep else "book"
+    target = f"sweep {sweep.name}" if sweep else f"book ({settings['profile']})"
     project.build.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         # Unlike a lock file of Snakemake, this one cannot outlive a killed process.
-        path = project.build / f"{target}.lock"
+        path = project.build / f"{f'sweep-{sweep.name}' if sweep else 'book'}.lock"
         try:
             lock = stack.enter_context(locked(path))
         except BlockingIOError as error:
-            known = "`make book`" if sweep is None else f"sweep {sweep.name}"
+            known = target if sweep else "`make book`"
             process = path.read_text("utf-8").partition("\n")[0]
-            raise UserError(
-                f"another {known} is at work in this checkout (process {process})"
-            ) from error
+            told = f"another {known} is at work in this checkout (process {process})"
+            raise UserError(told) from error
         if dry_run:
             print("\n".join(plan(command)))
-            return True
+            return
+        if cluster:
+            plan(command)  # a profile may hold what Snakemake refuses, and it says why
         with subprocess.Popen([*command, "--quiet", "all"], pass_fds=[lock]) as child:
             os.pwrite(lock, f"{child.pid}\n".encode(), 0)  # it holds the lock when we are killed
             # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
@@ -79,14 +75,14 @@ def make(
             status = child.wait()
     if status:
         plan(command)  # when Snakemake itself failed, this says why; jobs speak for themselves
-    return not status
+        raise UserError(f"the {target} was not made, see above")
 
 
 def plan(command: list[str]) -> list[str]:
     """The chapters or runs that would be executed, and ``render`` or ``summary``.
 
     Raises:
-        UserError: when there is no plan, with the reason.
+        UserError: when there is no plan, with Snakemake's reason.
     """
     done = subprocess.run([*command, "--summary"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -102,26 +98,20 @@ def plan(command: list[str]) -> list[str]:
 
 
 def _cluster(folder: Path) -> list[str]:
-    """The option for a Snakemake profile, after a look at what it needs.
+    """The option for a Snakemake profile; Slurm must be there where it is asked for.
 
     Raises:
-        UserError: for a folder without a profile, and where Slurm is asked for and not there.
+        UserError: for a folder without a profile, or without the Slurm that it asks for.
     """
     path = max(folder.glob("config.v*+.yaml"), default=folder / "config.yaml")
     try:
-        profile = read_yaml(path) or {}
+        profile = read_yaml(path)
     except ValueError as error:
         raise UserError(
             f"cluster is {str(folder)!r}, allowed is a folder with a Snakemake profile "
             f"in config.yaml, such as profiles/slurm ({error})"
         ) from error
-    if not isinstance(profile, dict):
-        raise UserError(f"{path}: allowed are lines of the form option: value")
-    if old := sorted(profile.keys() & _OLD):
-        raise UserError(
-            f"{path} has {', '.join(old)}, which Snakemake 9 does not know: it asks for an executor"
-        )
-    if profile.get("executor") == "slurm":
+    if isinstance(profile, dict) and profile.get("executor") == "slurm":
         if absent := [name for name in ("sbatch", "squeue") if not shutil.which(name)]:
             raise UserError(f"{folder} needs Slurm: {' and '.join(absent)} cannot be found here")
         if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
@@ -135,8 +125,39 @@ def _cluster(folder: Path) -> list[str]:
 
 def _count(project: Project, sweep: Sweep, child: subprocess.Popen) -> None:
     """Tell how many runs are complete until the child ends."""
-
     with Progress(f"sweep {sweep.name}", len(sweep.runs), "run") as progress:
         while child.poll() is None:
             progress.cell = len(complete(project, sweep))
             time.sleep(1)
+        progress.cell = len(complete(project, sweep))
+
+
+def networks(project: Project) -> list[Path]:
+    """The trained networks that the chapters load, by their paths below the root.
+
+    They are those of a chapter's parameters ``families`` and ``seeds``. All chapters wait for them,
+    since the manifest of the checkpoints is part of what each is made from. Where the data to train
+    them cannot be had, only those that are there.
+    """
+    found = []
+    for chapter in project.chapters:
+        known = declared(chapter)
+        if {"families", "seeds"} <= known.keys():
+            found += [
+                Path("checkpoints") / f"{family}-{seed}.safetensors"
+                for family in known["families"].default
+                for seed in range(known["seeds"].default)
+            ]
+    there = [path for path in found if (project.root / path).is_file()]
+    return there if len(there) < len(found) and project.missing_data(["cifar10"]) else found
+
+
+def memory(project: Project, chapter: Chapter) -> int:
+    """MiB to ask for: twice what the recorded run took at most."""
+    record = run_record(project.root / "book" / f"{chapter.name}.ipynb")
+    return 2 * record.get("peak_memory_mib", 2000)
+
+
+def runtime(chapter: Chapter) -> int:
+    """Minutes after which a job may be stopped: ten times what the header says, and ten more."""
+    return 10 + round(10 * chapter.header["minutes"])

@@ -1,17 +1,13 @@
 """How each chapter came out here: executed live, or shown as recorded elsewhere."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
-from workflow.files import keep_while, read_json, write_json
+from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.project import Chapter, Project, UserError
 from workflow.runner import execute
-from workflow.stamp import fingerprint, sources
-
-__all__ = ["Outcome", "files_of", "forget_changed", "load", "run_record", "settle", "table"]
+from workflow.stamp import sources
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
     Raises:
         UserError: when the execution fails, or data are missing and there is no recorded notebook.
     """
-    given = project.parameters(profile).get(chapter.name, {})
+    given = project.given(profile, chapter)
     reasons = list(project.missing_data(chapter.requires(given)).values())
     if not reasons:
         notebook = execute(project, chapter, given, project.book(profile))
@@ -81,39 +77,12 @@ def _holds(project: Project, chapter: Chapter, profile: str) -> bool:
     notebook = project.root / outcome.notebook
     if outcome.files != files_of(project, notebook):
         return False
-    given = project.parameters(profile).get(chapter.name, {})
-    run = run_record(notebook)
+    given = project.given(profile, chapter)
     now = sources(project, chapter, given, notebook.parent) if outcome.live else {}
-    return all(run.get(key) == value for key, value in now.items())
-
-
-def run_record(notebook: Path) -> dict:
-    """The run.json beside a notebook's tables; empty where it is missing or damaged."""
-    return read_json(notebook.parent / "results" / notebook.stem / "run.json")
-
-
-def table(project: Project, profile: str) -> str:
-    """Every chapter with ``live`` or ``recorded``, the date and the minutes of its execution."""
-    rows = [("chapter", "", "date", "minutes")]
-    reasons = []
-    for chapter in project.notebooks:
-        outcome = load(project, chapter, profile)
-        if outcome is None:
-            rows.append((chapter.name, "not executed", "", ""))
-            continue
-        run = run_record(project.root / outcome.notebook)
-        minutes = f"{run['minutes']:.2f}" if run else ""
-        state = "live" if outcome.live else "recorded"
-        rows.append((chapter.name, state, run.get("date", ""), minutes))
-        if not outcome.live:
-            reasons.append(f"{chapter.name} was not re-executed here: {outcome.reason}")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, *reasons])
+    return now.items() <= run_record(notebook).items()
 
 
 def files_of(project: Project, notebook: Path) -> str:
     """The fingerprint of a notebook and its tables."""
     results = notebook.parent / "results" / notebook.stem
-    files = [path for path in (notebook, *results.glob("*")) if path.is_file()]
-    return fingerprint(files, project.root)
+    return fingerprint((notebook, *results.glob("*")), project.root)

@@ -1,9 +1,6 @@
 """The HTML page of one run, beside its notebook."""
 
-from __future__ import annotations
-
-import errno
-import os
+import filecmp
 import shutil
 from pathlib import Path
 
@@ -13,8 +10,6 @@ import yaml
 from baq.machine import whole
 from workflow.project import Project, UserError
 from workflow.site import jupyter_book
-
-__all__ = ["page"]
 
 
 def page(project: Project, notebook: Path) -> Path:
@@ -37,7 +32,8 @@ def page(project: Project, notebook: Path) -> Path:
         _stage(project, notebook, site)
         if not jupyter_book(site, work, log):
             raise UserError(f"{place}: the page was not rendered, see {log}")
-        _merge(work / "_build" / "html", project.runs)
+        html = work / "_build" / "html"
+        shutil.copytree(html, project.runs, copy_function=_place, dirs_exist_ok=True)
         shutil.rmtree(work)
     except OSError as error:
         where = error.filename or project.runs.name
@@ -60,15 +56,8 @@ def _stage(project: Project, notebook: Path, site: Path) -> None:
     nbformat.write(made, site / place)
 
 
-def _merge(html: Path, runs: Path) -> None:
-    """Move a site's files in among those that are there, each as a whole, if all have room."""
-    new = []
-    for path in (path for path in sorted(html.rglob("*")) if path.is_file()):
-        target = runs / path.relative_to(html)
-        if not target.is_file() or target.read_bytes() != path.read_bytes():
-            new.append((path, target))
-    if sum(path.stat().st_size for path, _ in new) > shutil.disk_usage(runs).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    for path, target in new:
-        with whole(target) as part:
-            shutil.copy(path, part)
+def _place(source: str, target: str) -> None:
+    """Put a file in its place as a whole; an equal one stays."""
+    if not Path(target).is_file() or not filecmp.cmp(source, target, shallow=False):
+        with whole(Path(target)) as part:
+            shutil.copy(source, part)

@@ -1,29 +1,31 @@
 """Read a chapter's parameters cell, and check the values given for it by name, type and rule."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated
 
 import papermill
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from baq.machine import from_yaml
 from workflow.project import Chapter, UserError
 
-__all__ = ["Parameter", "check", "declared", "from_text", "in_force"]
-
-_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+#: Larger ones are slips of the hand: no loop of so many steps ends.
+_Int = Annotated[int, Field(gt=-(2**31), lt=2**31)]
 _TYPES = {
-    "int": TypeAdapter(int, config=_STRICT),
-    "float": TypeAdapter(float, config=_STRICT),
-    "str": TypeAdapter(str, config=_STRICT),
-    "bool": TypeAdapter(bool, config=_STRICT),
-    "list[int]": TypeAdapter(list[int], config=_STRICT),
-    "list[float]": TypeAdapter(list[float], config=_STRICT),
-    "list[str]": TypeAdapter(list[str], config=_STRICT),
+    text: TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
+    for text, kind in {
+        "int": _Int,
+        "float": float,
+        "str": str,
+        "bool": bool,
+        "list[int]": list[_Int],
+        "list[float]": list[float],
+        "list[str]": list[str],
+    }.items()
 }
 _RULES = "A..B, A.., ..B, word | word, distinct, not empty, or some of these"
 
@@ -51,7 +53,8 @@ class Parameter:
         return ", ".join((kind, *self.rules))
 
 
-def declared(chapter: Chapter) -> dict[str, Parameter]:
+@cache  # a sweep asks for each of its runs
+def declared(chapter: Chapter) -> Mapping[str, Parameter]:
     """The parameters of a chapter by name, as papermill reads them.
 
     Raises:
@@ -59,26 +62,21 @@ def declared(chapter: Chapter) -> dict[str, Parameter]:
             holds anything but annotated literals of the kinds allowed, or an unknown rule.
     """
     tagged = [
-        cell.source
-        for cell in chapter.notebook.cells
-        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", [])
+        cell for cell in chapter.notebook.cells if "parameters" in cell.metadata.get("tags", [])
     ]
     where = f"{chapter.source.name}: parameters cell"
     if len(tagged) != 1:
         raise UserError(f"{where}: found {len(tagged)}, allowed is exactly one")
     try:
-        lines = ast.parse(tagged[0]).body
+        lines = ast.parse(tagged[0].source).body
     except SyntaxError as error:
         raise UserError(f"{where}: {error.msg}") from error
     read = papermill.inspect_notebook(chapter.notebook)
     # Papermill passes over what it cannot read, so every line must be among what it found.
     names = [getattr(getattr(line, "target", None), "id", "") for line in lines]
     for line, name in zip(lines, names, strict=True):
-        if (
-            name not in read
-            or names.count(name) > 1
-            or read[name]["inferred_type_name"] not in _TYPES
-        ):
+        kind = read.get(name, {}).get("inferred_type_name")
+        if kind not in _TYPES or names.count(name) > 1:
             raise UserError(
                 f"{where}: {ast.unparse(line)!r} is not of the form name: type = literal, each name "
                 f"once and of type {', '.join(_TYPES)}"
@@ -90,17 +88,12 @@ def declared(chapter: Chapter) -> dict[str, Parameter]:
             default = ast.literal_eval(text)
         except (ValueError, SyntaxError) as error:
             raise UserError(f"{where}: {name} is {text!r}, which is not a literal") from error
-        rules = _rules(comment)
+        brackets = re.search(r"\[([^\[\]]*)\]$", comment)
+        rules = tuple(rule.strip() for rule in brackets[1].split(",")) if brackets else ()
         if rules == ("some of these",):
             rules = (" | ".join(default), "distinct", "not empty")
-        for rule in rules:
-            if not (rule in ("distinct", "not empty") or ".." in rule or "|" in rule):
-                raise UserError(f"{where}: {name} has the rule {rule!r}, allowed are {_RULES}")
-        parameter = Parameter(name, kind, default, comment, rules)
-        found[name] = replace(parameter, default=_typed(chapter, parameter, default))
-    values = {name: parameter.default for name, parameter in found.items()}
-    for parameter in found.values():
-        _ruled(chapter, parameter, values)
+        found[name] = Parameter(name, kind, default, comment, rules)
+    _checked(chapter, found, {name: parameter.default for name, parameter in found.items()})
     return found
 
 
@@ -115,22 +108,8 @@ def check(chapter: Chapter, given: Mapping) -> dict[str, object]:
 
 def in_force(chapter: Chapter, given: Mapping) -> dict[str, object]:
     """All parameters of an execution: the values given, checked, and the defaults of the others."""
-    known = declared(chapter)
-    defaults = {name: parameter.default for name, parameter in known.items()}
-    return defaults | _checked(chapter, known, given)
-
-
-def _checked(chapter: Chapter, known: Mapping[str, Parameter], given: Mapping) -> dict[str, object]:
-    unknown = sorted(str(name) for name in given.keys() - known.keys())
-    if unknown:
-        raise UserError(
-            f"{chapter.name} has no parameter {', '.join(unknown)}: known are {', '.join(known)}"
-        )
-    typed = {name: _typed(chapter, known[name], given[name]) for name in given}
-    values = {name: parameter.default for name, parameter in known.items()} | typed
-    for parameter in known.values():  # a bound may be another parameter, so none is left out
-        _ruled(chapter, parameter, values)
-    return typed
+    defaults = {name: parameter.default for name, parameter in declared(chapter).items()}
+    return check(chapter, defaults | dict(given))
 
 
 def from_text(chapter: Chapter, name: str, text: str) -> object:
@@ -144,21 +123,32 @@ def from_text(chapter: Chapter, name: str, text: str) -> object:
         return text
 
 
-def _rules(comment: str) -> tuple[str, ...]:
-    brackets = re.search(r"\[([^\[\]]*)\]$", comment)
-    return tuple(rule.strip() for rule in brackets[1].split(",")) if brackets else ()
+def _checked(chapter: Chapter, known: Mapping[str, Parameter], given: Mapping) -> dict[str, object]:
+    unknown = sorted(str(name) for name in given.keys() - known.keys())
+    if unknown:
+        raise UserError(
+            f"{chapter.name} has no parameter {', '.join(unknown)}: known are {', '.join(known)}"
+        )
+    typed = {name: _typed(chapter, known[name], given[name]) for name in given}
+    values = {name: parameter.default for name, parameter in known.items()} | typed
+    for parameter in known.values():  # a bound may be another parameter, so none is left out
+        _keep_rules(chapter, parameter, values)
+    return typed
 
 
 def _typed(chapter: Chapter, parameter: Parameter, value: object) -> object:
     try:
         return _TYPES[parameter.kind].validate_python(value)
     except ValidationError as error:
-        quoted = isinstance(value, str) and parameter.kind != "str" and _is_number(value)
-        hint = " (a string: write it without quotes)" if quoted else ""
+        hint = ""
+        if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+", value):
+            hint = " (a string: write it without quotes)"
+        if isinstance(value, int) and abs(value) >= 2**31:
+            hint = ", below 2^31 in size"
         raise _refused(chapter, parameter, value, hint) from error
 
 
-def _ruled(chapter: Chapter, parameter: Parameter, values: dict[str, object]) -> None:
+def _keep_rules(chapter: Chapter, parameter: Parameter, values: dict[str, object]) -> None:
     """Raise a UserError unless a parameter's value keeps its rules, given all parameters' values."""
     value = values[parameter.name]
     items = value if isinstance(value, list) else [value]
@@ -195,11 +185,3 @@ def _refused(chapter: Chapter, parameter: Parameter, value: object, hint: str = 
     return UserError(
         f"{chapter.name}: {parameter.name} is {value!r}, allowed is {parameter.allowed}{hint}"
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,14 +1,10 @@
 """Say where the execution of a chapter stands."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Self
-
-__all__ = ["Progress", "clock"]
 
 
 def clock(seconds: float) -> str:
@@ -44,10 +40,9 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
-        self._say(
-            "done" if kind is None else f"stopped in {self.unit} {self.cell}/{self.cells}",
-            last=True,
-        )
+        done = kind is None and self.cell >= self.cells
+        state = "done" if done else f"stopped in {self.unit} {self.cell}/{self.cells}"
+        self._say(state, last=True)
 
     @property
     def seconds(self) -> float:

@@ -1,7 +1,5 @@
 """Where a checkout keeps its chapters, and what each chapter's header asks for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +10,11 @@ from nbformat import NotebookNode
 
 from baq.machine import read_yaml
 
-__all__ = ["PROFILES", "Chapter", "Project", "UserError"]
-
 #: ``full`` runs each chapter's own defaults into ``book``, ``quick`` small ones into ``_build``.
 PROFILES = ("full", "quick")
 
+#: By itself jupytext takes a comment such as ``# copy of the weights`` for a shell command.
+_FORMAT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
 _HEADER = {"requires": list, "minutes": (int, float), "threads": int}
 
 
@@ -24,7 +22,7 @@ class UserError(Exception):
     """Something that whoever typed the command can put right; its text is one line."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two readings of one source may differ
 class Chapter:
     """A notebook source in py:percent, such as ``notebooks/01-local-geometry.py``."""
 
@@ -40,7 +38,14 @@ class Chapter:
         """The unexecuted notebook."""
         if not self.source.is_file():
             raise UserError(f"chapter {self.name} has no source: {self.source} is missing")
-        return jupytext.read(self.source, fmt="py:percent")
+        return jupytext.read(self.source, fmt=_FORMAT)
+
+    @property
+    def title(self) -> str:
+        """The first heading."""
+        texts = (cell.source for cell in self.notebook.cells if cell.cell_type == "markdown")
+        lines = (line for text in texts for line in text.splitlines() if line.startswith("# "))
+        return next(lines, self.name).removeprefix("# ").strip()
 
     @cached_property
     def header(self) -> dict:
@@ -92,7 +97,7 @@ class Project:
     @cached_property
     def _listed(self) -> list[str]:
         """The names of all pages of the book but the first, in reading order."""
-        toc = _read(self.root / "_toc.yml")
+        toc = entries(self.root / "_toc.yml")
         return [Path(entry["file"]).name for entry in toc.get("chapters", [])]
 
     @cached_property
@@ -139,11 +144,15 @@ class Project:
         if profile == "full":
             return {}
         path = self.root / "workflow" / f"{profile}.yml"
-        given = _read(path)
+        given = entries(path)
         unknown = sorted(given.keys() - {chapter.name for chapter in self.chapters})
         if unknown:
             raise UserError(f"{path.name} names {', '.join(unknown)}: no such chapter")
         return given
+
+    def given(self, profile: str, chapter: Chapter) -> dict:
+        """The parameters that a profile gives to one chapter."""
+        return self.parameters(profile).get(chapter.name, {})
 
     def book(self, profile: str) -> Path:
         """The folder that takes a profile's executed notebooks, with their tables below it."""
@@ -178,10 +187,14 @@ class Project:
             raise UserError(str(error)) from error
 
 
-def _read(path: Path) -> dict:
-    """The entries of one of the project's own YAML files."""
+def entries(path: Path) -> dict:
+    """The entries of a YAML file of the form ``name: value``.
+
+    Raises:
+        UserError: for a file that cannot be read, or holds anything else.
+    """
     try:
-        found = read_yaml(path) or {}
+        found = read_yaml(path)
     except ValueError as error:
         raise UserError(str(error)) from error
     if not isinstance(found, dict):

@@ -1,7 +1,5 @@
 """Execute one chapter, and put its notebook and tables into place together or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -26,13 +24,12 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from baq.machine import locked, processor_name
-from workflow.files import digest, write_json
+from workflow.figures import lost_figures
+from workflow.files import digest, run_record, write_json
 from workflow.parameters import check
 from workflow.progress import Progress
 from workflow.project import Chapter, Project, UserError
 from workflow.stamp import sources, tables_of, tables_read, versions
-
-__all__ = ["execute", "matplotlib_folder"]
 
 
 def execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Path:
@@ -62,14 +59,17 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
     place = (book / chapter.name).relative_to(project.root).as_posix().replace("/", "--")
     # Finished work is renamed into place, so it is made on the same file system.
     ours = project.runs in book.parents
-    with _workshop((project.runs / ".work" if ours else project.build / "work") / place) as work:
-        target, tables = book / f"{chapter.name}.ipynb", book / "results" / chapter.name
+    folder = (project.runs / ".work" if ours else project.build / "work") / place
+    target, tables = book / f"{chapter.name}.ipynb", book / "results" / chapter.name
+    with _workshop(folder, wait=ours) as (work, waited):
+        if waited and made_from.items() <= run_record(target).items():
+            return target  # what the other process made is what we were asked for
         if (work / "previous").exists() and not tables.exists():
             os.replace(work / "previous", tables)  # a run was killed between two renames
-        _empty(work)
-        results, read = work / "results", work / "tables"
-        results.mkdir()
-        read.mkdir()
+        shutil.rmtree(work)
+        results, read, scratch = work / "results", work / "tables", work / "scratch"
+        for folder in (work, results, read, scratch):
+            folder.mkdir()
         for name, path in tables_read(project, chapter, book).items():
             (read / name).symlink_to(path)
         nbformat.write(chapter.notebook, work / "source.ipynb")
@@ -82,6 +82,11 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
         done = nbformat.read(work / "executed.ipynb", as_version=4)
         if sources(project, chapter, given, book) != made_from:
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
+        recorded = project.root / "book" / f"{chapter.name}.ipynb"
+        if not ours and recorded.is_file():
+            lost = lost_figures(nbformat.read(recorded, as_version=4), done)
+            for number in lost:
+                raise UserError(f"{chapter.name} cell {number}: its recorded figure is missing")
         stamp = {**made_from, "versions": versions()}
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
         record = {
@@ -148,8 +153,6 @@ papermill_engines.register("baq", _Engine)
 def _run(
     project: Project, chapter: Chapter, given: dict, work: Path, progress: Progress, failed: Path
 ) -> None:
-    scratch = work / "scratch"
-    scratch.mkdir()
     executed = work / "executed.ipynb"
     try:
         papermill.execute_notebook(
@@ -158,7 +161,7 @@ def _run(
             parameters=given,
             engine_name="baq",
             kernel_name="python3",
-            cwd=scratch,
+            cwd=work / "scratch",
             progress_bar=False,
             progress=progress,
             environment=_environment(project, chapter, work),
@@ -177,7 +180,10 @@ def _run(
 
 
 #: Beginnings of the variables that Python, its notebooks and the libraries read.
-_LEAKS = ("PYTHON", "IPYTHON", "JUPYTER", "MPL", "MATPLOTLIB", "TORCH", "PYTORCH", "ATEN", "CUBLAS")
+_LEAKS = (
+    *("PYTHON", "IPYTHON", "JUPYTER", "MPL", "MATPLOTLIB", "TORCH", "PYTORCH", "ATEN", "CUBLAS"),
+    *("OMP_", "MKL_", "KMP_", "OPENBLAS_", "DNNL_", "ONEDNN_", "SKLEARN_", "COLUMNS", "LINES"),
+)
 
 
 def matplotlib_folder(project: Project) -> Path:
@@ -248,23 +254,29 @@ def _publish(work: Path, target: Path, tables: Path) -> None:
 
 
 @contextlib.contextmanager
-def _workshop(folder: Path) -> Iterator[Path]:
-    """A folder of our own while we work, whose lock goes with us even when we are killed."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _workshop(folder: Path, wait: bool) -> Iterator[tuple[Path, bool]]:
+    """A folder of our own while we work, whose lock goes with us even when we are killed.
+
+    Returns:
+        The folder, and whether another process was at work in it before.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock, waited = folder.with_suffix(".lock"), False
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(folder.with_suffix(".lock")))
+            stack.enter_context(locked(lock))
         except BlockingIOError as error:
-            raise UserError(f"{folder.name} is being executed by another process") from error
+            told = f"{folder.name} is being executed by another process"
+            if not wait:
+                raise UserError(told) from error
+            print(f"{told}, waiting for it", file=sys.stderr, flush=True)
+            stack.enter_context(locked(lock, wait=True))
+            waited = True
+        folder.mkdir(exist_ok=True)
         try:
-            yield folder
+            yield folder, waited
         finally:
             shutil.rmtree(folder)
-
-
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
 
 
 def _peak_memory() -> int:

@@ -1,19 +1,14 @@
 """Run a chapter with parameters of its own, into a folder that is named after them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
 
-from baq.machine import read_yaml
 from workflow.files import write_json
 from workflow.outcome import files_of
 from workflow.parameters import check, in_force
 from workflow.project import Chapter, Project, UserError
 from workflow.runner import execute
-
-__all__ = ["arguments", "parameter_file", "run", "run_name"]
 
 
 def run_name(chapter: Chapter, given: dict) -> str:
@@ -46,18 +41,3 @@ def arguments(chapter: Chapter, given: dict) -> list[str]:
     for name, value in given.items():
         words += ["-p", name, value if isinstance(value, str) else json.dumps(value)]
     return words
-
-
-def parameter_file(path: Path) -> dict:
-    """The entries of a YAML file of the form ``name: value``.
-
-    Raises:
-        UserError: for a file that cannot be read, or holds anything else.
-    """
-    try:
-        found = read_yaml(path)
-    except ValueError as error:
-        raise UserError(f"parameter file {error}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"parameter file {path}: allowed are lines of the form name: value")
-    return found

@@ -1,7 +1,5 @@
 """Stage the book with each chapter's status, and render it."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -12,16 +10,13 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from workflow.figure_links import link_figures
-from workflow.files import keep_while, read_json, write_json
+from workflow.figures import link_figures
+from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.gate import problems, stale
-from workflow.links import broken_links
-from workflow.mend import mend
-from workflow.outcome import Outcome, load, run_record
+from workflow.html import broken_links, mend
+from workflow.outcome import Outcome, load
 from workflow.project import Chapter, Project, UserError
-from workflow.stamp import fingerprint, package_files
-
-__all__ = ["forget_changed_site", "jupyter_book", "pages", "render", "repository_url", "stage"]
+from workflow.stamp import package_files
 
 _BRANCH = "main"
 
@@ -54,27 +49,27 @@ def render(project: Project, profile: str) -> Path:
     html.parent.mkdir(parents=True, exist_ok=True)
     os.replace(output / "_build" / "html", html)
     shutil.rmtree(output)
-    write_json(project.rendered(profile), {"sources": made_from, "pages": _rendered(html)})
+    write_json(
+        project.rendered(profile),
+        {"sources": made_from, "pages": fingerprint(html.rglob("*"), html)},
+    )
     return html / "index.html"
 
 
 def forget_changed_site(project: Project, profile: str) -> None:
     """Set aside the record of a site whose sources or pages are no longer those that it names."""
-    now = {"sources": site_sources(project, profile), "pages": _rendered(project.html(profile))}
-    record = project.rendered(profile)
+    record, html = project.rendered(profile), project.html(profile)
+    pages = fingerprint(html.rglob("*"), html)
+    now = {"sources": site_sources(project, profile), "pages": pages}
     keep_while(record, lambda: read_json(record) == now)
 
 
 def site_sources(project: Project, profile: str) -> str:
     """The fingerprint of everything that a site is rendered from."""
-    records = [project.record(profile, chapter.name) for chapter in project.notebooks]
-    files = [*pages(project), *package_files(project), *records]
-    files += [chapter.source for chapter in project.notebooks]
-    return fingerprint({path for path in files if path.is_file()}, project.root)
-
-
-def _rendered(html: Path) -> str:
-    return fingerprint((path for path in html.rglob("*") if path.is_file()), html)
+    files = {*pages(project), *package_files(project)}
+    for chapter in project.notebooks:
+        files |= {project.record(profile, chapter.name), chapter.source}
+    return fingerprint(files, project.root)
 
 
 def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
@@ -142,13 +137,8 @@ def repository_url(project: Project) -> str:
     """
     url = os.environ.get("BAQ_REPOSITORY_URL")
     if url is None:
-        asked = subprocess.run(
-            ["git", "-C", str(project.root), "remote", "get-url", "origin"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        url = asked.stdout.strip()
+        command = ["git", "-C", str(project.root), "remote", "get-url", "origin"]
+        url = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     match = re.fullmatch(
         r"(?:https?://(?:[^@/]*@)?|ssh://git@|git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?/?", url
     )
@@ -160,11 +150,8 @@ def _with_links(config: dict, url: str) -> dict:
     if not url:
         return config
     config["repository"] = {"url": url, "branch": _BRANCH}
-    config["html"] = {
-        **config.get("html", {}),
-        "use_repository_button": True,
-        "use_issues_button": True,
-    }
+    buttons = dict.fromkeys(("use_repository_button", "use_issues_button"), True)
+    config["html"] = {**config.get("html", {}), **buttons}
     if url.startswith("https://github.com/"):
         config["launch_buttons"] = {
             "binderhub_url": "https://mybinder.org",
@@ -175,30 +162,29 @@ def _with_links(config: dict, url: str) -> dict:
 
 
 def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, url: str) -> str:
+    """What stands below a chapter's title: when it was executed, and where its files are."""
     run = run_record(project.root / outcome.notebook)
-    date, minutes = run.get("date", "an unknown date"), run.get("minutes", 0)
+    date, name = run.get("date", "an unknown date"), chapter.name
     links = (
-        f" Download the {{download}}`executed notebook <executed/{chapter.name}.ipynb>` or its "
-        f"{{download}}`source <../notebooks/{chapter.name}.py>`."
+        f" Download the {{download}}`executed notebook <executed/{name}.ipynb>` or its "
+        f"{{download}}`source <../notebooks/{name}.py>`."
     )
     if url:
-        source = f"{url}/blob/{_BRANCH}/notebooks/{chapter.name}.py"
-        tables = f"{url}/tree/{_BRANCH}/book/results/{chapter.name}"
+        source = f"{url}/blob/{_BRANCH}/notebooks/{name}.py"
+        tables = f"{url}/tree/{_BRANCH}/book/results/{name}"
         links += f" In the repository: [source]({source}), [tables]({tables})."
         if "launch_buttons" in _with_links({}, url):
             links += f" In Colab, begin with `%pip install git+{url}`."
-    if not outcome.live:
-        changed = "".join(f" Note that {text}." for text in stale(project, chapter, profile))
+    if outcome.live:
+        text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
+        if profile == "full":
+            return text
+        text += f" The {profile} profile shrinks every parameter: these are no results."
+    else:
         # The reason with its paths and addresses is for the terminal; a reader needs the gist.
         names = ", ".join(chapter.header["requires"])
-        text = (
-            f"Recorded on {date}, not re-executed here for want of data ({names}).{changed}{links}"
-        )
-        return f":::{{warning}}\n{text}\n:::"
-    text = f"Executed on {date} in {minutes:.1f} minutes.{links}"
-    if profile == "full":
-        return text
-    text = f"{text} The {profile} profile shrinks every parameter: these are no results."
+        text = f"Recorded on {date}, not re-executed here for want of data ({names})."
+        text += "".join(f" Note that {why}." for why in stale(project, chapter, profile)) + links
     return f":::{{warning}}\n{text}\n:::"
 
 

@@ -1,37 +1,20 @@
-"""Fingerprints: what an executed notebook was made from."""
+"""Stamps: what an executed notebook was made from."""
 
-from __future__ import annotations
-
-import hashlib
 import platform
-from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from workflow.files import digest
+from workflow.files import digest, fingerprint
 from workflow.parameters import in_force
 from workflow.project import Chapter, Project
-
-__all__ = ["fingerprint", "package_files", "sources", "tables_of", "tables_read", "versions"]
 
 _LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 
-def fingerprint(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over the names and bytes of files, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
 def package_files(project: Project) -> list[Path]:
     """The files of ``baq``, the claims that ship with it, and the manifest of its checkpoints."""
-    files = [*(project.root / "baq").rglob("*.py"), project.root / "book" / "claims.yml"]
-    files.append(project.root / "checkpoints" / "manifest.json")
-    return sorted(path for path in files if path.is_file())
+    data = (project.root / "book" / "claims.yml", project.root / "checkpoints" / "manifest.json")
+    return [*(project.root / "baq").rglob("*.py"), *data]
 
 
 def tables_of(folder: Path) -> str:
@@ -74,7 +57,7 @@ def sources(
     if chapter.is_page:
         read = tables_read(project, chapter, book or project.root / "book").values()
         files = [
-            file for path in read for file in (path.glob("*.csv") if path.is_dir() else [path])
+            file for path in read for file in ([path] if path.is_file() else path.glob("*.csv"))
         ]
         found["read"] = fingerprint(files, project.root)
     return found

@@ -1,9 +1,9 @@
 """The parts of pages that belong to a build: what is live, with which versions, and how to cite it."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -11,24 +11,54 @@ from baq.machine import read_yaml
 from baq.report import answers
 from baq.report.excerpts import markdown_table
 from baq.zoo.sources import SOURCES
+from workflow.files import run_record
 from workflow.gate import stale
-from workflow.outcome import load, run_record
+from workflow.outcome import Outcome, load
 from workflow.project import Chapter, Project
 
-__all__ = ["citation", "costs", "status", "titles", "verdicts", "versions", "write"]
+
+@dataclass(frozen=True)
+class Shown:
+    """What a book shows of a chapter: how it came out, and its run.json; nothing before that."""
+
+    chapter: Chapter
+    outcome: Outcome | None
+    run: dict
+
+    @classmethod
+    def all(cls, project: Project, profile: str, chapters: Iterable[Chapter]) -> list[Self]:
+        """The chapters as a profile's book shows them."""
+        known = [(chapter, load(project, chapter, profile)) for chapter in chapters]
+        return [
+            cls(chapter, found, run_record(project.root / found.notebook) if found else {})
+            for chapter, found in known
+        ]
+
+    @property
+    def state(self) -> str:
+        """``live``, ``recorded`` or ``not executed``."""
+        return "not executed" if not self.outcome else "live" if self.outcome.live else "recorded"
+
+    @property
+    def link(self) -> str:
+        """A link to the chapter's page, in Markdown."""
+        return f"[{self.chapter.title}]({self.chapter.name}.ipynb)"
+
+    def minutes(self, digits: int = 1) -> str:
+        """What the execution took."""
+        return f"{self.run['minutes']:.{digits}f}" if self.run else ""
 
 
 def write(project: Project, profile: str, folder: Path) -> None:
     """Write every part into a folder, as ``NAME.md``."""
-    table = verdicts(project, profile)
-    names = titles(project)
+    judged = verdicts(project, profile)
     no_results = "" if profile == "full" else f" **The {profile} profile: these are no results.**"
     parts = {
-        "claims-counts": answers.counts_line(table) + no_results,
-        "claims-disagreements": answers.disagreement_list(table),
-        "status": status(project, profile, names),
-        "versions": versions(project, profile, names),
-        "costs": costs(project, profile, names),
+        "claims-counts": answers.counts_line(judged) + no_results,
+        "claims-disagreements": answers.disagreement_list(judged),
+        "status": status(project, profile),
+        "versions": versions(project, profile),
+        "costs": costs(project, profile),
         "citation": citation(project),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,103 +75,77 @@ def verdicts(project: Project, profile: str) -> pd.DataFrame:
     return pd.read_csv(path, dtype=words | {"n": "Int64"}).fillna({"part": ""})
 
 
-def titles(project: Project) -> dict[str, str]:
-    """The title of each chapter."""
-    return {chapter.name: _title(chapter) for chapter in project.chapters}
-
-
 def citation(project: Project) -> str:
-    """The entry for a bibliography, from CITATION.cff."""
+    """The entries for a bibliography, from CITATION.cff."""
     cff = read_yaml(project.root / "CITATION.cff")
     paper = cff["references"][0]
-    people = [" ".join((p["given-names"], p["family-names"])) for p in paper["authors"]]
     number = paper["identifiers"][0]["value"].removeprefix("arXiv:")
-    names = " and ".join(f"{{{person['name']}}}" for person in cff["authors"])
-    return "\n".join(
-        [
-            "```bibtex",
-            "@software{baq,",
-            f"  title = {{{cff['title']}}},",
-            f"  author = {{{names}}},",
-            f"  version = {{{cff['version']}}},",
-            f"  license = {{{cff['license']}}},",
-            "}",
-            f"@misc{{kiselev{paper['year']},",
-            f"  title = {{{paper['title'].strip()}}},",
-            f"  author = {{{' and '.join(people)}}},",
-            f"  year = {{{paper['year']}}},",
-            f"  eprint = {{{number}}},",
-            "  archivePrefix = {arXiv},",
-            f"  url = {{{paper['url']}}},",
-            "}",
-            "```",
-        ]
-    )
+    ours = {
+        "title": cff["title"],
+        "author": " and ".join(f"{{{one['name']}}}" for one in cff["authors"]),
+        **{key: cff[key] for key in ("version", "license")},
+    }
+    theirs = {
+        "title": paper["title"].strip(),
+        "author": " and ".join(f"{p['given-names']} {p['family-names']}" for p in paper["authors"]),
+        "year": paper["year"],
+        "eprint": number,
+        "archivePrefix": "arXiv",
+        "url": paper["url"],
+    }
+    lines = ["```bibtex"]
+    for kind, entry in (("software{baq", ours), (f"misc{{kiselev{paper['year']}", theirs)):
+        lines += [f"@{kind},", *(f"  {key} = {{{value}}}," for key, value in entry.items()), "}"]
+    return "\n".join([*lines, "```"])
 
 
-def _title(chapter: Chapter) -> str:
-    for cell in chapter.notebook.cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("# "):
-            return cell.source.partition("\n")[0].removeprefix("# ").strip()
-    return chapter.name
+def table(project: Project, profile: str) -> str:
+    """Every chapter and page with its state, the date and the minutes of its execution, as text."""
+    shown = Shown.all(project, profile, project.notebooks)
+    rows = [("chapter", "", "date", "minutes")]
+    rows += [(s.chapter.name, s.state, s.run.get("date", ""), s.minutes(2)) for s in shown]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    reasons = {s.chapter.name: s.outcome.reason for s in shown if s.state == "recorded"}
+    lines += [f"{name} was not re-executed here: {why}" for name, why in reasons.items()]
+    return "\n".join(lines)
 
 
-def status(project: Project, profile: str, titles: Mapping[str, str]) -> str:
+def status(project: Project, profile: str) -> str:
     """Every chapter: live or recorded, when, minutes, processor, threads, as a table."""
-    header = ("chapter", "state", "executed on", "minutes", "processor", "cores", "threads")
     rows = []
-    for chapter in project.chapters:
-        outcome = load(project, chapter, profile)
-        if outcome is None:
-            rows.append((_link(chapter, titles), "not executed", "", "", "", "", ""))
-            continue
-        run = run_record(project.root / outcome.notebook)
-        state = "live" if outcome.live else "recorded"
-        if not outcome.live and (changed := stale(project, chapter, profile)):
-            state += f", and {'; '.join(changed)}"
-        minutes = f"{run['minutes']:.1f}" if run else ""
-        about = (run.get(key, "") for key in ("processor", "cores", "threads"))
-        rows.append((_link(chapter, titles), state, run.get("date", ""), minutes, *about))
+    for shown in Shown.all(project, profile, project.chapters):
+        changed = stale(project, shown.chapter, profile) if shown.state == "recorded" else []
+        state = ", and ".join([shown.state, *(["; ".join(changed)] if changed else [])])
+        about = (shown.run.get(key, "") for key in ("processor", "cores", "threads"))
+        rows.append((shown.link, state, shown.run.get("date", ""), shown.minutes(), *about))
+    header = ("chapter", "state", "executed on", "minutes", "processor", "cores", "threads")
     return markdown_table(header, rows)
 
 
-def versions(project: Project, profile: str, titles: Mapping[str, str]) -> str:
+def versions(project: Project, profile: str) -> str:
     """The versions that the chapters ran with: an item for each set of versions."""
     found: dict[str, list[str]] = {}
-    for chapter in project.chapters:
-        outcome = load(project, chapter, profile)
-        run = run_record(project.root / outcome.notebook) if outcome else {}
-        used = [f"{name} {version}" for name, version in run.get("versions", {}).items()]
+    for shown in Shown.all(project, profile, project.chapters):
+        used = [f"{name} {version}" for name, version in shown.run.get("versions", {}).items()]
         if used:
-            found.setdefault(", ".join(used), []).append(_link(chapter, titles))
+            found.setdefault(", ".join(used), []).append(shown.link)
     items = [f"* {', '.join(chapters)}: {used}." for used, chapters in found.items()]
     return "\n".join(items) or "No chapter has been executed."
 
 
-def costs(project: Project, profile: str, titles: Mapping[str, str]) -> str:
+def costs(project: Project, profile: str) -> str:
     """What each chapter takes: data with their size, seeds, minutes, threads and memory, as a table."""
-    header = ("chapter", "data", "seeds", "minutes", "threads", "memory, GB", "data, GB")
     rows = []
-    for chapter in project.chapters:
-        outcome = load(project, chapter, profile)
-        run = run_record(project.root / outcome.notebook) if outcome else {}
-        needs = chapter.header["requires"]
-        used = run.get("parameters", {})
+    for shown in Shown.all(project, profile, project.chapters):
+        header, run = shown.chapter.header, shown.run
+        needs, used = header["requires"], run.get("parameters", {})
         seeds = ", ".join(f"{used[key]}" for key in used if key in ("seeds_digits", "seeds"))
+        minutes = shown.minutes() or f"about {header['minutes']}"
+        memory = f"{run['peak_memory_mib'] * 2**20 / 1e9:.1f}" if "peak_memory_mib" in run else ""
         size = sum(SOURCES[name].size for name in needs if name in SOURCES)
-        rows.append(
-            (
-                _link(chapter, titles),
-                ", ".join(needs) or "none",
-                seeds,
-                f"{run['minutes']:.1f}" if run else f"about {chapter.header['minutes']}",
-                chapter.header["threads"],
-                f"{run['peak_memory_mib'] * 2**20 / 1e9:.1f}" if "peak_memory_mib" in run else "",
-                f"{size / 1e9:.2f}" if size else "in scikit-learn" if "digits" in needs else "",
-            )
-        )
+        data = f"{size / 1e9:.2f}" if size else "in scikit-learn" if "digits" in needs else ""
+        names = ", ".join(needs) or "none"
+        rows.append((shown.link, names, seeds, minutes, header["threads"], memory, data))
+    header = ("chapter", "data", "seeds", "minutes", "threads", "memory, GB", "data, GB")
     return markdown_table(header, rows)
-
-
-def _link(chapter: Chapter, titles: Mapping[str, str]) -> str:
-    return f"[{titles[chapter.name]}]({chapter.name}.ipynb)"

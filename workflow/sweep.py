@@ -1,24 +1,22 @@
 """Read a sweep from its file, and tell which of its runs are complete."""
 
-from __future__ import annotations
-
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from workflow.files import keep_while, read_json
-from workflow.outcome import files_of, run_record
+from workflow.files import keep_while, read_json, run_record
+from workflow.outcome import files_of
 from workflow.parameters import check
-from workflow.project import Chapter, Project, UserError
-from workflow.runs import parameter_file, run_name
+from workflow.project import Chapter, Project, UserError, entries
+from workflow.runs import run_name
 from workflow.stamp import sources
 
-__all__ = ["Sweep", "cell", "complete", "failures", "forget_changed_runs", "read", "run_log"]
-
 _KEYS = ("chapter", "given", "grid", "table")
+_NAME = r"[a-zA-Z0-9][\w-]*"
 _ROOM = 2**16  # bytes; with less a log may have lost its last words
 
 
@@ -26,11 +24,12 @@ _ROOM = 2**16  # bytes; with less a log may have lost its last words
 class Sweep:
     """A chapter, and one run for each combination of the grid's values.
 
-    ``given`` holds what all runs share, ``runs`` the name of each run and its place in the grid,
-    ``table`` the name of the table that is gathered.
+    ``file`` is the path of its file from the root, ``given`` holds what all runs share, ``runs`` the
+    name of each run and its place in the grid, ``table`` the name of the table that is gathered.
     """
 
     name: str
+    file: str
     chapter: Chapter
     given: dict[str, object]
     runs: dict[str, dict[str, object]]
@@ -50,39 +49,52 @@ def read(project: Project, path: Path) -> Sweep:
 
     Raises:
         UserError: for a file that cannot be read, another key, a value that does not fit its
-            parameter, or two equal runs.
+            parameter, a table that the recorded chapter has not, two equal runs, or a name that
+            another file's sweep has.
     """
     where = f"sweep {path}"
-    if not re.fullmatch(r"[a-zA-Z0-9][\w-]*", path.stem):
+    if not re.fullmatch(_NAME, path.stem):
         raise UserError(f"{where}: its name may have letters, digits, hyphens and underscores")
-    found = parameter_file(path)
+    found = entries(path)
     if unknown := sorted(map(str, found.keys() - set(_KEYS))):
         raise UserError(f"{where}: has {', '.join(unknown)}, allowed are {', '.join(_KEYS)}")
     if not isinstance(found.get("chapter"), str):
         raise UserError(f"{where}: chapter is {found.get('chapter')!r}, allowed is a name")
     chapter = project.chapter(found["chapter"])
-    given, grid, table = (found.get(key, {}) for key in ("given", "grid", "table"))
-    table = table or "claims"
+    given, grid, table = (
+        default if found.get(key) is None else found[key]
+        for key, default in (("given", {}), ("grid", {}), ("table", "claims"))
+    )
     if not isinstance(table, str):
         raise UserError(f"{where}: table is {table!r}, allowed is the name of a table")
-    if not re.fullmatch(r"[a-zA-Z0-9][\w-]*", table):
+    if not re.fullmatch(_NAME, table):
         raise UserError(f"{where}: table is {table!r}, allowed are letters, digits and hyphens")
+    recorded = project.root / "book" / "results" / chapter.name
+    known = sorted(path.stem for path in recorded.glob("*.csv"))
+    if known and table not in known:
+        raise UserError(f"{where}: table is {table!r}, allowed are {', '.join(known)}")
     if not isinstance(given, dict):
         raise UserError(f"{where}: given is {given!r}, allowed are lines of the form name: value")
     if not (isinstance(grid, dict) and grid and all(isinstance(v, list) for v in grid.values())):
         raise UserError(f"{where}: grid is {grid!r}, allowed are lines of the form name: [values]")
-    if both := sorted(given.keys() & grid.keys()):
+    if both := sorted(map(str, given.keys() & grid.keys())):
         raise UserError(f"{where}: {', '.join(both)} stands in given and in grid")
     runs: dict[str, dict[str, object]] = {}
     for values in product(*grid.values()):
-        point = check(chapter, dict(zip(grid, values, strict=True)))
-        name = run_name(chapter, {**given, **point})
+        point = check(chapter, {**given, **dict(zip(grid, values, strict=True))})
+        name = run_name(chapter, point)
+        point = {name: point[name] for name in grid}
         if name in runs:
             raise UserError(f"{where}: the grid has {_told(point)} twice")
         runs[name] = point
     if not runs:
         raise UserError(f"{where}: the grid is empty, allowed is one value or more for each name")
-    return Sweep(path.stem, chapter, check(chapter, given), runs, table)
+    place = os.path.relpath(path.resolve(), project.root)
+    sweep = Sweep(path.stem, place, chapter, check(chapter, given), runs, table)
+    other = read_json(sweep.folder(project) / "sweep.json").get("file", place)
+    if other != place and (project.root / other).is_file():
+        raise UserError(f"{where}: runs/sweeps/{path.stem} is that of {other}, allowed: a new name")
+    return sweep
 
 
 def run_log(project: Project, run: str) -> Path:
@@ -119,29 +131,31 @@ def _current(project: Project, sweep: Sweep, run: str, now: dict[str, object]) -
     return all(made.get(key) == now[key] for key in ("source", "package"))
 
 
-def failures(project: Project, sweep: Sweep) -> list[str]:
-    """A line for each run that is not complete: its place in the grid, what it said, its log."""
-    found, done = [], complete(project, sweep)
-    for run, point in sweep.runs.items():
-        if run in done:
-            continue
-        if project.run_record(run).is_file():
-            found.append(f"{run} ({_told(point)}): its sources have changed since it ran")
-            continue
-        log = run_log(project, run)
-        if not log.is_file():
-            found.append(f"{run} ({_told(point)}): has not run")
-            continue
-        lines = log.read_text("utf-8", errors="replace").splitlines()
-        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        said = errors[-1] if errors else "stopped without a message, as if killed"
-        if not errors and shutil.disk_usage(project.runs).free < _ROOM:
-            said = f"stopped without a message, and no space is left for {project.runs.name}/"
-        # What kept a cluster's job from its start is in the cluster's own log.
-        logs = [log, *sorted((project.root / ".snakemake/slurm_logs/rule_run" / run).glob("*.log"))]
-        shown = [str(path.relative_to(project.root)) for path in (logs[:1] if errors else logs)]
-        found.append(f"{run} ({_told(point)}): {said}, see {' and '.join(shown)}")
-    return found
+def failures(project: Project, sweep: Sweep) -> dict[str, str]:
+    """For each run that is not complete, by name: its place in the grid, what it said, its log."""
+    done = complete(project, sweep)
+    return {
+        run: f"{run} ({_told(point)}): {_said(project, run)}"
+        for run, point in sweep.runs.items()
+        if run not in done
+    }
+
+
+def _said(project: Project, run: str) -> str:
+    log = run_log(project, run)
+    if project.run_record(run).is_file():
+        return "its sources have changed since it ran"
+    if not log.is_file():
+        return "has not run"
+    lines = log.read_text("utf-8", errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    said = errors[-1] if errors else "stopped without a message, as if killed"
+    if not errors and shutil.disk_usage(project.runs).free < _ROOM:
+        said = f"stopped without a message, and no space is left for {project.runs.name}/"
+    # What kept a cluster's job from its start is in the cluster's own log.
+    logs = [log, *sorted((project.root / ".snakemake/slurm_logs/rule_run" / run).glob("*.log"))]
+    shown = [str(path.relative_to(project.root)) for path in (logs[:1] if errors else logs)]
+    return f"{said}, see {' and '.join(shown)}"
 
 
 def cell(value: object) -> object:

@@ -1,7 +1,5 @@
 """Execute the chapters anew, and say where their tables differ from those in the repository."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +8,6 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from workflow.project import Chapter, Project
 from workflow.runner import execute
-
-__all__ = ["COUNTS", "RELATIVE", "SMALL", "differences", "verify_chapter"]
 
 #: A value may differ by RELATIVE times its size or by SMALL times the median of its column, whichever
 #: is more, and a whole number by COUNTS: another processor rounds otherwise, and after a training

@@ -1,13 +1,9 @@
-"""Below each figure of a staged chapter, links to its source and to its data."""
-
-from __future__ import annotations
+"""The figures of an executed chapter: which cells have one, and what stands below it."""
 
 from collections.abc import Iterable
 
 import nbformat
 from nbformat import NotebookNode
-
-__all__ = ["figures", "link_figures"]
 
 
 def link_figures(notebook: NotebookNode, chapter: str, tables: Iterable[str]) -> None:
@@ -37,6 +33,14 @@ def link_figures(notebook: NotebookNode, chapter: str, tables: Iterable[str]) ->
             made = nbformat.v4.new_markdown_cell(text, id=f"links-{len(cells):03d}")
             cells.append(made)
     notebook.cells = cells
+
+
+def lost_figures(recorded: NotebookNode, made: NotebookNode) -> list[int]:
+    """The code cells, counted from 1, that drew a figure when they were recorded, and none now."""
+    drew = {cell.source for cell in figures(recorded)}
+    draw = {cell.source for cell in figures(made)}
+    code = [cell.source for cell in made.cells if cell.cell_type == "code"]
+    return [number for number, text in enumerate(code, start=1) if text in drew - draw]
 
 
 def figures(notebook: NotebookNode) -> list[NotebookNode]:

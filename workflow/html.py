@@ -1,0 +1,73 @@
+"""Rendered pages: what the theme leaves wrong is put right, and links that lead nowhere are found."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+#: What is replaced, and by what.
+_FAULTS = [
+    # A script for running cells on a server, which is defined twice and fails; no page has its button.
+    (re.compile(r"<script>const THEBE_JS_URL.*?</script>\s*"), ""),
+    (re.compile(r'<script[^>]*src="[^"]*sphinx-thebe\.js[^"]*"[^>]*></script>\s*'), ""),
+    (re.compile(r'<script type="text/x-thebe-config">.*?</script>\s*', re.DOTALL), ""),
+    # A list of which no child is an item.
+    (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
+    # What scrolls must be reached by the keyboard.
+    (
+        re.compile(r'<div class="(pst-scrollable-table-container|output text_html)">'),
+        r'<div class="\1" tabindex="0">',
+    ),
+    # The search page has the field of every page's header, and its own of the same name.
+    (
+        re.compile(r'(id="search-input".*)id="search-input"', re.DOTALL),
+        r'\1id="search-input-page"',
+    ),
+]
+
+
+def mend(html: Path) -> None:
+    """Mend all pages below a folder in place; mended pages stay as they are."""
+    for path in html.rglob("*.html"):
+        text = path.read_text("utf-8")
+        for fault, instead in _FAULTS:
+            text = fault.sub(instead, text)
+        path.write_text(text, "utf-8")
+
+
+def broken_links(html: Path) -> list[str]:
+    """Links and images of the pages below a folder whose file or place is missing, a line for each.
+
+    Links to other hosts are not followed, and templates of the theme in ``_static`` not read.
+    """
+    paths = [path for path in html.rglob("*.html") if "_static" not in path.parts]
+    pages = {path: _Page(path) for path in sorted(paths)}
+    found = []
+    for path, page in pages.items():
+        for target in page.targets:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            to = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            to = to / "index.html" if to.is_dir() else to
+            if not to.is_file():
+                found.append(f"{path.relative_to(html)}: {target} is no file")
+            elif parts.fragment and to in pages and unquote(parts.fragment) not in pages[to].places:
+                found.append(f"{path.relative_to(html)}: {target} is no place on its page")
+    return found
+
+
+class _Page(HTMLParser):
+    """The targets of a page's links and images, and the places that a link can name."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.targets: dict[str, None] = {}  # in their order, each once
+        self.places = {"", "top"}
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.places |= {given[key] for key in ("id", "name") if given.get(key)}
+        if target := given.get("href") if tag in ("a", "link") else given.get("src"):
+            self.targets[target] = None
