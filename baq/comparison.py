@@ -14,9 +14,9 @@ from baq import local
 from baq.band import boundary_band
 from baq.inference import Classifier, check_labels, check_points, labels, logits, place
 from baq.slices import curves
+from baq.slices.jaccard import boundary_mask, grid_change, jaccard_distance
 from baq.slices.junctions import junction_cells
 from baq.slices.label_maps import label_map
-from baq.slices.masks import boundary_mask, grid_change, jaccard_distance
 from baq.slices.planes import Plane
 
 __all__ = ["compare", "compare_logits", "per_plane"]
@@ -63,7 +63,7 @@ def compare(
         planes: slices on which label maps are compared.
         share: share of the points that the boundary band holds.
         n: cells a side of the label maps.
-        sides: see :func:`baq.slices.masks.boundary_mask`.
+        sides: see :func:`baq.slices.jaccard.boundary_mask`.
         way: see :func:`baq.slices.label_maps.label_map`.
         gradients: take ``radius``, the shifts and ``normal_angle`` too; they are most of the cost
             for a network with more than one hidden layer.
@@ -171,7 +171,7 @@ def per_plane(
         reference, candidates: any callables from inputs to logits; candidates by a key.
         planes: the slices.
         n: cells a side of the label maps.
-        sides: see :func:`baq.slices.masks.boundary_mask`.
+        sides: see :func:`baq.slices.jaccard.boundary_mask`.
         way: see :func:`baq.slices.label_maps.label_map`.
         batch_size: cells per evaluation.
         trace: trace the reference's boundary as a curve too, for its length and what follows from it.

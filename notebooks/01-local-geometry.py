@@ -65,12 +65,12 @@
 # the plainest.
 
 # %% tags=["parameters"]
-seeds: int = 20  # seeds; each draws its own split and its own initialization [1..]
-first_seed: int = 0  # the first of the seeds [0..]
-bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # 8, 4: claims [2..16, distinct, not empty]
-hidden: int = 64  # hidden units of the network [1..]
+seeds: int = 20  # each draws its own split and initialization [1..1000]
+first_seed: int = 0  # the first of the seeds [0..1000000]
+bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # 8, 4: claims [2..16]
+hidden: int = 64  # hidden units of the network [1..4096]
 activation: str = "tanh"  # activation of the hidden units [tanh | relu]
-epochs: int = 200  # passes over the training images [1..]
+epochs: int = 200  # passes over the training images [1..10000]
 test: float = 0.25  # share of the images held out for the test [0.01..0.9]
 share: float = 0.2  # share of the test images in the boundary band [0.001..1]
 per_channel: bool = False  # one scale per output unit, not per matrix

@@ -39,14 +39,14 @@
 #   do {cite}`jacob2018`, and the products are rounded with one scale for each tensor.
 
 # %% tags=["parameters"]
-families: list[str] = ["cnn", "resnet"]  # families [some of these]
+families: list[str] = ["cnn", "resnet"]  # families [some]
 seeds: int = 3  # seeds, at most 3; each has its own network of each family [1..3]
-bits: list[int] = [8, 7, 6, 5, 4, 3]  # 6: the claims [2..16, distinct, not empty]
+bits: list[int] = [8, 7, 6, 5, 4, 3]  # 6: the claims [2..16]
 images: int = 10000  # test images [1..10000]
 share: float = 0.2  # share of the images in the boundary band [0.001..1]
 shares: list[float] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0]  # its [0.001..1]
 gradient_images: int = 250  # test images for gradient measures [1..10000]
-planes: int = 4  # planes through three test images [1..]
+planes: int = 4  # planes through three test images [1..1000]
 n: int = 61  # cells a side of the label maps [2..8192]
 shown: int = 0  # the seed whose maps are drawn; the first [0..2]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]

@@ -24,14 +24,14 @@
 # measurements; `python -m benchmarks --scaling` repeats them on another machine, in some minutes.
 
 # %% tags=["parameters", "remove-cell"]
-images: int = 50_000  # labelled by each network [1..]
-networks: int = 7  # the float one and six bit widths [1..]
-planes: int = 20  # label maps of each network [1..]
-side: int = 241  # their cells a side [2..]
-radii_images: int = 1000  # whose radii over all classes are taken [1..]
-training_images: int = 1_281_167  # of a training from scratch [1..]
-epochs: int = 90  # of it [1..]
-cores: int = 1024  # that share the work [1..]
+images: int = 50_000  # labelled by each network [1..1000000]
+networks: int = 7  # the float one and six bit widths [1..100]
+planes: int = 20  # label maps of each network [1..1000]
+side: int = 241  # their cells a side [2..100000]
+radii_images: int = 1000  # whose radii over all classes are taken [1..1000000]
+training_images: int = 1_281_167  # of a training from scratch [1..1000000000]
+epochs: int = 90  # of it [1..10000]
+cores: int = 1024  # that share the work [1..1000000]
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown

@@ -94,8 +94,8 @@ def test_the_top_folder_stays_small():
     [
         ("baq.local", "from baq.zoo import models"),
         ("baq.local", "def late():\n    import baq.report.stats"),
-        ("baq.slices.masks", "from baq import zoo"),
-        ("baq.slices.masks", "from baq.rounding.points import sample_boundary"),
+        ("baq.slices.jaccard", "from baq import zoo"),
+        ("baq.slices.jaccard", "from baq.rounding.points import sample_boundary"),
         ("baq.rounding.form", "import workflow.project"),
         ("baq.report.claims", "from workflow import project"),
     ],

@@ -27,7 +27,7 @@ _TYPES = {
         "list[str]": list[str],
     }.items()
 }
-_RULES = "A..B, A.., ..B, word | word, distinct, not empty, or some of these"
+_RULES = "A..B, A.., ..B, word | word, or some"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Parameter:
 
     The rules, with commas between them, say what is allowed: ``A..B`` is a range for a number or for
     each number of a list, both ends included and each a number or a sum of parameters' names;
-    ``word | word`` are choices, ``''`` for the empty one; lists may be ``distinct``, ``not empty``.
-    ``some of these`` stands alone, for a choice of one or more of the default's words.
+    ``word | word`` are choices, ``''`` for the empty one; ``some`` allows some of the default's words.
+    A list is never empty, and has nothing twice.
     """
 
     name: str
@@ -50,7 +50,8 @@ class Parameter:
     def allowed(self) -> str:
         """Type and rules, in words."""
         kind = {"int": "an int", "float": "a finite float"}.get(self.kind, f"a {self.kind}")
-        return ", ".join((kind, *self.rules))
+        rules = self.rules + ("each once, one at least",) * kind.startswith("a list")
+        return ", ".join((kind, *rules))
 
 
 @cache  # a sweep asks for each of its runs
@@ -90,8 +91,7 @@ def declared(chapter: Chapter) -> Mapping[str, Parameter]:
             raise UserError(f"{where}: {name} is {text!r}, which is not a literal") from error
         brackets = re.search(r"\[([^\[\]]*)\]$", comment)
         rules = tuple(rule.strip() for rule in brackets[1].split(",")) if brackets else ()
-        if rules == ("some of these",):
-            rules = (" | ".join(default), "distinct", "not empty")
+        rules = tuple(" | ".join(default) if rule == "some" else rule for rule in rules)
         found[name] = Parameter(name, kind, default, comment, rules)
     _checked(chapter, found, {name: parameter.default for name, parameter in found.items()})
     return found
@@ -152,14 +152,10 @@ def _keep_rules(chapter: Chapter, parameter: Parameter, values: dict[str, object
     """Raise a UserError unless a parameter's value keeps its rules, given all parameters' values."""
     value = values[parameter.name]
     items = value if isinstance(value, list) else [value]
-    if parameter.kind == "list[str]" and len(set(items)) < len(items):
-        raise _refused(chapter, parameter, value, ", each once")
+    if not 0 < len(set(items)) == len(items):
+        raise _refused(chapter, parameter, value)
     for rule in parameter.rules:
-        if rule == "distinct":
-            kept = len(set(items)) == len(items)
-        elif rule == "not empty":
-            kept = value not in ([], "")
-        elif "|" in rule:
+        if "|" in rule or parameter.kind == "list[str]":
             kept = {*items} <= {word.strip().strip("'") for word in rule.split("|")}
         else:
             try:

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from baq.report.style import WIDTH
+from baq.slices.jaccard import boundary_mask
 from baq.slices.label_maps import LabelMap
-from baq.slices.masks import boundary_mask
 
 __all__ = ["boundary_overlay", "label_maps", "map_runs", "stepper"]
 

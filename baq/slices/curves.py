@@ -13,8 +13,8 @@ from torch import Tensor
 
 from baq.inference import Classifier, bisect
 from baq.local import PairGap, displacement_to, pair_gap
+from baq.slices.jaccard import grid_change
 from baq.slices.label_maps import LabelMap
-from baq.slices.masks import grid_change
 from baq.slices.planes import Plane
 
 __all__ = [

@@ -9,8 +9,8 @@ import pandas as pd
 from torch import nn
 
 from baq.slices import curves
+from baq.slices.jaccard import boundary_mask, grid_change, jaccard_distance, jaccard_law
 from baq.slices.label_maps import label_map
-from baq.slices.masks import boundary_mask, grid_change, jaccard_distance, jaccard_law
 from baq.slices.planes import Plane
 
 __all__ = ["across_grids", "distance_summary", "grid_reaching"]
@@ -45,11 +45,11 @@ def across_grids(
         candidates: by a key.
         plane: the slice.
         grids: cells a side, 2 or more each.
-        sides: see :func:`baq.slices.masks.boundary_mask`.
+        sides: see :func:`baq.slices.jaccard.boundary_mask`.
 
     Returns:
         A row for each grid, from the finest on, and candidate: ``candidate``, ``n``, ``cell`` (mean
-        side of a cell), ``jaccard``, ``law`` (:func:`baq.slices.masks.jaccard_law` of the distances on
+        side of a cell), ``jaccard``, ``law`` (:func:`baq.slices.jaccard.jaccard_law` of the distances on
         the finest grid), ``grid_change``, ``curve_distance`` (median distance from the reference's
         boundary to the candidate's). And a row for each candidate and way of measuring distances on the
         finest grid, from the reference's boundary to the candidate's, back, and to first order:

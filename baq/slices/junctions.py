@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from torch import Tensor
 
+from baq.slices.jaccard import as_map, boundary_mask, check_maps
 from baq.slices.label_maps import LabelMap
-from baq.slices.masks import as_map, boundary_mask, check_maps
 
 __all__ = ["junction_cells", "junction_distance", "rearrangement", "vanished_regions"]
 

@@ -47,7 +47,7 @@ def digits_choices(
         recipe: arguments of :func:`baq.zoo.recipes.digits_network`, ``test`` among them.
         n: cells a side of the label maps.
         pad: share by which the slice is wider than its images.
-        sides: see :func:`baq.slices.masks.boundary_mask`.
+        sides: see :func:`baq.slices.jaccard.boundary_mask`.
 
     Returns:
         Rows of :func:`baq.compare` on the test images, with ``choice`` and ``seed``.
@@ -98,7 +98,7 @@ def digits_controls(
         plane: the slice.
         recipe: arguments of :func:`baq.zoo.recipes.digits_network` that gave the reference.
         n: cells a side of the label maps.
-        sides: see :func:`baq.slices.masks.boundary_mask`.
+        sides: see :func:`baq.slices.jaccard.boundary_mask`.
 
     Returns:
         Rows of :func:`baq.compare` on the test images, ``candidate`` the pair's name, with ``seed``.
