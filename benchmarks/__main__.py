@@ -12,6 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from baq.machine import whole
+from baq.report.runs import threads
 from baq.zoo import data
 from benchmarks import maps, masks, radii, rounding, scaling
 from benchmarks.race import COLUMNS, Race, run
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 flush=True,
             )
     if not options.only:
-        with threadpool_limits(1):
+        with threadpool_limits(1), threads(1):
             write(maps.costs(), options.results / "benchmarks-costs.csv")
         write(rows, options.results / "benchmarks.csv")
     print(f"{len(rows)} races in {(time.monotonic() - start) / 60:.1f} minutes")

@@ -175,7 +175,6 @@ def audit(planes: int, cache: Path) -> Iterator[dict[str, object]]:
 
 def costs() -> list[dict[str, object]]:
     """Seconds and evaluations of one map against its size, for the plot and its exponents."""
-    torch.set_num_threads(1)
     plane = pca_plane(mnist().x_train[:3000])
     works = [
         (f"MLP, {hidden} {activation}", "mlp", network("mlp", hidden, activation), plane)

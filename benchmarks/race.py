@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from baq.machine import processor_name
 from baq.report.costs import MISSING, UNEQUAL
+from baq.report.runs import threads
 
 __all__ = ["COLUMNS", "Race", "absent", "machine", "run"]
 
@@ -66,21 +67,16 @@ def run(race: Race, rounds: int = 5) -> dict[str, object]:
     sides = {"ours": (race.ours, race.repeats), "peer": (race.peer, 1)}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     answers: dict[str, list[object]] = {name: [] for name in sides}
-    before = torch.get_num_threads()
-    torch.set_num_threads(race.threads)
-    try:
-        with threadpool_limits(race.threads):
-            race.ours(0)
-            for k in range(rounds):
-                for name in list(sides)[:: 1 if k % 2 == 0 else -1]:
-                    work, repeats = sides[name]
-                    start = time.perf_counter()
-                    for _ in range(repeats):
-                        answer = work(k)
-                    seconds[name].append((time.perf_counter() - start) / repeats)
-                    answers[name].append(answer)
-    finally:
-        torch.set_num_threads(before)
+    with threads(race.threads), threadpool_limits(race.threads):
+        race.ours(0)
+        for k in range(rounds):
+            for name in list(sides)[:: 1 if k % 2 == 0 else -1]:
+                work, repeats = sides[name]
+                start = time.perf_counter()
+                for _ in range(repeats):
+                    answer = work(k)
+                seconds[name].append((time.perf_counter() - start) / repeats)
+                answers[name].append(answer)
     ratios = np.array(seconds["peer"]) / np.array(seconds["ours"])
     words, enough = race.agree(answers["ours"], answers["peer"])
     return {

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from baq import local, ptq_w, slices
 from baq.inference import logits
 from baq.machine import processor_name
+from baq.report.runs import threads
 from baq.zoo import data, models, training
 from workflow.project import Project
 from workflow.runner import execute
@@ -61,12 +62,8 @@ def measure(project: Project) -> pd.DataFrame:
         A row for each repeat: ``work``, ``variable``, ``value``, ``repeat``, ``seconds`` of a core for
         one unit of work, ``processor``.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         rows = list(_rows(project))
-    finally:
-        torch.set_num_threads(before)
     return pd.DataFrame(rows).assign(processor=processor_name())
 
 

@@ -235,9 +235,7 @@ for b, group in by_grid.groupby("bits"):
     parts[1].append(f"from {j.iloc[0]:.2f} to {j.iloc[-1]:.2f} at {b} bits")
     far = group.pivot(index="seed", columns="n", values="curve_distance")
     ratio = (far[max(grids)] / far[second]).quantile([0.5, 0.05, 0.95])
-    parts[2].append(
-        f"**{ratio[0.5]:.3f}** at {b} bits [{ratio[0.05]:.3f}, {ratio[0.95]:.3f}]"
-    )
+    parts[2].append(f"{tables.interval_text(*ratio, 3)} at {b} bits")
 law, course, steadiness = map(", ".join, parts)
 display(
     Markdown(

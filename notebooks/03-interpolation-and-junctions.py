@@ -312,6 +312,7 @@ display(
         )
     )
 )
+# %% tags=["hide-input"]
 wide = excesses[["transition", "kind"]].assign(
     **{
         "excess over boundary cells, median": excesses["excess"],

@@ -143,13 +143,14 @@ test["accuracy_change"] = test["accuracy"] - test["accuracy_reference"]
 tables.save(levels, "levels")
 
 # %% [markdown]
-# One network by hand, the first: what its levels show on calibration data, and what the two rules pick.
+# One network by hand, on digits: what its levels show on calibration data, and what the two rules pick.
 
 # %%
-one = calibration.query("setting == @settings[0] and seed == 0")
-display(
-    one[["candidate", "accuracy_reference", "accuracy", "flip_rate", "jaccard"]]
-)
+network, split = digits_network(0, calibration=0.2, test=0.2, epochs=epochs_digits)
+x, y = split.x_calibration, split.y_calibration
+candidates, plane = {b: ptq_w(network, b) for b in bits}, slices.pca_plane(x)
+one = compare(network, candidates, x, y, planes=plane, n=n, gradients=False)
+display(one[["candidate", "accuracy", "flip_rate", "jaccard"]])
 accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 
 # %% [markdown]

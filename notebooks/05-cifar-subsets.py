@@ -100,7 +100,7 @@ def trained(seed):
 networks = run_all(trained, [(s,) for s in range(seeds)], jobs=jobs, label="seeds")
 
 # %% [markdown]
-# One network, its copy with weights of 6 bits, and one call that compares the two on the test images: how
+# The network of seed 0, its copy with weights of 6 bits, and one call that compares the two on the test images: how
 # many are still right, and how many labels changed, of all images and of those nearest to a boundary.
 
 # %%
@@ -355,6 +355,7 @@ SLICES = {
 CHOICES = [*KINDS[:3], *SLICES, FULL]
 
 
+# %% tags=["hide-input"]
 def chosen(kind, seed, own):
     """Both levels of one kind of network, on each slice that is measured with it."""
     split = subset(seed)

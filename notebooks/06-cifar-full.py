@@ -120,6 +120,7 @@ SCHEMES = {
 CUT = [b for b in bits if b in (8, 6, 4)] or bits[:3]  # levels measured on planes
 
 
+# %% tags=["hide-input"]
 def measured(family, seed):
     """One network: every convention and level, the width of its band, its planes."""
     x = data.load("cifar10", train=10, test=images).x_test

@@ -230,7 +230,7 @@ def test_the_predicted_displacement_is_right_to_second_order():
         errors.append(abs(np.median(predicted) / np.median(found) - 1))
     assert errors[-1] < 0.01
     assert np.polyfit(np.log(scales), np.log(errors), 1)[0] > 0.6
-    # Negative control: the gradient in all five dimensions foretells too little.
+    # Negative control: the gradient in all five dimensions predicts too little.
     x = cut.inputs(torch.zeros(1, 2).double())
     gap = local.pair_gap(reference, x)
     assert (gap.gradient @ axes).norm() < 0.9 * gap.gradient.norm()

@@ -29,23 +29,23 @@ def test_an_exact_line_is_found():
 def test_intervals_hold_the_truth_as_often_as_they_say():
     draw = np.random.default_rng(0)
     x = np.repeat([1.0, 2.0, 4.0, 8.0], 3)
-    exponents, foretold, slopes, foretold_by_line = [], [], [], []
+    exponents, predicted, slopes, predicted_by_line = [], [], [], []
     for _ in range(1000):
         noise, new = np.exp(draw.normal(0, 0.05, len(x))), math.exp(draw.normal(0, 0.05))
         law = fit(x, 2 * x**0.8 * noise)
         _, lo, hi = law.exponent()
         exponents.append(lo < 0.8 < hi)
         _, lo, hi = law.at(64.0).interval()
-        foretold.append(lo < 2 * 64**0.8 * new < hi)
+        predicted.append(lo < 2 * 64**0.8 * new < hi)
         line = fit_line(x, (1 + x) * noise)
         slopes.append(abs(line.b - 1) < line.half())
         _, lo, hi = line.at(64.0).interval()
-        foretold_by_line.append(lo < 65 * new < hi)
+        predicted_by_line.append(lo < 65 * new < hi)
     # Three standard errors of 1000 draws are 0.028; a line's weights come from what was measured.
     assert abs(np.mean(exponents) - 0.9) < 0.028
-    assert abs(np.mean(foretold) - 0.9) < 0.028
+    assert abs(np.mean(predicted) - 0.9) < 0.028
     assert abs(np.mean(slopes) - 0.9) < 0.035
-    assert abs(np.mean(foretold_by_line) - 0.9) < 0.035
+    assert abs(np.mean(predicted_by_line) - 0.9) < 0.035
 
 
 def test_errors_of_products_and_quotients_add_up():
@@ -85,7 +85,7 @@ def test_networks_for_imagenet_have_the_sizes_that_are_known():
     assert found.loc["resnet50", "multiply_adds"] == pytest.approx(4.1e9, rel=0.02)
 
 
-def test_the_tables_say_what_was_measured_and_foretell_by_it():
+def test_the_tables_say_what_was_measured_and_predict_by_it():
     """Costs that follow known laws to the letter give the hours that a pocket calculator gives."""
     rows = []
     for work, variable, sizes, law in [

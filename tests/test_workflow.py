@@ -93,7 +93,10 @@ shown: int = 0  # which row [0..rows - 1]
         ({"names": []}, "names is [], allowed is a list[str], a | b | c, each once, one at least"),
         ({"weights": []}, "weights is [], allowed is a list[float], ..3, each once, one at least"),
         ({"names": ["d"]}, "names is ['d'], allowed is a list[str], a | b | c"),
-        ({"weights": [1.0, 4.0]}, "weights is [1.0, 4.0], allowed is a list[float], ..3, each once"),
+        (
+            {"weights": [1.0, 4.0]},
+            "weights is [1.0, 4.0], allowed is a list[float], ..3, each once",
+        ),
         ({"weights": [1, 1]}, "weights is [1.0, 1.0], allowed"),
         ({"word": "y"}, "word is 'y', allowed is a str, x | ''"),
         ({"shown": 2}, "shown is 2, allowed is an int, 0..rows - 1"),
@@ -171,7 +174,10 @@ def test_command_line_values_are_read_by_their_kind(project, name, text, value):
         ("rows: int = 2\nrows = rows + 1", "is not of the form"),
         ("rows: int = 2  # rows [1..many]", "rows has the rule '1..many', allowed are A..B"),
         ("rows: int = 2  # rows [even]", "rows has the rule 'even', allowed are A..B"),
-        ('kinds: list[str] = ["a"]  # [some, 1..2]', "kinds is ['a'], allowed is a list[str], a, 1..2"),
+        (
+            'kinds: list[str] = ["a"]  # [some, 1..2]',
+            "kinds is ['a'], allowed is a list[str], a, 1..2",
+        ),
         ("rows: int = 2  # rows [3..]", "rows is 2, allowed is an int, 3.."),
         ("rows: int = 1 + len('a')", "is not a literal"),
         ("rows: int = 1.5", "rows is 1.5, allowed is an int"),

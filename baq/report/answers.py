@@ -12,6 +12,7 @@ import pandas as pd
 
 from baq.report.claims import COLUMNS, WORDS, claims, paper_text
 from baq.report.excerpts import markdown_table
+from baq.report.tables import interval_text
 from baq.report.verdicts import RULES, distance, standing, verdict
 
 __all__ = [
@@ -221,7 +222,7 @@ def _ours(row: Any) -> str:
 
 
 def _numbers(row: Any) -> str:
-    return f"{row.median:.4g} [{row.lo:.4g}, {row.hi:.4g}]"
+    return interval_text(row.median, row.lo, row.hi, None)
 
 
 def _place(entry: Mapping[str, Any]) -> str:

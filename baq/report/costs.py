@@ -1,4 +1,4 @@
-"""What measures cost: laws fitted to measured seconds, what they foretell, and races against peers."""
+"""What measures cost: laws fitted to measured seconds, predictions from them, and races against peers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from baq.report.excerpts import markdown_table
+from baq.report.tables import interval_text
 
 __all__ = [
     "MISSING",
@@ -181,7 +182,7 @@ def laws_table(costs: pd.DataFrame) -> str:
         else:
             power = fit(*_measured(costs, work))
             (p, lo, hi), spread = power.exponent(), power.spread
-            law = f"grows with the power {p:.2f} [{lo:.2f}, {hi:.2f}]"
+            law = f"grows with the power {interval_text(p, lo, hi, 2)}"
         if work.startswith("chapter "):
             work = _chapter(work.removeprefix("chapter "))
         rows.append((work, span, f"{_time(group['seconds'].max())}", law, f"{100 * spread:.1f} %"))
@@ -189,22 +190,26 @@ def laws_table(costs: pd.DataFrame) -> str:
 
 
 def check_table(costs: pd.DataFrame) -> str:
-    """What the law of evaluation foretells of networks that it was not fitted to, in Markdown."""
-    law, largest = (
-        fit_line(*_measured(costs, _EVALUATION)),
-        costs[costs["work"] == _EVALUATION]["value"].max(),
-    )
+    """Networks that the law of evaluation was not fitted to: predicted and measured, in Markdown."""
+    law = fit_line(*_measured(costs, _EVALUATION))
+    largest = costs[costs["work"] == _EVALUATION]["value"].max()
     rows = []
     for work, group in costs.groupby("work", sort=False):
         if not work.startswith(_CHECK):
             continue
         size, measured = group["value"].iloc[0], group["seconds"].median()
         middle, lo, hi = law.at(size).interval()
-        told = f"{_time(middle)} [{_time(lo)}, {_time(hi)}]"
+        told = interval_text(middle, lo, hi, form=_time)
         beyond = f"{size / largest:.1f} times"
         ratio = f"{measured / middle:.2f}"
         rows.append((work.removeprefix(_CHECK), beyond, told, _time(measured), ratio))
-    header = ("network", "beyond the largest fitted", "foretold", "measured", "measured / foretold")
+    header = (
+        "network",
+        "beyond the largest fitted",
+        "predicted",
+        "measured",
+        "measured / predicted",
+    )
     return markdown_table(header, rows)
 
 
@@ -285,7 +290,8 @@ def races_table(races: pd.DataFrame) -> str:
         raced = ("", "")
         if met != "not raced":
             times = f"{_seconds(race['ours'])}, {_seconds(race['peer'])}"
-            ratio = "{ratio_median:.3g} [{ratio_min:.3g}, {ratio_max:.3g}]".format(**race)
+            ratios = race[["ratio_median", "ratio_min", "ratio_max"]]
+            ratio = interval_text(*ratios, form="{:.3g}".format)
             raced = times, ratio
         target = f"{race['target']:.3g}: **{met}**"
         rows.append((f"{work}, {race['size']}", peer, *raced, target, race["agreement"]))
@@ -326,7 +332,7 @@ def exponents_table(costs: pd.DataFrame, least_side: int) -> str:
                 cells.append("")
                 continue
             p, lo, hi = fit(fitted["n"].to_numpy(float), fitted[column].to_numpy(float)).exponent()
-            cells.append(f"{p:.2f} [{lo:.2f}, {hi:.2f}]")
+            cells.append(interval_text(p, lo, hi, 2))
         rows.append((network, way, f"{fitted['n'].min()} to {fitted['n'].max()}", *cells))
     return markdown_table(("network", "way", "n", "time grows as n to the", "evaluations"), rows)
 
@@ -336,8 +342,8 @@ def _seconds(value: float) -> str:
 
 
 def _hours(estimate: Estimate) -> str:
-    middle, lo, hi = (value / 3600 for value in estimate.interval())
-    return f"{_short(middle)} [{_short(lo)}, {_short(hi)}] core hours"
+    hours = (value / 3600 for value in estimate.interval())
+    return f"{interval_text(*hours, form=_short)} core hours"
 
 
 def _short(value: float) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import torch
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
-__all__ = ["run_all"]
+__all__ = ["run_all", "threads"]
 
 Result = TypeVar("Result")
 
@@ -57,9 +57,16 @@ def run_all(
 
 
 def _on_one_thread(function: Callable[..., Result], task: Sequence[Any]) -> Result:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         return function(*task)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Have torch compute on so many threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)

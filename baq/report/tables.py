@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -80,20 +80,28 @@ def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
 
 
 def interval_text(
-    middle: float, lo: float, hi: float, precision: int | None = 4, *, signed: bool = False
+    middle: float,
+    lo: float,
+    hi: float,
+    precision: int | None = 4,
+    *,
+    signed: bool = False,
+    form: Callable[[float], str] | None = None,
 ) -> str:
     """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``.
 
-    Numbers have ``precision`` decimals, or four significant digits where that is None.
-    A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone. ``signed``
-    shows a plus too, as differences need it.
+    Numbers have ``precision`` decimals, or four significant digits where that is None, unless ``form``
+    writes them. A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone.
+    ``signed`` shows a plus too, as differences need it.
     """
     if math.isnan(middle):
         return "–"
-    form = f"{'+' if signed else ''}.{'4g' if precision is None else f'{precision}f'}"
+    if form is None:
+        digits = "4g" if precision is None else f"{precision}f"
+        form = f"{{:{'+' if signed else ''}.{digits}}}".format
     if math.isnan(lo) or math.isnan(hi):
-        return f"{middle:{form}}"
-    return f"{middle:{form}} [{lo:{form}}, {hi:{form}}]"
+        return form(middle)
+    return f"{form(middle)} [{form(lo)}, {form(hi)}]"
 
 
 def audit_text(error_bound: pd.Series) -> str:
