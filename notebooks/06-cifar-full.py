@@ -124,10 +124,8 @@ CUT = [b for b in bits if b in (8, 6, 4)] or bits[:3]  # levels measured on plan
 def measured(family, seed):
     """One network: every convention and level, the width of its band, its planes."""
     x = data.load("cifar10", train=10, test=images).x_test
-    reference, name = (
-        checkpoints.load(family, seed),
-        {"family": family, "seed": seed},
-    )
+    name = {"family": family, "seed": seed}
+    reference = checkpoints.load(family, seed)
     candidates = {(s, b): SCHEMES[s](reference, b) for s in SCHEMES for b in bits}
     z = logits(reference, x, BATCH)
     z_q = {key: logits(network, x, BATCH) for key, network in candidates.items()}

@@ -342,8 +342,8 @@ def _seconds(value: float) -> str:
 
 
 def _hours(estimate: Estimate) -> str:
-    hours = (value / 3600 for value in estimate.interval())
-    return f"{interval_text(*hours, form=_short)} core hours"
+    middle, lo, hi = (value / 3600 for value in estimate.interval())
+    return f"{interval_text(middle, lo, hi, form=_short)} core hours"
 
 
 def _short(value: float) -> str:
