@@ -116,13 +116,13 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     for module in folded.modules():
         pairs: Iterable[tuple[str, str]] = ()
         if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
-            # Not named_children, which leaves out a module that has stood before.
+            # named_children would skip a module that occurs twice.
             pairs = itertools.pairwise(list(module._modules))
         else:
             pairs = getattr(module, "conv_norm_pairs", ())
         for before, after in pairs:
             convolution, norm = getattr(module, before), getattr(module, after)
-            # No subclass, whose forward pass or parameters may be others.
+            # A subclass may have another forward pass or other parameters.
             plain = type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d
             if (
                 plain

@@ -56,9 +56,9 @@
 # sigmoid and draws it to its ends by a regularizer. Ours is graduated non-convexity {cite}`blake1987`: with each weight at
 # $x \in [-1, 1]$ between its neighbours and $d$ the loss's second derivative along it, Adam follows the minimum of
 #
-# $$ \mathcal{L}(x) - \frac{\lambda}{2} \sum d\,x^2 \quad \text{over} \quad [-1, 1]^n $$
+# $$ \mathcal{L}(x) - \frac{\mu}{2} \sum d\,x^2 \quad \text{over} \quad [-1, 1]^n $$
 #
-# while $\lambda$ grows from 0, where the loss is convex, towards 1, from where on no minimum lies between the neighbours.
+# while $\mu$ grows from 0, where the loss is convex, towards 1, from where on no minimum lies between the neighbours.
 # Coordinate descent ends it. This reaches a lower loss than the sigmoid does in more steps, for every method alike.
 
 # %% [markdown]

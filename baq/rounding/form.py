@@ -60,7 +60,7 @@ def boundary_form(
 ) -> BoundaryForm:
     """The form at points: one forward and one backward pass through the candidate.
 
-    One more pass goes through the reference where that is another network.
+    A reference that is another network takes one more forward pass.
 
     Arguments:
         reference: the network whose boundary is to stay.

@@ -103,7 +103,7 @@ def recorded(model: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
                 f"layer {name!r} is used twice in a forward pass: allowed is once, or a copy for each use"
             )
         found[name] = inputs[0], output
-        # The next layer may work in place, and a gradient taken here would then be that of its result.
+        # If the next layer works in place, a gradient taken here would be that of its output.
         return output.clone()
 
     hooks = [

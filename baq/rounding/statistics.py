@@ -122,7 +122,7 @@ class Statistics:
 
     @property
     def _logits(self) -> Tensor:
-        """Those of the model, kept from an earlier pass where there was one."""
+        """The model's logits, computed once."""
         if self._z is None:
             self._z = logits(self.model, self.x, len(self._parts[0]))
         return check_logits(self._z, len(self.x))
@@ -141,7 +141,7 @@ class Statistics:
 
     @cached_property
     def _outputs(self) -> dict[str, tuple[int, list[Tensor]]]:
-        """Of every layer the number of positions, and W a at those drawn, (out, .) for each batch."""
+        """By layer: the number of positions, and W a at those drawn, (out, .) for each batch."""
         outputs: dict[str, tuple[int, list[Tensor]]] = {}
         for k, found in enumerate(self._passes()):
             for name, (_, y) in found.items():

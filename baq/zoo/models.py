@@ -26,11 +26,7 @@ def cnn(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Seque
     Raises:
         ValueError: for channels or width below 1, or fewer than 2 classes.
     """
-    if min(channels, width) < 1 or classes < 2:
-        raise ValueError(
-            f"channels, width, classes are {channels}, {width}, {classes}: "
-            "allowed are 1 or more, 1 or more, 2 or more"
-        )
+    _check_sizes(classes, channels=channels, width=width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -64,11 +60,7 @@ def mlp(
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}: allowed are {', '.join(ACTIVATIONS)}")
-    if min(inputs, hidden) < 1 or classes < 2:
-        raise ValueError(
-            f"inputs, hidden, classes are {inputs}, {hidden}, {classes}: "
-            "allowed are 1 or more, 1 or more, 2 or more"
-        )
+    _check_sizes(classes, inputs=inputs, hidden=hidden)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
@@ -125,11 +117,7 @@ def resnet(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Se
     Raises:
         ValueError: for channels or width below 1, or fewer than 2 classes.
     """
-    if min(channels, width) < 1 or classes < 2:
-        raise ValueError(
-            f"channels, width, classes are {channels}, {width}, {classes}: "
-            "allowed are 1 or more, 1 or more, 2 or more"
-        )
+    _check_sizes(classes, channels=channels, width=width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(
@@ -146,3 +134,11 @@ def resnet(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Se
             nn.Linear(4 * width, classes),
         )
     return model.to(memory_format=torch.channels_last)
+
+
+def _check_sizes(classes: int, **sizes: int) -> None:
+    if min(sizes.values()) < 1 or classes < 2:
+        names, values = ", ".join(sizes), ", ".join(map(str, sizes.values()))
+        raise ValueError(
+            f"{names}, classes are {values}, {classes}: allowed are 1 or more, 1 or more, 2 or more"
+        )
