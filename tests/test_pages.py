@@ -1,12 +1,15 @@
 """Rendered pages: dead links are found, and what the theme leaves wrong is mended."""
 
+import runpy
+
 import pytest
-from tiny_project import BODY, command, write_chapter
+from tiny_project import BODY, ROOT, command, write_chapter
 
 from workflow.gate import stale
-from workflow.html import broken_links, mend
 from workflow.project import Project
 
+EXTENSION = runpy.run_path(str(ROOT / "book" / "_ext" / "finished_pages.py"))
+broken_links, mend = EXTENSION["broken_links"], EXTENSION["mend"]
 PAGE = """<html><head><script>const THEBE_JS_URL = "https://a.b"; const c = "pre"</script>
 <script async="async" src="../_static/sphinx-thebe.js?v=1"></script><script>const kept = 1</script></head>
 <body id="body"><div role="list" class="citation-list"></div>

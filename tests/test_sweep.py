@@ -71,7 +71,7 @@ def runs(root: Path) -> set[str]:
         ("table: a", "table: 1", "table is 1, allowed is the name of a table"),
         ("table: a", "table: ../a", "table is '../a', allowed are letters, digits and hyphens"),
         ("rows: [1, 2]", "rows: [1]\n  rows: [2]", "line 5: key 'rows' stands twice"),
-        ("chapter: one", "chapter: [", "parameter file"),
+        ("chapter: one", "chapter: [", "pairs.yml: line 3: expected"),
     ],
 )
 def test_what_is_wrong_with_a_sweep_is_named(file, project, old, new, told):

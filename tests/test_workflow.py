@@ -197,6 +197,24 @@ def test_an_unknown_chapter_names_the_known_ones(root):
     assert done.stderr == "error: chapter is 'three', allowed are 01-one, 02-two\n"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("requires: []", "requires: x", "baq.requires is 'x': Input should be a valid list"),
+        ("minutes: 0.1", "minutes: -1", "baq.minutes is -1: Input should be greater than 0"),
+        ("threads: 1", "threads: true", "baq.threads is True: Input should be a valid integer"),
+        (", threads: 1", "", "baq.threads is {'requires': [], 'minutes': 0.1}: Field required"),
+        ("baq: {", "bad: {", "baq.requires is {}: Field required"),
+    ],
+)
+def test_a_header_that_is_wrong_is_named(root, old, new, told):
+    path = root / "notebooks" / "01-one.py"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError) as caught:
+        Project(root).chapter("one").header  # noqa: B018
+    assert str(caught.value) == f"01-one.py: header entry {told}"
+
+
 def test_a_chapter_that_is_not_in_the_contents_is_an_error(root):
     write_chapter(root, "03-three")
     with pytest.raises(UserError, match="03-three: in notebooks/ but not in _toc.yml"):
@@ -497,11 +515,15 @@ def test_a_warning_keeps_the_last_site(root, project):
     site = root / "_build" / "html"
     site.mkdir(parents=True)
     (site / "index.html").write_text("old")
-    (root / "book" / "intro.md").write_text("# Intro\n\n{ref}`nowhere`\n")
-    done = command(root, "render")
-    assert done.returncode == 1
-    assert "error: book/intro.md:3: WARNING: undefined label: 'nowhere'" in done.stderr
-    assert contents(site) == {"index.html": b"old"}
+    for text, told in (
+        ("{ref}`nowhere`", "error: book/intro.md:3: WARNING: undefined label: 'nowhere'"),
+        ('<a href="gone.html">there</a>', "WARNING: book/intro.html: gone.html is no file"),
+    ):
+        (root / "book" / "intro.md").write_text(f"# Intro\n\n{text}\n")
+        done = command(root, "render")
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert contents(site) == {"index.html": b"old"}
 
 
 def test_a_given_list_of_data_sets_is_what_an_execution_requires(project):

@@ -71,7 +71,8 @@ def root(tmp_path):
     toc += "  - file: book/01-one\n  - file: book/02-two\n"
     (tmp_path / "_toc.yml").write_text(toc)
     shutil.copy(ROOT / "_config.yml", tmp_path)
-    shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
+    for folder in ("_static", "_ext"):
+        shutil.copytree(ROOT / "book" / folder, tmp_path / "book" / folder)
     (tmp_path / "book" / "intro.md").write_text("# Intro\n")
     (tmp_path / "book" / "references.bib").write_text("")
     shutil.copy(ROOT / "book" / "claims.yml", tmp_path / "book")

@@ -138,8 +138,8 @@ def run_(
 
 
 def _describe(project: Project, chapter: Chapter) -> None:
-    needs = ", ".join(chapter.header["requires"]) or "nothing"
-    cost = f"about {chapter.header['minutes']} minutes on {chapter.header['threads']} threads"
+    needs = ", ".join(chapter.header.requires) or "nothing"
+    cost = f"about {chapter.header.minutes} minutes on {chapter.header.threads} threads"
     record = run_record(project.root / "book" / f"{chapter.name}.ipynb")
     if record:
         cost = (

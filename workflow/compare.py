@@ -5,21 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from baq.report.differences import side_by_side
 from workflow.files import read_json
 from workflow.project import Project, UserError
-
-#: The columns that say which row of a table this is; all others are what came out. Types do not tell
-#: them apart: a whole number may be either.
-KEYS = frozenset(
-    (
-        *("against", "bits", "candidate", "choice", "claim", "dataset", "eps", "family", "first"),
-        *("kind", "level", "map", "measure", "method", "model", "n", "pair", "part", "plane"),
-        *("quantity", "rounding", "row", "rule", "scheme", "scope", "seed", "setting", "share"),
-        *("sides", "step", "t", "tau_f", "tau_j", "tenth", "transition", "way", "weight", "work"),
-    )
-)
-#: Keys that are an outcome where another column stands: answers count by n, rules pick bits.
-_OUTCOMES = {"n": "paper", "bits": "satisfied"}
 
 
 def compare_runs(project: Project, paths: list[Path], table: str | None = None) -> str:
@@ -52,7 +40,11 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
         raise UserError(f"table is {table!r}, allowed are {', '.join(common)}")
     shown = table or ("claims" if "claims" in common else None)
     if shown:
-        lines += ["", f"values that differ in {shown}", *_text(_side_by_side(folders, shown))]
+        try:
+            values = side_by_side(folders, shown)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        lines += ["", f"values that differ in {shown}", *_text(values)]
     if table is None:
         lines += ["", "tables against [1]"]
         lines += _text(pd.DataFrame({name: _verdict(folders, name) for name in common}).T)
@@ -98,29 +90,6 @@ def _settings(records: dict[str, dict]) -> pd.DataFrame:
     frame = frame[frame.nunique(axis=1, dropna=False) > 1]
     minutes = pd.DataFrame({run: {"minutes": f"{r['minutes']:.2f}"} for run, r in records.items()})
     return pd.concat([frame, minutes])
-
-
-def _read(folder: Path, table: str) -> pd.DataFrame:
-    """A table as text, indexed by its keys, and by a count where they repeat."""
-    path = folder / f"{table}.csv"
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
-    keys = [name for name in frame if name in KEYS and _OUTCOMES.get(name) not in frame]
-    frame["row"] = frame.groupby(keys).cumcount() if keys else range(len(frame))
-    keys += ["row"] if frame["row"].any() or not keys else []
-    return frame.drop(columns=[] if "row" in keys else ["row"]).set_index(keys)
-
-
-def _side_by_side(folders: dict[str, Path], table: str) -> pd.DataFrame:
-    """A line for each value of the table that is not the same in all runs."""
-    stacked = {}
-    for run, folder in folders.items():
-        frame = _read(folder, table)
-        stacked[run] = frame.rename_axis(columns="value").stack()
-    wide = pd.concat(stacked, axis=1, sort=False)
-    return wide[wide.nunique(axis=1, dropna=False) > 1].fillna("").reset_index()
 
 
 def _verdict(folders: dict[str, Path], table: str) -> dict[str, str]:

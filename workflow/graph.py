@@ -160,4 +160,4 @@ def memory(project: Project, chapter: Chapter) -> int:
 
 def runtime(chapter: Chapter) -> int:
     """Minutes after which a job may be stopped: ten times what the header says, and ten more."""
-    return 10 + round(10 * chapter.header["minutes"])
+    return 10 + round(10 * chapter.header.minutes)

@@ -49,7 +49,8 @@ def _stage(project: Project, notebook: Path, site: Path) -> None:
     (site / "_toc.yml").write_text(yaml.safe_dump(toc), "utf-8")
     (site / "book").mkdir()
     shutil.copy(project.root / "book" / "references.bib", site / "book")
-    shutil.copytree(project.root / "book" / "_static", site / "book" / "_static")
+    for folder in ("_static", "_ext"):
+        shutil.copytree(project.root / "book" / folder, site / "book" / folder)
     made = nbformat.read(notebook, as_version=4)
     references = "## References\n\n```{bibliography}\n:style: unsrtalpha\n```"
     made.cells.append(nbformat.v4.new_markdown_cell(references, id="references"))

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import jupytext
 from nbformat import NotebookNode
+from pydantic import BaseModel, PositiveFloat, PositiveInt, ValidationError
 
 from baq.machine import read_yaml
 
@@ -15,11 +17,22 @@ PROFILES = ("full", "quick")
 
 #: By itself jupytext takes a comment such as ``# copy of the weights`` for a shell command.
 _FORMAT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
-_HEADER = {"requires": list, "minutes": (int, float), "threads": int}
 
 
 class UserError(Exception):
     """Something that whoever typed the command can put right; its text is one line."""
+
+
+class Header(BaseModel, strict=True):
+    """What a chapter says of itself: data sets, cost in minutes, threads of the processor.
+
+    A page is made from the tables of all chapters, and says ``reads: tables``.
+    """
+
+    requires: list[str]
+    minutes: PositiveFloat
+    threads: PositiveInt
+    reads: Literal["", "tables"] = ""
 
 
 @dataclass(frozen=True, eq=False)  # two readings of one source may differ
@@ -48,32 +61,26 @@ class Chapter:
         return next(lines, self.name).removeprefix("# ").strip()
 
     @cached_property
-    def header(self) -> dict:
-        """``requires`` (names of data sets), ``minutes`` (cost), ``threads`` (of the CPU)."""
-        header = self.notebook.metadata.get("baq")
-        if not isinstance(header, dict):
-            raise UserError(f"{self.source.name} has no 'baq' entry in its header")
-        for key, kind in _HEADER.items():
-            value = header.get(key)
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise UserError(
-                    f"{self.source.name}: header entry baq.{key} is {value!r}, "
-                    "allowed are a list for requires, a number for minutes, an int for threads"
-                )
-        if header["threads"] < 1:
-            raise UserError(f"{self.source.name}: threads is {header['threads']}, allowed: 1 up")
-        return dict(header)
+    def header(self) -> Header:
+        """The entry ``baq`` of the notebook's metadata."""
+        try:
+            return Header.model_validate(dict(self.notebook.metadata.get("baq", {})))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(("baq", *map(str, first["loc"])))
+            told = f"header entry {where} is {first['input']!r}: {first['msg']}"
+            raise UserError(f"{self.source.name}: {told}") from error
 
     @property
     def is_page(self) -> bool:
-        """Whether this is a page made from the tables of all chapters: ``reads: tables`` in its header."""
-        return self.header.get("reads") == "tables"
+        """Whether this is a page made from the tables of all chapters."""
+        return self.header.reads == "tables"
 
     def requires(self, given: Mapping[str, object]) -> list[str]:
         """The data sets of an execution: a given ``dataset`` or ``datasets``, else the header's."""
         if given.get("dataset"):
             return [given["dataset"]]
-        return list(given.get("datasets", self.header["requires"]))
+        return list(given.get("datasets", self.header.requires))
 
 
 class Project:

@@ -94,7 +94,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             "minutes": round(progress.seconds / 60, 2),
             "processor": processor_name(),
             "cores": os.cpu_count(),
-            "threads": chapter.header["threads"],
+            "threads": chapter.header.threads,
             "peak_memory_mib": _peak_memory(),
             **stamp,
             "tables": tables_of(results),
@@ -193,7 +193,7 @@ def matplotlib_folder(project: Project) -> Path:
 
 def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, str]:
     """An environment in which equal inputs give equal bytes."""
-    threads = str(chapter.header["threads"])
+    threads = str(chapter.header.threads)
     path = os.environ.get("PYTHONPATH")
     places = {name: os.environ.get(name) for name in ("BAQ_DATA", "BAQ_CHECKPOINTS")}
     return {

@@ -13,7 +13,6 @@ import yaml
 from workflow.figures import link_figures
 from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.gate import problems, stale
-from workflow.html import broken_links, mend
 from workflow.outcome import Outcome, load
 from workflow.project import Chapter, Project, UserError
 from workflow.stamp import package_files
@@ -28,7 +27,7 @@ def render(project: Project, profile: str) -> Path:
         The first page.
 
     Raises:
-        UserError: when the gate refuses, for a warning or for a dead link; one line each.
+        UserError: when the gate refuses, or for a warning, such as of a dead link; one line each.
     """
     refused = problems(project, profile)
     if refused:
@@ -40,8 +39,6 @@ def render(project: Project, profile: str) -> Path:
     log = project.build / profile / "sphinx.log"
     if not jupyter_book(site, output, log, "-W", "--keep-going"):
         raise UserError(f"{_complaints(log, site)}\nthe book was not rendered, see {log}")
-    if broken := broken_links(output / "_build" / "html"):
-        raise UserError("\n".join([*broken, "the book was not rendered: it has dead links"]))
     html = project.html(profile)
     previous = output / "previous"
     if html.exists():
@@ -81,15 +78,12 @@ def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
         done = subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
         )
-    if done.returncode:
-        return False
-    mend(output / "_build" / "html")
-    return True
+    return not done.returncode
 
 
 def pages(project: Project) -> list[Path]:
     """The sources of the site that neither a chapter nor a build makes."""
-    made = re.compile(r".*\.ipynb|results|\..*")
+    made = re.compile(r".*\.ipynb|results|__pycache__|\..*")
     found = [project.root / "_config.yml", project.root / "_toc.yml"]
     for path in (project.root / "book").rglob("*"):
         parts = path.relative_to(project.root / "book").parts
@@ -182,7 +176,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         text += f" The {profile} profile shrinks every parameter: these are no results."
     else:
         # The reason with its paths and addresses is for the terminal; a reader needs the gist.
-        names = ", ".join(chapter.header["requires"])
+        names = ", ".join(chapter.header.requires)
         text = f"Recorded on {date}, not re-executed here for want of data ({names})."
         text += "".join(f" Note that {why}." for why in stale(project, chapter, profile)) + links
     return f":::{{warning}}\n{text}\n:::"

@@ -139,13 +139,13 @@ def costs(project: Project, profile: str) -> str:
     rows = []
     for shown in Shown.all(project, profile, project.chapters):
         header, run = shown.chapter.header, shown.run
-        needs, used = header["requires"], run.get("parameters", {})
+        needs, used = header.requires, run.get("parameters", {})
         seeds = ", ".join(f"{used[key]}" for key in used if key in ("seeds_digits", "seeds"))
-        minutes = shown.minutes() or f"about {header['minutes']}"
+        minutes = shown.minutes() or f"about {header.minutes}"
         memory = f"{run['peak_memory_mib'] * 2**20 / 1e9:.1f}" if "peak_memory_mib" in run else ""
         size = sum(SOURCES[name].size for name in needs if name in SOURCES)
         data = f"{size / 1e9:.2f}" if size else "in scikit-learn" if "digits" in needs else ""
         names = ", ".join(needs) or "none"
-        rows.append((shown.link, names, seeds, minutes, header["threads"], memory, data))
+        rows.append((shown.link, names, seeds, minutes, header.threads, memory, data))
     header = ("chapter", "data", "seeds", "minutes", "threads", "memory, GB", "data, GB")
     return markdown_table(header, rows)

@@ -1,9 +1,13 @@
-"""Rendered pages: what the theme leaves wrong is put right, and links that lead nowhere are found."""
+"""A Sphinx extension for rendered pages: the theme's faults are mended, dead links are warnings."""
 
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
 
 #: What is replaced, and by what.
 _FAULTS = [
@@ -24,6 +28,19 @@ _FAULTS = [
         r'\1id="search-input-page"',
     ),
 ]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Have every page mended and its links checked when the book has been rendered."""
+    app.connect("build-finished", _finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _finish(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        mend(Path(app.outdir))
+        for text in broken_links(Path(app.outdir)):
+            logging.getLogger(__name__).warning(text)
 
 
 def mend(html: Path) -> None:
