@@ -45,13 +45,9 @@ def lost_figures(recorded: NotebookNode, made: NotebookNode) -> list[int]:
 
 def figures(notebook: NotebookNode) -> list[NotebookNode]:
     """The cells with a figure among their outputs: an image, or a ``figure`` element of HTML."""
-    return [
-        cell
-        for cell in notebook.cells
-        if cell.cell_type == "code" and any(map(_is_figure, cell.outputs))
-    ]
-
-
-def _is_figure(output: NotebookNode) -> bool:
-    data = output.get("data", {})
-    return any(kind.startswith("image/") for kind in data) or "<figure" in data.get("text/html", "")
+    found = []
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        shown = [output.get("data", {}) for output in cell.outputs]
+        image = any(kind.startswith("image/") for data in shown for kind in data)
+        found += [cell] if image or "<figure" in str(shown) else []
+    return found

@@ -55,12 +55,10 @@ class Progress:
 
     def _inner(self) -> str:
         try:
-            text = self.inner.read_text("utf-8") if self.inner else ""
+            lines = self.inner.read_text("utf-8").splitlines() if self.inner else []
         except (OSError, UnicodeDecodeError):
             return ""
-        lines = text.replace("\r", "\n").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f"  {last}" if last else ""
+        return "".join([f"  {line.strip()}" for line in lines if line.strip()][-1:])
 
     def _say(self, state: str, last: bool = False) -> None:
         line = f"{self.name}  {state}  {clock(self.seconds)}"

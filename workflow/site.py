@@ -29,8 +29,7 @@ def render(project: Project, profile: str) -> Path:
     Raises:
         UserError: when the gate refuses, or for a warning, such as of a dead link; one line each.
     """
-    refused = problems(project, profile)
-    if refused:
+    if refused := problems(project, profile):
         raise UserError("\n".join(refused))
     made_from = site_sources(project, profile)
     site = stage(project, profile)
@@ -40,16 +39,12 @@ def render(project: Project, profile: str) -> Path:
     if not jupyter_book(site, output, log, "-W", "--keep-going"):
         raise UserError(f"{_complaints(log, site)}\nthe book was not rendered, see {log}")
     html = project.html(profile)
-    previous = output / "previous"
-    if html.exists():
-        os.replace(html, previous)
-    html.parent.mkdir(parents=True, exist_ok=True)
+    html.mkdir(parents=True, exist_ok=True)
+    os.replace(html, output / "previous")
     os.replace(output / "_build" / "html", html)
     shutil.rmtree(output)
-    write_json(
-        project.rendered(profile),
-        {"sources": made_from, "pages": fingerprint(html.rglob("*"), html)},
-    )
+    made = {"sources": made_from, "pages": fingerprint(html.rglob("*"), html)}
+    write_json(project.rendered(profile), made)
     return html / "index.html"
 
 
@@ -74,10 +69,8 @@ def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", str(site), "--path-output", str(output), *options]
     with open(log, "w", encoding="utf-8") as file:
-        environment = {**os.environ, "NO_COLOR": "1"}
-        done = subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
-        )
+        streams = {"stdout": file, "stderr": subprocess.STDOUT}
+        done = subprocess.run(command, **streams, env={**os.environ, "NO_COLOR": "1"}, check=False)
     return not done.returncode
 
 
@@ -85,11 +78,10 @@ def pages(project: Project) -> list[Path]:
     """The sources of the site that neither a chapter nor a build makes."""
     made = re.compile(r".*\.ipynb|results|__pycache__|\..*")
     found = [project.root / "_config.yml", project.root / "_toc.yml"]
-    for path in (project.root / "book").rglob("*"):
+    for path in sorted((project.root / "book").rglob("*")):
         parts = path.relative_to(project.root / "book").parts
-        if path.is_file() and not any(made.fullmatch(part) for part in parts):
-            found.append(path)
-    return sorted(found)
+        found += [path] if path.is_file() and not any(map(made.fullmatch, parts)) else []
+    return found
 
 
 def stage(project: Project, profile: str) -> Path:
