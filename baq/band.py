@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,6 +9,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from baq.arguments import check_share, is_real
 from baq.local import flips, margins
 
 __all__ = [
@@ -32,8 +32,7 @@ def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
         >>> boundary_band(torch.tensor([0.5, 0.1, 2.0, 0.3]), 0.5).tolist()
         [False, True, False, True]
     """
-    if not isinstance(share, numbers.Real) or not 0 < share <= 1:
-        raise ValueError(f"share is {share!r}: allowed is above 0 and up to 1")
+    check_share(share=share)
     band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
     band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
     return band
@@ -59,10 +58,9 @@ def band_flip_law(flip_rate: float, share: float = 0.2) -> float:
     Raises:
         ValueError: for values outside these ranges.
     """
-    if not 0 <= flip_rate <= 0.5 or not 0 < share <= 1:
-        raise ValueError(
-            f"flip_rate, share are {flip_rate}, {share}: allowed are 0 to 0.5, above 0 and up to 1"
-        )
+    check_share(share=share)
+    if not is_real(flip_rate) or not 0 <= flip_rate <= 0.5:
+        raise ValueError(f"flip_rate is {flip_rate!r}: allowed is 0 to 0.5")
     if flip_rate == 0:
         return 0.0
     u = share * norm.pdf(0) / flip_rate

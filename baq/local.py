@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baq.inference import (
     Classifier,
+    as_tensor,
     batches,
     check_inputs,
+    check_labels,
     check_logits,
     evaluate,
     gradients,
@@ -161,11 +164,29 @@ def slopes(gap: Tensor, *inputs: Tensor, again: bool = False) -> tuple[Tensor, .
     return found
 
 
+def _check_pair(pair: Any, count: int) -> tuple[Tensor, Tensor]:
+    """The two classes of each point, from arrays (N,) or numbers."""
+    try:
+        first, second = pair
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"pair is a {type(pair).__name__}: allowed are two classes, (i, j)"
+        ) from None
+    first, second = (as_tensor(classes, "classes of the pair") for classes in (first, second))
+    first, second = (c.expand(count) if c.ndim == 0 else c for c in (first, second))
+    if not (first.shape == second.shape == (count,)):
+        raise ValueError(
+            f"pair has shapes {tuple(first.shape)} and {tuple(second.shape)}: "
+            f"allowed is ({count},) for both"
+        )
+    return check_labels(first, count), check_labels(second, count)
+
+
 @gradients()
 def pair_gap(
     classifier: Classifier,
     x: Tensor,
-    pair: tuple[Tensor, Tensor] | None = None,
+    pair: tuple[Tensor | int, Tensor | int] | None = None,
     batch_size: int = 4096,
 ) -> PairGap:
     """Gap of a pair of classes and its input gradient: one forward and one backward pass.
@@ -173,19 +194,15 @@ def pair_gap(
     Arguments:
         classifier: differentiable; each row of logits may depend on its own input only.
         x: inputs, shape (N, *).
-        pair: the classes (i, j) of each point, each of shape (N,); the classifier's own top two
-            where not given.
+        pair: the classes (i, j) of each point, each of shape (N,), or one number for all points; the
+            classifier's own top two where not given.
         batch_size: points per pass.
 
     Raises:
-        ValueError: as :func:`traced_gap` and :func:`slopes`, or for classes of a wrong shape.
+        ValueError: as :func:`traced_gap` and :func:`slopes`, or for what is no pair of classes.
     """
     x = check_inputs(classifier, x)
-    if pair is not None and not (pair[0].shape == pair[1].shape == x.shape[:1]):
-        raise ValueError(
-            f"pair has shapes {tuple(pair[0].shape)} and {tuple(pair[1].shape)}: "
-            f"allowed is ({len(x)},) for both"
-        )
+    pair = None if pair is None else _check_pair(pair, len(x))
     parts = []
     for k, batch in enumerate(batches(x, batch_size)):
         rows = slice(k * batch_size, k * batch_size + len(batch))

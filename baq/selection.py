@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from baq.arguments import is_real
+
 __all__ = ["Pick", "accuracy_rule", "boundary_aware_rule", "pick_counts", "picked"]
 
 #: Slack for the rounding of a difference such as 0.97 - 0.96, far below one point of any set.
@@ -69,8 +71,8 @@ def boundary_aware_rule(
         ValueError: as :func:`accuracy_rule`.
     """
     for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
-        if not threshold >= 0:
-            raise ValueError(f"{name} is {threshold}: allowed is 0 or more")
+        if not is_real(threshold) or not threshold >= 0:
+            raise ValueError(f"{name} is {threshold!r}: allowed is 0 or more")
     bits = _column(levels, "candidate")
     if len(set(bits)) != len(bits) or len(bits) == 0:
         raise ValueError(f"levels are {bits.tolist()}: allowed is one row or more, a level once")

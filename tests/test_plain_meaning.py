@@ -78,7 +78,10 @@ def test_a_network_without_gradient_is_named(model, measure):
 
 @pytest.mark.parametrize("bad", [True, "8", 2.5, 0, -1])
 def test_bad_batch_sizes_are_named(bad):
-    refused(lambda: logits(MODEL, X, bad), f"batch_size is {bad!r}: allowed is 1 or more")
+    refused(
+        lambda: logits(MODEL, X, bad),
+        f"batch_size is {bad!r}: allowed is 1 or more, a whole number",
+    )
     refused(lambda: compare(MODEL, MODEL, X, batch_size=bad), f"batch_size is {bad!r}")
 
 
@@ -138,10 +141,10 @@ def test_classes_that_are_not_there_are_named():
     refused(lambda: local.pair_gap(MODEL, X, pair), "pair holds classes 0 to 3: allowed are 0 to 2")
 
 
-@pytest.mark.parametrize("stride", [0, -1, 3, 6])
+@pytest.mark.parametrize("stride", [0, -1, 3, 6, 2.5, True, "8"])
 def test_strides_that_halve_unevenly_are_named(stride):
     refused(
-        lambda: adaptive_labels(lambda r, c: r * 0, 9, stride), f"stride, audit are {stride}, 500"
+        lambda: adaptive_labels(lambda r, c: r * 0, 9, stride), f"stride is {stride!r}: allowed is"
     )
 
 

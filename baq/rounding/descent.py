@@ -25,9 +25,9 @@ def neighbours(
     """
     grid = weight_grid(weight, bits, per_channel=per_channel)
     weight = weight.detach()
-    below = torch.floor(weight.to(grid.scale.dtype) * (1 / grid.scale)).clamp(grid.low, grid.high)
+    below = torch.floor(grid.steps(weight)).clamp(grid.low, grid.high)
     codes = below, (below + 1).clamp(max=grid.high), grid.codes(weight)
-    low, high, nearest = (grid.values(code).to(weight.dtype) for code in codes)
+    low, high, nearest = (grid.values(code) for code in codes)
     return low, high, nearest
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
 from baq.rounding.descent import descend, neighbours, rounded_layer
@@ -73,6 +76,7 @@ def _layer_by_layer(
     """The rounded network, and each layer's moments A and T."""
     rounded = copied(known.model)
     layers, moments = matrix_layers(rounded), {}
+    check_whole(0, steps=steps)
     inputs = known.passed_through(rounded) if propagate else None
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
@@ -114,10 +118,13 @@ def _refined(
 
 
 def _check_weights(name: str, weights: Sequence[float]) -> None:
-    if not weights or not all(w >= 0 and math.isfinite(w) for w in weights):
-        raise ValueError(
-            f"{name} is {list(weights)}: allowed are one or more numbers, each 0 or more"
-        )
+    listed = isinstance(weights, Sequence | np.ndarray) and not isinstance(weights, str)
+    if not listed or len(weights) == 0 or not all(map(_is_weight, weights)):
+        raise ValueError(f"{name} is {weights!r}: allowed are one or more numbers, each 0 or more")
+
+
+def _is_weight(value: Any) -> bool:
+    return is_real(value) and 0 <= value < math.inf
 
 
 def adaround(
@@ -199,6 +206,7 @@ def boundary_gap(
         ValueError: as :func:`adaround`, or for a negative weight.
     """
     _check_weights("weights", weights)
+    check_whole(points=points)
     known = _statistics(model, x)
     model = known.model
     bar = f"boundary gap, {bits} bits" if progress else None
@@ -263,6 +271,9 @@ def boundary_metric(
         ValueError: as :func:`adaround`, for a negative weight, or several without validation inputs.
     """
     _check_weights("exact", exact)
+    check_whole(points=points, rows=rows)
+    if not _is_weight(ridge):
+        raise ValueError(f"ridge is {ridge!r}: allowed is 0 or more")
     if len(exact) > 1 and validation is None:
         raise ValueError(
             f"exact has {len(exact)} weights: one is allowed without validation inputs"

@@ -11,6 +11,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from baq.arguments import check_whole, is_real
 from baq.inference import Classifier, bisect
 from baq.local import PairGap, displacement_to, pair_gap
 from baq.slices.label_maps import LabelMap
@@ -59,8 +60,8 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
     Raises:
         ValueError: for a tolerance outside (0, 1), or as :func:`baq.inference.logits`.
     """
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance is {tolerance}: allowed is above 0 and below 1")
+    if not is_real(tolerance) or not 0 < tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance!r}: allowed is above 0 and below 1")
     halvings = max(1, math.ceil(math.log2(1 / (grid.n * tolerance))))
     found = []
     for up, right in _NEIGHBOURS:
@@ -143,6 +144,7 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
     Raises:
         ValueError: if the two lie on planes of different extent.
     """
+    check_whole(neighbours=neighbours)
     _check_same_extent(crossed.plane, other.plane)
     points, goal = boundary_segments(crossed)[:, 0], boundary_segments(other)
     if len(points) == 0 or len(goal) == 0:

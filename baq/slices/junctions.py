@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from torch import Tensor
 
+from baq.arguments import check_whole
 from baq.slices.label_maps import LabelMap
 from baq.slices.masks import as_map, boundary_mask, check_maps
 
@@ -26,10 +27,8 @@ def junction_cells(
     """
     labels = as_map(labels)
     check_maps(labels)
-    if order < 2:
-        raise ValueError(f"order is {order}: allowed is 2 or more labels")
-    if not 2 <= block <= min(labels.shape):
-        raise ValueError(f"block is {block}: allowed is 2 to the map's side, {min(labels.shape)}")
+    check_whole(2, order=order)
+    check_whole(2, min(labels.shape), block=block)
     rows, columns = (side - block + 1 for side in labels.shape)
     cells = [labels[i : i + rows, j : j + columns] for i in range(block) for j in range(block)]
     # A cell adds a label to its window if it differs from all cells before it.

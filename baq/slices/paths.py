@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from baq.arguments import check_whole
 from baq.quantization import interpolate
 from baq.slices.junctions import junction_cells, rearrangement
 from baq.slices.label_maps import LabelMap, label_map
@@ -34,8 +35,7 @@ def follow(
     Raises:
         ValueError: for steps below 1, or as the functions named.
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}: allowed is 1 or more")
+    check_whole(steps=steps)
     along = np.linspace(0, 1, steps + 1)
     return [label_map(interpolate(start, stop, t), plane, n) for t in along]
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baq.arguments import check_seed, check_whole, is_real
 from baq.inference import check_labels, check_points
 
 __all__ = [
@@ -86,14 +87,14 @@ class Plane:
 
 
 def check_side(n: int) -> None:
-    if not isinstance(n, numbers.Integral) or n < 2:
+    if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < 2:
         raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
 
 
 def _spanned(origin: Tensor, u: Tensor, v: Tensor, x: Tensor, pad: float) -> Plane:
     """The plane with the extent of the projections of ``x``, widened by the factor 1 + pad."""
-    if not pad >= 0:
-        raise ValueError(f"pad is {pad}: allowed is 0 or more")
+    if not is_real(pad) or not 0 <= pad < math.inf:
+        raise ValueError(f"pad is {pad!r}: allowed is 0 or more")
     c = Plane(origin, u, v, (0.0, 1.0, 0.0, 1.0)).project(x).double()
     middle, half = (c.amax(0) + c.amin(0)) / 2, (c.amax(0) - c.amin(0)) / 2 * (1 + pad)
     (a_min, b_min), (a_max, b_max) = (middle - half).tolist(), (middle + half).tolist()
@@ -178,19 +179,18 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
         seed: seed of the draw.
 
     Raises:
-        ValueError: for a count below 1, labels of another shape, or fewer than three classes.
+        ValueError: for a count below 1, labels of another shape, fewer than three classes, or inputs
+            of which no three of three classes were found that span a plane.
     """
     x = _floats(x)
     y = check_labels(y, len(x)).cpu()
-    classes = len(y.unique())
-    if count < 1 or classes < 3:
-        raise ValueError(
-            f"count is {count}, and the labels have {classes} classes: allowed are 1 or more, and 3 "
-            "classes or more"
-        )
+    check_whole(count=count)
+    check_seed(seed=seed)
+    if (classes := len(y.unique())) < 3:
+        raise ValueError(f"the labels have {classes} classes: allowed are 3 or more")
     generator = torch.Generator().manual_seed(seed)
     planes: list[Plane] = []
-    misses = 0
+    misses = flat = 0
     while len(planes) < count:
         patient = misses < _MISSES
         rows = (
@@ -198,16 +198,35 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
             if patient
             else _of_three_classes(y, generator)
         )
-        if len(y[rows].unique()) == 3:
-            planes.append(plane_through(x[rows]))
-            misses = 0 if patient else misses
-        else:
+        if len(y[rows].unique()) < 3:
             misses += 1
+            continue
+        try:
+            planes.append(plane_through(x[rows]))
+        except ValueError as error:
+            flat += 1
+            if flat < _MISSES:
+                continue
+            once = _first_of_copies(x, y)
+            if len(once) == len(x):
+                raise ValueError(
+                    f"of {_MISSES} draws of three inputs of three classes none spans a plane: {error}"
+                ) from None
+            x, y, flat = x[once.to(x.device)], y[once], 0
+            continue
+        misses, flat = 0 if patient else misses, 0
     return planes
 
 
-#: Misses in a row after which three inputs are no longer drawn until their classes differ.
+#: Misses in a row after which three inputs are no longer drawn until their classes differ, and after
+#: which of inputs that are equal only the first is drawn.
 _MISSES = 1000
+
+
+def _first_of_copies(x: Tensor, y: Tensor) -> Tensor:
+    """Rows of the inputs that differ from all before them in value or label."""
+    both = np.concatenate([x.flatten(1).cpu().double().numpy(), y[:, None].numpy()], axis=1)
+    return torch.from_numpy(np.sort(np.unique(both, axis=0, return_index=True)[1]))
 
 
 def _of_three_classes(y: Tensor, generator: torch.Generator) -> Tensor:

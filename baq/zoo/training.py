@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baq.inference import check_labels, check_points
+from baq.arguments import check_seed, check_share, check_whole, is_real
+from baq.inference import as_tensor, check_labels, check_points
 from baq.machine import whole
 
 __all__ = [
@@ -27,12 +28,17 @@ __all__ = [
 
 def _checked(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Inputs and labels as tensors, after checks of both and of the model."""
-    x = check_points(x)
-    if len(x) != len(y):
+    x, y = check_points(x), as_tensor(y, "labels")
+    if y.ndim and len(x) != len(y):
         raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError("no weight of the model requires a gradient: allowed are some that do")
     return x, check_labels(y, len(x))
+
+
+def _check_rate(learning_rate: float) -> None:
+    if not is_real(learning_rate) or not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {learning_rate!r}: allowed is above 0")
 
 
 def _cross_entropy(z: Tensor, y: Tensor, top: int) -> Tensor:
@@ -74,10 +80,9 @@ def fit(
             size below 1, or a loss that is not finite at the end.
     """
     x, y = _checked(model, x, y)
-    if min(epochs, batch_size) < 1:
-        raise ValueError(
-            f"epochs and batch_size are {epochs} and {batch_size}: allowed are 1 or more"
-        )
+    check_whole(epochs=epochs, batch_size=batch_size)
+    check_seed(seed=seed)
+    _check_rate(learning_rate)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     steps = epochs * math.ceil(len(x) / batch_size)
@@ -121,12 +126,12 @@ class Recipe:
     warmup: float = 0.2
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size) < 1 or self.crop < 0 or not self.learning_rate > 0:
-            raise ValueError(
-                f"epochs, batch_size, crop, learning_rate are {self.epochs}, {self.batch_size}, "
-                f"{self.crop}, {self.learning_rate}: allowed are 1 or more, 1 or more, 0 or more, "
-                "above 0"
-            )
+        check_whole(epochs=self.epochs, batch_size=self.batch_size)
+        check_whole(0, crop=self.crop)
+        _check_rate(self.learning_rate)
+        check_share(zero=True, momentum=self.momentum, warmup=self.warmup)
+        if not is_real(self.weight_decay) or not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is {self.weight_decay!r}: allowed is 0 or more")
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -194,6 +199,7 @@ def fit_images(
             seed or model, a batch too large for the memory, or a loss that is not finite.
     """
     recipe = recipe or Recipe()
+    check_seed(seed=seed)
     x, y = _checked(model, x, y)
     top = int(y.max())
     steps = math.ceil(len(x) / recipe.batch_size)
