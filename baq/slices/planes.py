@@ -88,7 +88,7 @@ class Plane:
 
 def check_side(n: int) -> None:
     if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < 2:
-        raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
+        raise ValueError(f"n is {n!r}: allowed is 2 or more whole cells a side")
 
 
 def _spanned(origin: Tensor, u: Tensor, v: Tensor, x: Tensor, pad: float) -> Plane:
