@@ -10,6 +10,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from baq.arguments import check_share, is_real
+from baq.inference import as_tensor
 from baq.local import flips, margins
 
 __all__ = [
@@ -26,13 +27,18 @@ def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
     Ties go to the lower index.
 
     Raises:
-        ValueError: for a share outside (0, 1].
+        ValueError: for a share outside (0, 1], or margins that are NaN or of another shape.
 
     Example:
         >>> boundary_band(torch.tensor([0.5, 0.1, 2.0, 0.3]), 0.5).tolist()
         [False, True, False, True]
     """
     check_share(share=share)
+    margin = as_tensor(margin, "margins")
+    if margin.ndim != 1 or len(margin) == 0 or margin.isnan().any():
+        raise ValueError(
+            f"margins have shape {tuple(margin.shape)} or are NaN: allowed is (N,) with N >= 1"
+        )
     band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
     band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
     return band
@@ -78,6 +84,7 @@ def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[fl
     Raises:
         ValueError: for shapes that differ, or a share outside its range.
     """
+    margin, flip = as_tensor(margin, "margins"), as_tensor(flip, "flips")
     if margin.shape != flip.shape:
         raise ValueError(
             f"margins and flips have shapes {tuple(margin.shape)} and {tuple(flip.shape)}: "

@@ -71,6 +71,8 @@ def place(
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(named, torch.dtype) and named.is_floating_point):
         raise ValueError(f"dtype is {dtype!r}: allowed are floating ones, such as torch.float32")
+    if not callable(classifier):
+        raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
     if not isinstance(classifier, nn.Module):
         return classifier
     here = _first_parameter(classifier)
@@ -155,6 +157,9 @@ def as_tensor(values: Any, name: str = "the values") -> Tensor:
         ) from None
     if found.is_meta:
         raise ValueError(f"{name} lie on 'meta', without values: allowed are some that have them")
+    if found.is_complex() or found.layout != torch.strided:
+        kind = found.dtype if found.is_complex() else found.layout
+        raise ValueError(f"{name} are {kind}: allowed are real numbers, all of them stored")
     return found
 
 
@@ -165,6 +170,8 @@ def check_points(x: Tensor) -> Tensor:
         ValueError: if ``x`` has fewer than two axes, is empty or holds a value that is not finite.
     """
     x = as_tensor(x, "inputs")
+    if x.is_floating_point() and x.itemsize == 1:
+        raise ValueError(f"inputs are {x.dtype}: allowed are floats of 16 bits or more")
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, ...) with N >= 1")
     if bad := _not_finite(x):
@@ -213,6 +220,8 @@ def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
             call of one, in training mode whose output may depend on that.
     """
     x = check_points(x)
+    if not callable(classifier):
+        raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
     model = _module_of(classifier)
     if model is None:
         return x

@@ -83,8 +83,16 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(numerator == 0, torch.zeros_like(value), value)
 
 
+def _checked(z: Tensor) -> Tensor:
+    """Logits, which may be an array or lists, as a tensor of floats."""
+    z = as_tensor(z, "logits")
+    z = z if z.is_floating_point() else z.float()
+    return check_logits(z, len(z) if z.ndim else 0)
+
+
 def margins(z: Tensor) -> Tensor:
     """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits."""
+    z = _checked(z)
     return pair_difference(z, top_pair(z))
 
 
@@ -94,8 +102,9 @@ def flips(z: Tensor, z_q: Tensor) -> Tensor:
     The share of flips is also called churn (Milani Fard et al. 2016, "Launch and iterate").
 
     Raises:
-        ValueError: if the two differ in shape.
+        ValueError: if the two differ in shape, or are no logits.
     """
+    z, z_q = _checked(z), _checked(z_q)
     _check_same_shape(z, z_q)
     return labels(z) != labels(z_q)
 
@@ -106,8 +115,9 @@ def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
     Orders as :func:`baq.inference.labels` does: of two equal logits the lower index comes first.
 
     Raises:
-        ValueError: if the two differ in shape.
+        ValueError: if the two differ in shape, or are no logits.
     """
+    z, z_q = _checked(z), _checked(z_q)
     _check_same_shape(z, z_q)
     first, second = top_pair(z)
     gap = pair_difference(z_q, (first, second))

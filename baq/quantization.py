@@ -158,6 +158,8 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
         ValueError: if the model has none, or one whose weight is computed from other parameters, as
             ``weight_norm`` and pruning do, so that a new weight would not be used.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
     found: dict[str, nn.Linear | _ConvNd] = {}
     weights: set[int] = set()
     for name, layer in model.named_modules():
@@ -232,7 +234,8 @@ def interpolate(start: nn.Module, end: nn.Module, t: float) -> nn.Module:
         t: position on the path, from 0 (start) to 1 (end).
 
     Raises:
-        ValueError: for t outside [0, 1], or models whose weights differ in name or shape.
+        ValueError: for t outside [0, 1], or models whose weights differ in name or shape, or that
+            differ in other values.
     """
     check_share(t=t, zero=True)
     quantized_layers(start)
@@ -240,6 +243,10 @@ def interpolate(start: nn.Module, end: nn.Module, t: float) -> nn.Module:
     shapes = {name: weight.shape for name, weight in quantized_weights(path).items()}
     if shapes != {name: weight.shape for name, weight in goal.items()}:
         raise ValueError("the two models have weights of different names or shapes")
+    others = dict([*end.named_parameters(), *end.named_buffers()])
+    for name, value in [*path.named_parameters(), *path.named_buffers()]:
+        if name not in shapes and not torch.equal(value, others.get(name, value).to(value)):
+            raise ValueError(f"the two models differ in {name}: allowed are differences in weights")
     for name, weight in quantized_weights(path).items():
         weight.data = (1 - t) * weight.data + t * goal[name].data
     return path

@@ -112,6 +112,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: for a model in training mode, or as :func:`baq.inference.copied`.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
     if any(module.training for module in model.modules()):
         raise ValueError("the model is in training mode: call .eval() first")
     folded = copied(model)

@@ -18,6 +18,7 @@ from baq.structure import has_one_hidden_layer
 __all__ = [
     "WAYS",
     "LabelMap",
+    "check_label_maps",
     "label_map",
 ]
 
@@ -48,6 +49,13 @@ class LabelMap:
     def cell(self) -> tuple[float, float]:
         """Width and height of a cell, in input units."""
         return self.plane.cell(self.n)
+
+
+def check_label_maps(*maps: LabelMap) -> None:
+    """Raise where a map has no plane."""
+    for grid in maps:
+        if not isinstance(grid, LabelMap):
+            raise ValueError(f"the map is a {type(grid).__name__}: allowed is a LabelMap")
 
 
 def label_map(

@@ -15,6 +15,7 @@ from baq.inference import check_labels, check_points
 
 __all__ = [
     "Plane",
+    "check_same_extent",
     "check_side",
     "pca_plane",
     "plane_through",
@@ -84,6 +85,12 @@ class Plane:
         (h_a, h_b), (a_min, _, b_min, _) = self.cell(n), self.extent
         at = np.stack([a_min + h_a * (column + 0.5), b_min + h_b * (row + 0.5)], axis=1)
         return torch.from_numpy(at)
+
+
+def check_same_extent(a: Plane, b: Plane) -> None:
+    """Raise where two planes have different extents."""
+    if a.extent != b.extent:
+        raise ValueError(f"planes have extents {a.extent} and {b.extent}: allowed are equal ones")
 
 
 def check_side(n: int) -> None:
