@@ -355,7 +355,14 @@ def displacement_to(
         ValueError: as :func:`baq.inference.logits`.
     """
     pair = reference.first, reference.second
-    gap = pair_difference(logits(candidate, x, batch_size).to(reference.gap), pair)
+    z = logits(candidate, x, batch_size).to(reference.gap)
+    most = int(torch.stack(pair).max())
+    if len(z) != len(reference.gap) or most >= z.shape[1]:
+        raise ValueError(
+            f"the candidate's logits have shape {tuple(z.shape)}: allowed is ({len(reference.gap)}, K) "
+            f"with K > {most}, as the reference has"
+        )
+    gap = pair_difference(z, pair)
     return displacement(reference, PairGap(*pair, gap, reference.gradient))
 
 

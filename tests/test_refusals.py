@@ -13,14 +13,18 @@ from baq.band import band_curve, boundary_band
 from baq.comparison import compare_logits
 from baq.inference import logits
 from baq.quantization import interpolate
+from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric
+from baq.rounding.descent import neighbours
+from baq.rounding.points import boundary_points, low_margin_points
 from baq.selection import accuracy_rule, picked
-from baq.slices import junction_distance, label_map, pca_plane, rearrangement
+from baq.slices import Plane, junction_distance, label_map, pca_plane, rearrangement
 from baq.slices.curves import mean_displacement
 from baq.slices.grids import distance_summary, grid_reaching
 from baq.slices.masks import jaccard_law
 from baq.slices.paths import distances_along
 from baq.structure import fold_batch_norm
 from baq.zoo import models
+from baq.zoo.training import Recipe, fit, fit_images
 
 X = torch.rand(30, 4, generator=torch.Generator().manual_seed(0))
 MODEL = models.mlp(4, 3, 8, "tanh")
@@ -205,3 +209,136 @@ def test_a_pick_has_the_row_of_its_own_network():
     both = pd.concat([named, LEVELS.assign(net=2.0)])
     refused(lambda: picked(both, pd.concat([test, test]), rule, ["net"]), "2 networks have 2 rows")
     refused(lambda: picked(named, test, rule, ["no"]), r"columns \['no'\] are absent")
+
+
+# Rounding by a loss
+
+
+def test_a_start_that_is_no_rounding_on_the_grid_is_refused():
+    short = {"steps": 5}
+    start = adaround(MODEL, 3, X, **short)
+    expected = boundary_gap(MODEL, 3, X, [1.0], **short)[1.0]
+    found = boundary_gap(MODEL, 3, X, [1.0], start=start, **short)[1.0]
+    assert torch.equal(found[1].weight, expected[1].weight)
+    for bad in (ptq_w(MODEL, 8), MODEL, models.mlp(4, 3, 9, "tanh"), nn.Linear(4, 3)):
+        refused(
+            lambda bad=bad: boundary_gap(MODEL, 3, X, [1.0], start=bad, **short),
+            "start is no rounding of layer '1' at 3 bits: allowed is what adaround makes",
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_networks_of_half_precision_are_rounded_on_their_grid(dtype):
+    model = models.mlp(4, 3, 8, "tanh").to(dtype)
+    for found in (
+        adaround(model, 3, X, propagate=True, steps=5),
+        boundary_gap(model, 3, X, [1.0], steps=5)[1.0],
+        boundary_metric(model, 3, X, exact=[0.1], points=9, steps=5),
+    ):
+        for k in (1, 3):
+            low, high, _ = neighbours(model[k].weight, 3)
+            assert found[k].weight.dtype == dtype
+            assert ((found[k].weight == low) | (found[k].weight == high)).all()
+
+
+@pytest.mark.parametrize("bad", [True, 2.5, "9"])
+def test_numbers_of_a_rounding_are_whole(bad):
+    message = f"is {bad!r}: allowed is [01] or more, a whole number"
+    refused(lambda: adaround(MODEL, 3, X, steps=bad), message)
+    refused(lambda: boundary_gap(MODEL, 3, X, [1.0], points=bad, steps=1), message)
+    refused(lambda: boundary_metric(MODEL, 3, X, exact=[1.0], rows=bad, steps=1), message)
+    refused(lambda: Statistics(MODEL, X, positions=bad), message)
+    refused(lambda: low_margin_points(MODEL, X, bad), f"count is {bad!r}: allowed is 1 to 30")
+    refused(lambda: boundary_points(MODEL, X, 3, steps=bad), message)
+
+
+@pytest.mark.parametrize("bad", [[], [True], [math.nan], ["1"], "1", 1.0, [-1]])
+def test_what_are_no_weights_of_a_term_is_named(bad):
+    refused(lambda: boundary_gap(MODEL, 3, X, bad), "weights is .*: allowed are one or more")
+
+
+def test_logits_of_other_inputs_are_not_taken_for_those_of_these():
+    for measure in (low_margin_points, boundary_points):
+        assert len(measure(MODEL, X, 3, z=Z)) == 3
+        refused(lambda m=measure: m(MODEL, X, 3, z=Z[:5]), r"logits have shape \(5, 3\): allowed")
+    at = local.pair_gap(MODEL, X)
+    refused(lambda: local.displacement_to(at, CANDIDATE, X[:3]), r"logits have shape \(3, 3\)")
+    refused(lambda: local.displacement_to(at, models.mlp(4, 2), X), r"logits have shape \(30, 2\)")
+
+
+def test_whole_numbers_are_inputs_of_a_bisection():
+    x = torch.arange(60).reshape(15, 4) % 7
+    found = boundary_points(MODEL, x, 5, steps=20)
+    assert torch.equal(found, boundary_points(MODEL, x.float(), 5, steps=20))
+
+
+# Planes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"origin": [0.0, 0.0]}, "origin is .*: allowed is a tensor of floats"),
+        ({"u": torch.tensor([1, 0])}, "u is .*: allowed is a tensor of floats"),
+        ({"origin": torch.tensor([0.0, math.nan])}, "origin is not finite"),
+        ({"extent": (0, 1, 0)}, r"extent is \(0, 1, 0\): allowed are \(a_min"),
+        ({"extent": ("0", 1, 0, 1)}, "extent is .*: allowed are"),
+    ],
+)
+def test_what_is_no_plane_is_named(change, message):
+    u, v = torch.eye(2)
+    good = {"origin": torch.zeros(2), "u": u, "v": v, "extent": (0.0, 1.0, 0.0, 1.0)}
+    Plane(**good)
+    refused(lambda: Plane(**(good | change)), message)
+
+
+def test_coordinates_and_inputs_of_a_plane_come_in_any_array():
+    c = PLANE.project(X)
+    assert torch.equal(PLANE.project(X.tolist()), c)
+    assert torch.equal(PLANE.inputs(c.numpy()), PLANE.inputs(c))
+    refused(lambda: PLANE.project(X[:, :3]), r"inputs have shape \(30, 3\): allowed is \(N, 4\)")
+    refused(lambda: PLANE.inputs(X), r"coordinates have shape \(30, 4\): allowed is \(N, 2\)")
+    refused(lambda: label_map(MODEL, None, 9), "the plane is a NoneType: allowed is a Plane")
+    for way in ("certified", "dense"):
+        hollow = models.mlp(4, 3).to("meta")
+        refused(lambda w=way, h=hollow: label_map(h, PLANE, 9, w), "the model lies on 'meta'")
+
+
+# Training
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_networks_are_trained_whatever_mode_the_caller_is_in(mode):
+    y, images = torch.arange(30) % 3, torch.rand(30, 1, 4, 4)
+    for train, x, inputs in (
+        (lambda m, x, y: fit(m, x, y, epochs=2), X, 4),
+        (lambda m, x, y: fit_images(m, x, y, Recipe(epochs=2, crop=1)), images, 16),
+    ):
+        expected = train(models.mlp(inputs, 3), x, y)
+        model = models.mlp(inputs, 3)
+        with mode():
+            found = train(model, x.clone(), y.clone())
+        assert torch.equal(found[1].weight, expected[1].weight)
+
+
+def test_inputs_of_another_dtype_are_trained_on_as_they_are_measured():
+    y = torch.arange(30) % 3
+    x = torch.arange(120).reshape(30, 4) % 5
+    expected = fit(models.mlp(4, 3), x.float(), y, epochs=2)
+    for kind in (x, x.double(), x.tolist()):
+        assert torch.equal(fit(models.mlp(4, 3), kind, y, epochs=2)[1].weight, expected[1].weight)
+
+
+def test_what_cannot_be_trained_is_named(tmp_path):
+    y, images = torch.arange(30) % 3, torch.rand(30, 1, 4, 4)
+    refused(lambda: fit(lambda x: x, X, y), "the model is a function: allowed is a module")
+    refused(lambda: fit(models.mlp(5, 3), X, y), r"fails on inputs of shape \(30, 4\)")
+    refused(lambda: fit_images(models.mlp(4, 3), X, y), r"images have shape \(30, 4\): allowed is")
+    refused(lambda: fit_images(models.mlp(16, 3), images, y), "more than 4 pixels a side")
+    resume = tmp_path / "run"
+    for write in (lambda: resume.write_bytes(b"junk"), lambda: torch.save([1], resume)):
+        write()
+        refused(
+            lambda: fit_images(models.mlp(16, 3), images, y, Recipe(crop=1), resume=resume),
+            "run holds no run .*: use fresh=True",
+        )

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
-from baq.rounding.descent import descend, neighbours, rounded_layer
+from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
@@ -111,10 +111,27 @@ def _refined(
         )
         for name, layer in layers.items()
     }  # fmt: skip
-    descend(list(states.values()), form.offset.cpu().numpy().copy(), exact, _SWEEPS)
+    descend(list(states.values()), array(form.offset), exact, _SWEEPS)
     for name, state in states.items():
         layers[name].weight.data.copy_(state.weight(weights[name]))
     return refined
+
+
+def _check_rounding(start: nn.Module, known: Statistics, bits: int, per_channel: bool) -> None:
+    """Raise where a network is no rounding of the one that is rounded, on its grid."""
+    layers = matrix_layers(start)
+    for name, layer in known.layers.items():
+        below, above, _ = neighbours(layer.weight, bits, per_channel=per_channel)
+        found = layers[name].weight if name in layers else None
+        if (
+            found is None
+            or found.shape != below.shape
+            or bool(((found != below) & (found != above)).any())
+        ):
+            raise ValueError(
+                f"start is no rounding of layer {name!r} at {bits} bits: allowed is what adaround makes "
+                "of the same arguments"
+            )
 
 
 def _check_weights(name: str, weights: Sequence[float]) -> None:
@@ -203,7 +220,8 @@ def boundary_gap(
         A network for each weight.
 
     Raises:
-        ValueError: as :func:`adaround`, or for a negative weight.
+        ValueError: as :func:`adaround`, for a negative weight, or a start that is no rounding of the
+            network on the same grid.
     """
     _check_weights("weights", weights)
     check_whole(points=points)
@@ -212,6 +230,7 @@ def boundary_gap(
     bar = f"boundary gap, {bits} bits" if progress else None
     if start is None:
         start = _layer_by_layer(known, bits, None, per_channel, False, 0.0, steps, bar)[0]
+    _check_rounding(start, known, bits, per_channel)
     low = known.low_margin(min(points, len(known.x)))
     form = boundary_form(model, start, low, unit="logit")
     moments, metric = {}, {}

@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 
 from baq.arguments import check_seed, check_share, check_whole
-from baq.inference import Classifier, bisect, check_points, labels, logits, place
+from baq.inference import (
+    Classifier,
+    as_tensor,
+    bisect,
+    check_logits,
+    check_points,
+    labels,
+    logits,
+    place,
+)
 from baq.local import margins
 
 __all__ = [
@@ -42,13 +51,19 @@ def sample_boundary(
     check_share(zero=True, share=share)
     check_whole(count=count)
     x, bisected = check_points(x), round(share * count)
-    z = logits(model, x, batch_size=100) if z is None else z
+    z = _known(model, x, 100, z)
     parts = []
     if count > bisected:
         parts.append(low_margin_points(model, x, min(count - bisected, len(x)), z=z))
     if bisected:
         parts.append(boundary_points(model, x, bisected, seed=seed, z=z))
     return torch.cat(parts)
+
+
+def _known(model: Classifier, x: Tensor, batch_size: int, z: Tensor | None) -> Tensor:
+    return (
+        logits(model, x, batch_size) if z is None else check_logits(as_tensor(z, "logits"), len(x))
+    )
 
 
 def low_margin_points(
@@ -62,7 +77,7 @@ def low_margin_points(
         ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
     """
     x = check_points(x)
-    z = logits(model, x, batch_size) if z is None else z
+    z = _known(model, x, batch_size, z)
     check_whole(1, len(x), count=count)
     order = margins(z).argsort(stable=True)
     return x[order[:count].to(x.device)]
@@ -99,7 +114,8 @@ def boundary_points(
     check_whole(count=count, steps=steps)
     check_seed(seed=seed)
     model, x = place(model), check_points(x)
-    known = labels(logits(model, x, batch_size) if z is None else z).cpu()
+    x = x if x.is_floating_point() else x.float()
+    known = labels(_known(model, x, batch_size, z)).cpu()
     if len(known.unique()) < 2:
         raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
     generator = torch.Generator().manual_seed(seed)

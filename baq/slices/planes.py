@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from baq.arguments import check_seed, check_whole, is_real
-from baq.inference import check_labels, check_points
+from baq.inference import as_tensor, check_labels, check_points
 
 __all__ = [
     "Plane",
@@ -37,6 +37,12 @@ class Plane:
     extent: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
+        for name in ("origin", "u", "v"):
+            values = getattr(self, name)
+            if not isinstance(values, Tensor) or not values.is_floating_point():
+                raise ValueError(f"{name} is {values!r:.60}: allowed is a tensor of floats")
+        if not torch.isfinite(self.origin).all():
+            raise ValueError("origin is not finite: allowed is a finite input")
         shapes = [tuple(axis.shape) for axis in (self.origin, self.u, self.v)]
         if len(set(shapes)) > 1:
             raise ValueError(f"origin, u, v have shapes {shapes}: allowed are equal ones")
@@ -44,18 +50,26 @@ class Plane:
         error = float((axes @ axes.T - torch.eye(2, device=axes.device).double()).abs().max())
         if not error < 1e-4:
             raise ValueError(f"axes are off orthonormal by {error:.2g}: allowed is below 1e-4")
+        if len(self.extent) != 4 or not all(map(is_real, self.extent)):
+            raise ValueError(f"extent is {self.extent}: allowed are (a_min, a_max, b_min, b_max)")
         a_min, a_max, b_min, b_max = self.extent
         if not (math.isfinite(sum(self.extent)) and a_min < a_max and b_min < b_max):
             raise ValueError(f"extent is {self.extent}: allowed are finite, increasing ranges")
 
     def inputs(self, coordinates: Tensor) -> Tensor:
         """Inputs at plane coordinates (N, 2), shape (N, *)."""
-        c = coordinates.to(self.origin)
+        c = as_tensor(coordinates, "coordinates").to(self.origin)
+        if c.ndim != 2 or c.shape[1] != 2:
+            raise ValueError(f"coordinates have shape {tuple(c.shape)}: allowed is (N, 2)")
         axes = torch.stack([self.u.flatten(), self.v.flatten()])
         return (self.origin.flatten() + c @ axes).reshape(-1, *self.origin.shape)
 
     def project(self, x: Tensor) -> Tensor:
         """Plane coordinates of the orthogonal projections of inputs (N, *), shape (N, 2)."""
+        x = as_tensor(x, "inputs")
+        if x.shape[1:] != self.origin.shape:
+            shape = ", ".join(map(str, self.origin.shape))
+            raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, {shape})")
         axes = torch.stack([self.u.flatten(), self.v.flatten()])
         return (x.to(self.origin) - self.origin).flatten(1) @ axes.T
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from baq.arguments import check_seed, check_share, check_whole, is_real
-from baq.inference import as_tensor, check_labels, check_points
+from baq.inference import as_tensor, check_labels, check_points, evaluate, gradients
 from baq.machine import whole
 
 __all__ = [
@@ -28,12 +28,17 @@ __all__ = [
 
 def _checked(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Inputs and labels as tensors, after checks of both and of the model."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
     x, y = check_points(x), as_tensor(y, "labels")
+    # Those made in inference mode cannot be trained on.
+    x, y = (values.clone() if values.is_inference() else values for values in (x, y))
     if y.ndim and len(x) != len(y):
         raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError("no weight of the model requires a gradient: allowed are some that do")
-    return x, check_labels(y, len(x))
+    here = next(model.parameters())
+    return x.to(here.dtype), check_labels(y, len(x))
 
 
 def _check_rate(learning_rate: float) -> None:
@@ -48,6 +53,7 @@ def _cross_entropy(z: Tensor, y: Tensor, top: int) -> Tensor:
     return nn.functional.cross_entropy(z, y)
 
 
+@gradients()
 def fit(
     model: nn.Module,
     x: Tensor,
@@ -96,7 +102,7 @@ def fit(
         order = torch.randperm(len(x), generator=generator).to(x.device)
         for batch in order.split(batch_size):
             optimizer.zero_grad()
-            loss = _cross_entropy(model(x[batch]), y[batch], top)
+            loss = _cross_entropy(evaluate(model, x[batch]), y[batch], top)
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -167,6 +173,7 @@ def _named_memory_error(batch_size: int) -> Iterator[None]:
         ) from None
 
 
+@gradients()
 def fit_images(
     model: nn.Module,
     x: Tensor,
@@ -201,6 +208,11 @@ def fit_images(
     recipe = recipe or Recipe()
     check_seed(seed=seed)
     x, y = _checked(model, x, y)
+    if x.ndim != 4 or recipe.crop >= min(x.shape[2:]):
+        raise ValueError(
+            f"images have shape {tuple(x.shape)}: allowed is (N, C, H, W) with more than "
+            f"{recipe.crop} pixels a side, the crop"
+        )
     top = int(y.max())
     steps = math.ceil(len(x) / recipe.batch_size)
     peak = max(1.0, recipe.warmup * steps * recipe.epochs)
@@ -276,8 +288,13 @@ def _restore(
     """Load the state of a run if there is one; returns the number of finished epochs."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    if state["run"] != run:
+    try:
+        state = torch.load(path, weights_only=True)
+        found = state["run"]
+    except Exception as error:  # whatever unpickling ends in
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} holds no run ({reason}): use fresh=True") from None
+    if found != run:
         raise ValueError(
             f"{path} holds a run with {state['run']}: allowed is {run}; start anew with fresh=True"
         )
