@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,6 +9,8 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
+from baq.arguments import check_share, is_real
+from baq.inference import as_tensor
 from baq.local import flips, margins
 
 __all__ = [
@@ -26,14 +27,18 @@ def boundary_band(margin: Tensor, share: float = 0.2) -> Tensor:
     Ties go to the lower index.
 
     Raises:
-        ValueError: for a share outside (0, 1].
+        ValueError: for a share outside (0, 1], or margins that are NaN or of another shape.
 
     Example:
         >>> boundary_band(torch.tensor([0.5, 0.1, 2.0, 0.3]), 0.5).tolist()
         [False, True, False, True]
     """
-    if not isinstance(share, numbers.Real) or not 0 < share <= 1:
-        raise ValueError(f"share is {share!r}: allowed is above 0 and up to 1")
+    check_share(share=share)
+    margin = as_tensor(margin, "margins")
+    if margin.ndim != 1 or len(margin) == 0 or margin.isnan().any():
+        raise ValueError(
+            f"margins have shape {tuple(margin.shape)} or are NaN: allowed is (N,) with N >= 1"
+        )
     band = torch.zeros(len(margin), dtype=torch.bool, device=margin.device)
     band[margin.argsort(stable=True)[: max(1, round(share * len(margin)))]] = True
     return band
@@ -59,10 +64,9 @@ def band_flip_law(flip_rate: float, share: float = 0.2) -> float:
     Raises:
         ValueError: for values outside these ranges.
     """
-    if not 0 <= flip_rate <= 0.5 or not 0 < share <= 1:
-        raise ValueError(
-            f"flip_rate, share are {flip_rate}, {share}: allowed are 0 to 0.5, above 0 and up to 1"
-        )
+    check_share(share=share)
+    if not is_real(flip_rate) or not 0 <= flip_rate <= 0.5:
+        raise ValueError(f"flip_rate is {flip_rate!r}: allowed is 0 to 0.5")
     if flip_rate == 0:
         return 0.0
     u = share * norm.pdf(0) / flip_rate
@@ -80,6 +84,7 @@ def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[fl
     Raises:
         ValueError: for shapes that differ, or a share outside its range.
     """
+    margin, flip = as_tensor(margin, "margins"), as_tensor(flip, "flips")
     if margin.shape != flip.shape:
         raise ValueError(
             f"margins and flips have shapes {tuple(margin.shape)} and {tuple(flip.shape)}: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -87,8 +87,16 @@ def compare(
         candidates = {"candidate": candidates}
     if not candidates:
         raise ValueError("candidates are empty: allowed is one classifier or more")
-    if isinstance(planes, Plane):
-        planes = [planes]
+    if planes is None or isinstance(planes, Plane):
+        planes = [] if planes is None else [planes]
+    if not isinstance(planes, Iterable):
+        raise ValueError(f"planes is {planes!r}: allowed are slices, each a Plane")
+    planes = list(planes)
+    for plane in planes:
+        if not isinstance(plane, Plane):
+            raise ValueError(
+                f"planes hold a {type(plane).__name__}: allowed are slices, each a Plane"
+            )
     reference = place(reference, dtype, device)
     candidates = {key: place(candidate, dtype, device) for key, candidate in candidates.items()}
     z = logits(reference, x, batch_size)
@@ -224,6 +232,10 @@ def compare_logits(
     Raises:
         ValueError: as :func:`baq.compare`.
     """
+    if not isinstance(candidates, Mapping):
+        raise ValueError(
+            f"candidates are a {type(candidates).__name__}: allowed is a map of logits"
+        )
     known = {key: lambda _, z_q=z_q: z_q for key, z_q in candidates.items()}
     return compare(
         lambda _: z, known, z, y, share=share, gradients=False, batch_size=max(1, len(z))

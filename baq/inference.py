@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-import numbers
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
+
+from baq.arguments import check_whole
 
 __all__ = [
     "Classifier",
@@ -40,7 +42,7 @@ def default_device() -> torch.device:
 @overload
 def place(
     classifier: _Module,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> _Module: ...
 
@@ -48,7 +50,7 @@ def place(
 @overload
 def place(
     classifier: Classifier,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> Classifier: ...
 
@@ -56,7 +58,7 @@ def place(
 @torch.inference_mode(False)  # so that gradients can be taken of the copy
 def place(
     classifier: Classifier,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> Classifier:
     """The classifier as it is measured: in evaluation mode, at the dtype and device named.
@@ -66,22 +68,27 @@ def place(
     Raises:
         ValueError: for a device that is absent, a dtype that is not a float, or as :func:`copied`.
     """
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype is {dtype}: allowed are floating ones")
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(named, torch.dtype) and named.is_floating_point):
+        raise ValueError(f"dtype is {dtype!r}: allowed are floating ones, such as torch.float32")
+    if not callable(classifier):
+        raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
     if not isinstance(classifier, nn.Module):
         return classifier
     here = _first_parameter(classifier)
     try:
         goal = None if device is None else torch.empty(0, device=device).device
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, RuntimeError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"device is {str(device)!r}, which is not here: {reason}") from None
     same = here is None or (
-        here.dtype == (dtype or here.dtype) and here.device == (goal or here.device)
+        here.dtype == (named or here.dtype)
+        and here.device == (goal or here.device)
+        and not here.is_inference()
     )
     if same and not any(module.training for module in classifier.modules()):
         return classifier
-    return copied(classifier).to(device=goal, dtype=dtype).eval()
+    return copied(classifier).to(device=goal, dtype=named).eval()
 
 
 def copied(model: _Module) -> _Module:
@@ -135,16 +142,36 @@ def _not_finite(values: Tensor) -> int:
     return 0 if torch.isfinite(values.sum()) else int((~torch.isfinite(values)).sum())
 
 
+def as_tensor(values: Any, name: str = "the values") -> Tensor:
+    """Values, which may be an array or lists, as a tensor.
+
+    Raises:
+        ValueError: for what is no array, or a tensor without values.
+    """
+    try:
+        found = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{name} are a {type(values).__name__} that is no array: {reason}"
+        ) from None
+    if found.is_meta:
+        raise ValueError(f"{name} lie on 'meta', without values: allowed are some that have them")
+    if found.is_complex() or found.layout != torch.strided:
+        kind = found.dtype if found.is_complex() else found.layout
+        raise ValueError(f"{name} are {kind}: allowed are real numbers, all of them stored")
+    return found
+
+
 def check_points(x: Tensor) -> Tensor:
     """Return inputs, which may be an array or lists, as a tensor.
 
     Raises:
         ValueError: if ``x`` has fewer than two axes, is empty or holds a value that is not finite.
     """
-    try:
-        x = torch.as_tensor(x)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"inputs are a {type(x).__name__} that is no array: {error}") from None
+    x = as_tensor(x, "inputs")
+    if x.is_floating_point() and x.itemsize == 1:
+        raise ValueError(f"inputs are {x.dtype}: allowed are floats of 16 bits or more")
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, ...) with N >= 1")
     if bad := _not_finite(x):
@@ -159,10 +186,7 @@ def check_labels(y: Tensor, count: int, classes: int | None = None) -> Tensor:
         ValueError: unless ``y`` has shape (count,) and holds whole numbers from 0, below ``classes``
             where that is given.
     """
-    try:
-        y = torch.as_tensor(y)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"labels are a {type(y).__name__} that is no array: {error}") from None
+    y = as_tensor(y, "labels")
     if y.shape != (count,):
         raise ValueError(f"labels have shape {tuple(y.shape)}: allowed is ({count},)")
     whole = y.long()
@@ -175,20 +199,36 @@ def check_labels(y: Tensor, count: int, classes: int | None = None) -> Tensor:
     return whole
 
 
+def _module_of(classifier: object) -> nn.Module | None:
+    """The module that a classifier is, or that it is a method, a partial call or a wrapper of."""
+    while not isinstance(classifier, nn.Module):
+        if isinstance(classifier, functools.partial):
+            inner: object = classifier.func
+        else:
+            inner = getattr(classifier, "__self__", getattr(classifier, "__wrapped__", None))
+        if not callable(inner):
+            return None
+        classifier = inner
+    return classifier
+
+
 def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
     """Return ``x`` at the dtype and device of the classifier's parameters.
 
     Raises:
-        ValueError: as :func:`check_points`, or if the classifier is a module in training mode whose
-            output may depend on that.
+        ValueError: as :func:`check_points`, or if the classifier is a module, or a method or partial
+            call of one, in training mode whose output may depend on that.
     """
     x = check_points(x)
-    if not isinstance(classifier, nn.Module):
+    if not callable(classifier):
+        raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
+    model = _module_of(classifier)
+    if model is None:
         return x
-    for name, module in classifier.named_modules():
+    for name, module in model.named_modules():
         if module.training and _reads_mode(type(module)):
             raise ValueError(f"module {name!r} is in training mode: call .eval() first")
-    here = _first_parameter(classifier)
+    here = _first_parameter(model)
     return x if here is None else x.to(device=here.device, dtype=here.dtype)
 
 
@@ -211,9 +251,7 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     Raises:
         ValueError: for a batch size that is not a whole number of 1 or more.
     """
-    whole = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
-    if not whole or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size!r}: allowed is 1 or more")
+    check_whole(batch_size=batch_size)
     return x.split(int(batch_size))
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baq.inference import (
     Classifier,
+    as_tensor,
     batches,
     check_inputs,
+    check_labels,
     check_logits,
     evaluate,
     gradients,
@@ -80,8 +83,16 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(numerator == 0, torch.zeros_like(value), value)
 
 
+def _checked(z: Tensor) -> Tensor:
+    """Logits, which may be an array or lists, as a tensor of floats."""
+    z = as_tensor(z, "logits")
+    z = z if z.is_floating_point() else z.float()
+    return check_logits(z, len(z) if z.ndim else 0)
+
+
 def margins(z: Tensor) -> Tensor:
     """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits."""
+    z = _checked(z)
     return pair_difference(z, top_pair(z))
 
 
@@ -91,8 +102,9 @@ def flips(z: Tensor, z_q: Tensor) -> Tensor:
     The share of flips is also called churn (Milani Fard et al. 2016, "Launch and iterate").
 
     Raises:
-        ValueError: if the two differ in shape.
+        ValueError: if the two differ in shape, or are no logits.
     """
+    z, z_q = _checked(z), _checked(z_q)
     _check_same_shape(z, z_q)
     return labels(z) != labels(z_q)
 
@@ -103,8 +115,9 @@ def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
     Orders as :func:`baq.inference.labels` does: of two equal logits the lower index comes first.
 
     Raises:
-        ValueError: if the two differ in shape.
+        ValueError: if the two differ in shape, or are no logits.
     """
+    z, z_q = _checked(z), _checked(z_q)
     _check_same_shape(z, z_q)
     first, second = top_pair(z)
     gap = pair_difference(z_q, (first, second))
@@ -161,11 +174,29 @@ def slopes(gap: Tensor, *inputs: Tensor, again: bool = False) -> tuple[Tensor, .
     return found
 
 
+def _check_pair(pair: Any, count: int) -> tuple[Tensor, Tensor]:
+    """The two classes of each point, from arrays (N,) or numbers."""
+    try:
+        first, second = pair
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"pair is a {type(pair).__name__}: allowed are two classes, (i, j)"
+        ) from None
+    first, second = (as_tensor(classes, "classes of the pair") for classes in (first, second))
+    first, second = (c.expand(count) if c.ndim == 0 else c for c in (first, second))
+    if not (first.shape == second.shape == (count,)):
+        raise ValueError(
+            f"pair has shapes {tuple(first.shape)} and {tuple(second.shape)}: "
+            f"allowed is ({count},) for both"
+        )
+    return check_labels(first, count), check_labels(second, count)
+
+
 @gradients()
 def pair_gap(
     classifier: Classifier,
     x: Tensor,
-    pair: tuple[Tensor, Tensor] | None = None,
+    pair: tuple[Tensor | int, Tensor | int] | None = None,
     batch_size: int = 4096,
 ) -> PairGap:
     """Gap of a pair of classes and its input gradient: one forward and one backward pass.
@@ -173,19 +204,15 @@ def pair_gap(
     Arguments:
         classifier: differentiable; each row of logits may depend on its own input only.
         x: inputs, shape (N, *).
-        pair: the classes (i, j) of each point, each of shape (N,); the classifier's own top two
-            where not given.
+        pair: the classes (i, j) of each point, each of shape (N,), or one number for all points; the
+            classifier's own top two where not given.
         batch_size: points per pass.
 
     Raises:
-        ValueError: as :func:`traced_gap` and :func:`slopes`, or for classes of a wrong shape.
+        ValueError: as :func:`traced_gap` and :func:`slopes`, or for what is no pair of classes.
     """
     x = check_inputs(classifier, x)
-    if pair is not None and not (pair[0].shape == pair[1].shape == x.shape[:1]):
-        raise ValueError(
-            f"pair has shapes {tuple(pair[0].shape)} and {tuple(pair[1].shape)}: "
-            f"allowed is ({len(x)},) for both"
-        )
+    pair = None if pair is None else _check_pair(pair, len(x))
     parts = []
     for k, batch in enumerate(batches(x, batch_size)):
         rows = slice(k * batch_size, k * batch_size + len(batch))
@@ -328,7 +355,14 @@ def displacement_to(
         ValueError: as :func:`baq.inference.logits`.
     """
     pair = reference.first, reference.second
-    gap = pair_difference(logits(candidate, x, batch_size).to(reference.gap), pair)
+    z = logits(candidate, x, batch_size).to(reference.gap)
+    most = int(torch.stack(pair).max())
+    if len(z) != len(reference.gap) or most >= z.shape[1]:
+        raise ValueError(
+            f"the candidate's logits have shape {tuple(z.shape)}: allowed is ({len(reference.gap)}, K) "
+            f"with K > {most}, as the reference has"
+        )
+    gap = pair_difference(z, pair)
     return displacement(reference, PairGap(*pair, gap, reference.gradient))
 
 

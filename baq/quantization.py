@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from baq.inference import copied
+from baq.arguments import check_share
+from baq.inference import as_tensor, copied
 
 __all__ = [
     "WeightGrid",
@@ -25,26 +26,35 @@ __all__ = [
 
 @dataclass(frozen=True)
 class WeightGrid:
-    """The values that a quantized weight tensor may take: ``scale * (code - zero_point)``.
+    """The values that a quantized weight tensor may take: ``unit * scale * (code - zero_point)``.
 
-    ``scale`` and ``zero_point`` broadcast against the weight: shape () per tensor, and
-    (out, 1, ...) per channel. Codes run from ``low`` to ``high``.
+    ``unit``, ``scale`` and ``zero_point`` broadcast against the weight: shape () per tensor, and
+    (out, 1, ...) per channel. The unit is 1, or a power of 2 where a scale in units of 1 would under-
+    or overflow. Codes run from ``low`` to ``high``; values have the weight's ``dtype``, and what is
+    beyond its range is its largest number.
     """
 
     scale: Tensor
     zero_point: Tensor
     low: int
     high: int
+    unit: Tensor
+    dtype: torch.dtype
+
+    def steps(self, weight: Tensor) -> Tensor:
+        """A weight in steps of the grid, neither rounded nor shifted; its shape, the grid's dtype."""
+        # Multiplying by the reciprocal, as torch's kernels do, keeps the codes equal bit for bit.
+        return weight.to(self.scale.dtype) / self.unit * (1 / self.scale)
 
     def codes(self, weight: Tensor) -> Tensor:
         """Nearest codes of a weight, ties to even, clipped to the grid; its shape, the grid's dtype."""
-        # Multiplying by the reciprocal, as torch's kernels do, keeps the codes equal bit for bit.
-        weight = weight.to(self.scale.dtype)
-        return (torch.round(weight * (1 / self.scale)) + self.zero_point).clamp(self.low, self.high)
+        return (torch.round(self.steps(weight)) + self.zero_point).clamp(self.low, self.high)
 
     def values(self, codes: Tensor) -> Tensor:
         """Weights that codes stand for."""
-        return (codes - self.zero_point) * self.scale
+        most = torch.finfo(self.dtype).max
+        values = (codes - self.zero_point) * self.scale * self.unit
+        return values.clamp(-most, most).to(self.dtype)
 
 
 def weight_grid(
@@ -67,7 +77,8 @@ def weight_grid(
         The grid, in float32 for a weight of half precision, else in the weight's dtype.
 
     Raises:
-        ValueError: for a bit width outside 2..16, or a weight that is empty, not finite or no float.
+        ValueError: for a bit width outside 2..16, or a weight that is empty, not finite or of a dtype
+            other than float16, bfloat16, float32 and float64.
 
     Example:
         >>> weight = torch.tensor([[0.3, -0.7], [0.1, 0.06]])
@@ -75,34 +86,47 @@ def weight_grid(
         >>> grid.low, grid.high, round(float(grid.scale), 4)
         (-7, 7, 0.1)
     """
+    weight = as_tensor(weight, "the weight")
     if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not 2 <= bits <= 16:
         raise ValueError(f"bits is {bits!r}: allowed are the integers 2 to 16")
+    if weight.dtype not in _DTYPES:
+        allowed = ", ".join(map(str, _DTYPES))
+        raise ValueError(f"weight is {weight.dtype}: allowed are floating dtypes, {allowed}")
     if weight.numel() == 0 or not torch.isfinite(weight).all():
         bad = int((~torch.isfinite(weight)).sum())
         raise ValueError(
             f"weight of shape {tuple(weight.shape)} is empty or has {bad} values that "
             "are not finite: allowed are finite weights"
         )
-    if not weight.is_floating_point():
-        raise ValueError(f"weight is {weight.dtype}: allowed are floating dtypes")
     if per_channel and weight.ndim < 1:
         raise ValueError("weight is a single number: allowed per channel are one axis or more")
     # In half precision, scales would be below its smallest normal number.
     wide = weight.detach().to(torch.promote_types(weight.dtype, torch.float32))
     rows = wide.reshape(len(wide), -1) if per_channel else wide.reshape(1, -1)
-    if symmetric:
-        low, high = -(2 ** (bits - 1) - 1), 2 ** (bits - 1) - 1
-        scale = rows.abs().amax(dim=1) / high
-    else:
-        low, high = 0, 2**bits - 1
-        scale = (rows.amax(dim=1).clamp(min=0) - rows.amin(dim=1).clamp(max=0)) / high
-    # A range too small to divide by (all weights zero) has one value, 0, whatever the scale.
-    scale = torch.where(scale < torch.finfo(scale.dtype).tiny, 1.0, scale)
+    low, high = (-(2 ** (bits - 1) - 1), 2 ** (bits - 1) - 1) if symmetric else (0, 2**bits - 1)
+
+    def scales(rows: Tensor) -> Tensor:
+        if symmetric:
+            return rows.abs().amax(dim=1) / high
+        return (rows.amax(dim=1).clamp(min=0) - rows.amin(dim=1).clamp(max=0)) / high
+
+    scale = scales(rows)
+    unit = torch.ones_like(scale)
+    unit[scale < torch.finfo(scale.dtype).tiny] = 2.0**-100
+    unit[scale.isinf()] = 2.0**100
+    rows = rows / unit[:, None]
+    scale = scales(rows)
+    # Where all weights are zero there is one value, 0, whatever the scale.
+    scale = torch.where(scale == 0, 1.0, scale)
     zero_point = torch.zeros_like(scale)
     if not symmetric:
         zero_point = (-torch.round(rows.amin(dim=1).clamp(max=0) / scale)).clamp(low, high)
     shape = (-1, *(1,) * (weight.ndim - 1)) if per_channel else ()
-    return WeightGrid(scale.reshape(shape), zero_point.reshape(shape), low, high)
+    scale, zero_point, unit = (values.reshape(shape) for values in (scale, zero_point, unit))
+    return WeightGrid(scale, zero_point, low, high, unit, weight.dtype)
+
+
+_DTYPES = torch.float16, torch.bfloat16, torch.float32, torch.float64
 
 
 def quantize(
@@ -120,8 +144,9 @@ def quantize(
         tensor([[ 0.3000, -0.7000],
                 [ 0.1000,  0.1000]])
     """
+    weight = as_tensor(weight, "the weight")
     grid = weight_grid(weight, bits, per_channel=per_channel, symmetric=symmetric)
-    return grid.values(grid.codes(weight.detach())).to(weight.dtype)
+    return grid.values(grid.codes(weight.detach()))
 
 
 def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
@@ -133,6 +158,8 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
         ValueError: if the model has none, or one whose weight is computed from other parameters, as
             ``weight_norm`` and pruning do, so that a new weight would not be used.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
     found: dict[str, nn.Linear | _ConvNd] = {}
     weights: set[int] = set()
     for name, layer in model.named_modules():
@@ -207,15 +234,19 @@ def interpolate(start: nn.Module, end: nn.Module, t: float) -> nn.Module:
         t: position on the path, from 0 (start) to 1 (end).
 
     Raises:
-        ValueError: for t outside [0, 1], or models whose weights differ in name or shape.
+        ValueError: for t outside [0, 1], or models whose weights differ in name or shape, or that
+            differ in other values.
     """
-    if not 0 <= t <= 1:
-        raise ValueError(f"t is {t}: allowed is 0 to 1")
+    check_share(t=t, zero=True)
     quantized_layers(start)
     path, goal = copied(start), quantized_weights(end)
     shapes = {name: weight.shape for name, weight in quantized_weights(path).items()}
     if shapes != {name: weight.shape for name, weight in goal.items()}:
         raise ValueError("the two models have weights of different names or shapes")
+    others = dict([*end.named_parameters(), *end.named_buffers()])
+    for name, value in [*path.named_parameters(), *path.named_buffers()]:
+        if name not in shapes and not torch.equal(value, others.get(name, value).to(value)):
+            raise ValueError(f"the two models differ in {name}: allowed are differences in weights")
     for name, weight in quantized_weights(path).items():
         weight.data = (1 - t) * weight.data + t * goal[name].data
     return path

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from baq.arguments import is_real
+
 __all__ = ["Pick", "accuracy_rule", "boundary_aware_rule", "pick_counts", "picked"]
 
 #: Slack for the rounding of a difference such as 0.97 - 0.96, far below one point of any set.
@@ -69,9 +71,11 @@ def boundary_aware_rule(
         ValueError: as :func:`accuracy_rule`.
     """
     for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
-        if not threshold >= 0:
-            raise ValueError(f"{name} is {threshold}: allowed is 0 or more")
+        if not is_real(threshold) or not threshold >= 0:
+            raise ValueError(f"{name} is {threshold!r}: allowed is 0 or more")
     bits = _column(levels, "candidate")
+    if not (bits == bits.round()).all():
+        raise ValueError(f"levels are {bits.tolist()}: allowed are whole numbers of bits")
     if len(set(bits)) != len(bits) or len(bits) == 0:
         raise ValueError(f"levels are {bits.tolist()}: allowed is one row or more, a level once")
     kept = _column(levels, "accuracy_reference") - _column(levels, "accuracy") <= eps + SLACK
@@ -88,7 +92,14 @@ def boundary_aware_rule(
 def _column(levels: pd.DataFrame, name: str) -> np.ndarray:
     if name not in levels or levels[name].isna().any():
         raise ValueError(f"levels have no {name} in some row: allowed are rows of compare with it")
-    return levels[name].to_numpy()
+    values = levels[name].to_numpy()
+    try:
+        finite = np.isfinite(values.astype(float)).all()
+    except (TypeError, ValueError):
+        finite = False
+    if not finite:
+        raise ValueError(f"{name} of the levels is {values.tolist()}: allowed are finite numbers")
+    return values if values.dtype.kind in "iuf" else values.astype(float)
 
 
 def picked(
@@ -112,13 +123,17 @@ def picked(
     Raises:
         ValueError: as the rule; or where ``test`` has not just one row for a network's pick.
     """
+    by = [by] if isinstance(by, str) else list(by)
+    for table, names in ((calibration, by), (test, [*by, "bits"])):
+        if absent := [name for name in names if name not in table]:
+            raise ValueError(f"columns {absent} are absent: there are {list(table.columns)}")
     picks = []
-    for key, rows in calibration.groupby(list(by), sort=False):
+    for key, rows in calibration.groupby(by, sort=False, dropna=False):
         pick = rule(rows)
         picks.append((*key, pick.bits, pick.satisfied))
     columns = [*by, "bits", "satisfied"]
     found = pd.DataFrame(picks, columns=columns).merge(test, on=columns[:-1])
-    if len(found) != len(picks):
+    if len(found) != len(picks) or found.duplicated(by).any():
         raise ValueError(
             f"{len(picks)} networks have {len(found)} rows of test at their picks: allowed is one each"
         )

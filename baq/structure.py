@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from baq.inference import copied
@@ -29,7 +30,7 @@ _AFFINE = (*_PRODUCTS, _BatchNorm, nn.Flatten, nn.Identity)
 
 
 def runs_as_written(module: nn.Module) -> bool:
-    """Whether a call of a module is the forward pass of a class of torch, without hooks."""
+    """Whether a call of a module is the forward pass of a class of torch, without hooks of any kind."""
     own = "forward" in vars(module) or not type(module).forward.__module__.startswith("torch.nn.")
     hooks = (
         module._forward_hooks,
@@ -37,7 +38,8 @@ def runs_as_written(module: nn.Module) -> bool:
         module._backward_hooks,
         module._backward_pre_hooks,
     )
-    return not own and not any(hooks)
+    # Those of register_module_forward_hook and its like, which run with every module.
+    return not own and not any(hooks) and not _has_any_global_hook()
 
 
 def is_sequential(model: object) -> TypeGuard[nn.Sequential]:
@@ -110,6 +112,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: for a model in training mode, or as :func:`baq.inference.copied`.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
     if any(module.training for module in model.modules()):
         raise ValueError("the model is in training mode: call .eval() first")
     folded = copied(model)

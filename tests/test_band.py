@@ -32,10 +32,16 @@ def test_the_law_at_its_ends():
     assert rates[-1] < 0.5
 
 
-@pytest.mark.parametrize(("rate", "share"), [(-0.1, 0.2), (0.6, 0.2), (0.1, 0), (0.1, 1.5)])
-def test_the_law_names_bad_values(rate, share):
-    with pytest.raises(ValueError, match=r"allowed are 0 to 0\.5, above 0 and up to 1"):
-        band.band_flip_law(rate, share)
+@pytest.mark.parametrize("rate", [-0.1, 0.6, float("nan"), "0.1", True])
+def test_the_law_names_bad_rates(rate):
+    with pytest.raises(ValueError, match=rf"flip_rate is {rate!r}: allowed is 0 to 0\.5"):
+        band.band_flip_law(rate, 0.2)
+
+
+@pytest.mark.parametrize("share", [0, 1.5, float("nan"), "0.2", True])
+def test_the_law_names_bad_shares(share):
+    with pytest.raises(ValueError, match=f"share is {share!r}: allowed is above 0 and up to 1"):
+        band.band_flip_law(0.1, share)
 
 
 def test_band_curve_by_hand():

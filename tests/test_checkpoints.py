@@ -80,6 +80,63 @@ def test_unknown_family_absent_checkpoint_and_broken_manifest_are_named(shipped)
         checkpoints.manifest(where)
 
 
+@pytest.mark.parametrize("seed", ["0", None, True, -1, 4.0])
+def test_what_is_no_seed_is_named(shipped, seed):
+    for fetch in (checkpoints.load, checkpoints.load_or_train, checkpoints.train):
+        with pytest.raises(ValueError, match=f"seed is {seed!r}: allowed is 0 to"):
+            fetch("cnn", seed, shipped[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "holds a list: allowed is a map"),
+        ('"x"', "holds a str: allowed is a map"),
+        ("null", "holds a NoneType: allowed is a map"),
+        ("[" * 100_000, "is no manifest"),
+        ('{"cnn-4": 5}', "cnn-4 is 5: allowed is a map"),
+        ('{"cnn-4": {}}', "family of cnn-4 is absent: allowed is a text"),
+    ],
+)
+def test_a_manifest_of_another_kind_is_named(shipped, text, message):
+    where, _ = shipped
+    (where / "manifest.json").write_text(text)
+    for fetch in (checkpoints.load, checkpoints.load_or_train):
+        with pytest.raises(ValueError, match=message) as caught:
+            fetch("cnn", 4, where)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["family", "seed", "width", "bytes", "sha256"])
+@pytest.mark.parametrize("value", [None, True, [1], "absent"])
+def test_a_faulty_entry_of_a_manifest_is_named(shipped, key, value, capsys):
+    where, _ = shipped
+    entries = json.loads((where / "manifest.json").read_text())
+    if value == "absent":
+        del entries["cnn-4"][key]
+    else:
+        entries["cnn-4"][key] = value
+    (where / "manifest.json").write_text(json.dumps(entries))
+    found = "absent" if value == "absent" else repr(value)
+    with pytest.raises(ValueError) as caught:
+        checkpoints.load("cnn", 4, where)
+    assert f"{key} of cnn-4 is {found}: allowed is a " in str(caught.value)
+    assert checkpoints.main(["--folder", str(where), "list"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["0.weight", "1.running_var"])
+def test_a_network_that_is_not_finite_is_not_saved(shipped, name, value):
+    where, model = shipped
+    before = {path.name: path.read_bytes() for path in where.iterdir()}
+    model.state_dict()[name][(0,) * model.state_dict()[name].ndim] = value
+    for seed in (4, 5):
+        with pytest.raises(ValueError, match=f"{name} of cnn-{seed} holds values that are not"):
+            checkpoints.save(model, "cnn", seed, {"width": 2}, where)
+    assert {path.name: path.read_bytes() for path in where.iterdir()} == before
+
+
 def test_the_command_lists_and_fails_with_one_line(shipped, capsys):
     where, model = shipped
     entry = {"width": 2, "accuracy": 0.1, "minutes": 1.0, "threads": 1, "processor": "some"}

@@ -30,7 +30,7 @@ def test_a_seed_decides_and_the_global_state_stays():
 @pytest.mark.parametrize("sizes", [(0, 4, 10), (1, 4, 1), (1, 0, 10)])
 def test_bad_sizes_are_named(sizes):
     channels, width, classes = sizes
-    with pytest.raises(ValueError, match=f"are {channels}, {width}, {classes}: allowed"):
+    with pytest.raises(ValueError, match="(channels|width|classes) is [01]: allowed is [12] or"):
         models.cnn(channels, classes, width)
 
 

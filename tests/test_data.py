@@ -82,6 +82,12 @@ def test_the_digits_are_always_there():
     assert data.missing(["digits"]) == {}
 
 
+@pytest.mark.parametrize("seed", [None, True, -1, 1.5, "0", 2**32])
+def test_what_is_no_seed_is_named(seed):
+    with pytest.raises(ValueError, match=f"seed is {seed!r}: allowed is 0 to 4294967295, a whole"):
+        data.load("digits", seed)
+
+
 @pytest.mark.parametrize("call", [data.load, lambda name: data.missing([name])])
 @pytest.mark.parametrize("name", ["Digits", "imagenet", ""])
 def test_unknown_names_are_named(call, name):

@@ -380,8 +380,8 @@ def test_points_that_cannot_be_had_are_named():
     x = normal(10, 2, seed=13)
     with pytest.raises(ValueError, match="all inputs have one label"):
         boundary_points(line, x * 0, 5)
-    for count, steps in ((0, 10), (5, 0)):
-        with pytest.raises(ValueError, match=f"count, steps are {count}, {steps}: allowed are 1"):
+    for name, count, steps in (("count", 0, 10), ("steps", 5, 0)):
+        with pytest.raises(ValueError, match=f"{name} is 0: allowed is 1 or more"):
             boundary_points(line, x, count, steps=steps)
     for count in (0, 11):
         with pytest.raises(ValueError, match=f"count is {count}: allowed is 1 to 10"):

@@ -47,7 +47,9 @@ def test_a_seed_decides_the_initialization_and_the_global_state_stays():
 
 @pytest.mark.parametrize("bad", [(0, 10, 4), (3, 1, 4), (3, 10, 0)])
 def test_resnet_names_bad_sizes(bad):
-    with pytest.raises(ValueError, match="allowed are 1 or more, 1 or more, 2 or more"):
+    with pytest.raises(
+        ValueError, match=r"(channels|width|classes) is [01]: allowed is [12] or more"
+    ):
         models.resnet(*bad)
 
 
@@ -147,11 +149,20 @@ def test_a_resume_file_of_another_run_is_refused_unless_fresh(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "bad", [{"epochs": 0}, {"batch_size": 0}, {"crop": -1}, {"learning_rate": 0}]
+    ("name", "bad"),
+    [
+        *(("epochs", value) for value in (0, True, 1.5)),
+        *(("batch_size", value) for value in (0, "8")),
+        *(("crop", value) for value in (-1, 0.5)),
+        *(("learning_rate", value) for value in (0, float("nan"), float("inf"))),
+        *(("momentum", value) for value in (-0.1, 1.1)),
+        *(("warmup", value) for value in (-0.1, None)),
+        *(("weight_decay", value) for value in (-1e-4, float("inf"))),
+    ],
 )
-def test_recipe_names_bad_values(bad):
-    with pytest.raises(ValueError, match="allowed are 1 or more, 1 or more, 0 or more"):
-        Recipe(**bad)
+def test_recipe_names_bad_values(name, bad):
+    with pytest.raises(ValueError, match=f"{name} is {bad!r}: allowed is "):
+        Recipe(**{name: bad})
 
 
 def test_training_names_sets_that_do_not_fit():

@@ -1,5 +1,7 @@
 """Any callable is evaluated alike in any batches, and bad inputs and outputs are named."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -180,3 +182,20 @@ def test_inputs_that_a_classifier_cannot_take_are_named():
 def test_a_batch_that_does_not_fit_in_memory_says_what_to_lower():
     with pytest.raises(MemoryError, match="a batch of 4 inputs does not fit .* lower batch_size"):
         logits(lambda x: torch.ones(len(x), 2**50), points(), batch_size=4)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model: model.forward,
+        functools.partial,
+        lambda model: functools.partial(model.forward),
+        lambda model: torch.no_grad()(model.forward),
+        lambda model: functools.partial(functools.partial(model.__call__)),
+    ],
+)
+def test_the_module_behind_a_function_is_found(wrap):
+    model = nn.Sequential(nn.Dropout(), nn.Linear(4, 3)).train()
+    with pytest.raises(ValueError, match=r"module '0' is in training mode: call .eval\(\) first"):
+        logits(wrap(model), points())
+    assert torch.equal(logits(wrap(model.eval()), points()), logits(model, points()))

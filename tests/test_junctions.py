@@ -84,11 +84,11 @@ def test_names_turns_and_mirrors_do_not_matter(labels, names):
 
 @pytest.mark.parametrize("order", [1, 0, -1])
 def test_bad_orders_are_named(order):
-    with pytest.raises(ValueError, match=f"order is {order}: allowed is 2 or more labels"):
+    with pytest.raises(ValueError, match=f"order is {order}: allowed is 2 or more"):
         junction_cells(DRAWN, order=order)
 
 
 @pytest.mark.parametrize("block", [1, 0, 7])
 def test_bad_windows_are_named(block):
-    with pytest.raises(ValueError, match=f"block is {block}: allowed is 2 to the map's side, 6"):
+    with pytest.raises(ValueError, match=f"block is {block}: allowed is 2 to 6, a whole number"):
         junction_cells(DRAWN, block=block)

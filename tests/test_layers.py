@@ -139,10 +139,11 @@ def test_what_reaches_a_layer_when_those_before_have_changed(wrap):
 
 def test_a_pass_starts_at_the_child_that_holds_the_layer():
     model, runs = chain(), []
+    names = list(matrix_layers(model))
     for k, child in enumerate(model):
         child.register_forward_hook(lambda *_, k=k: runs.append(k))
     inputs = LayerInputs(model, [normal(2, 2, 6, 6)])
-    for name in matrix_layers(model):
+    for name in names:
         list(inputs.of(name))
     assert runs == [0, 1, 2, 3]  # a pass that ends at a layer does not finish its child
 

@@ -50,7 +50,7 @@ def test_what_is_wrong_with_yaml_is_told_with_file_and_line(tmp_path):
     with pytest.raises(ValueError, match=r"none.yml: No such file or directory$"):
         read_yaml(tmp_path / "none.yml")
     path.write_bytes(b"\xff\xfe\xfd")
-    with pytest.raises(ValueError, match="a.yml: "):
+    with pytest.raises(ValueError, match="a.yml: line 1: invalid start byte, this is no UTF-8"):
         read_yaml(path)
 
 
@@ -94,3 +94,33 @@ with locked(pathlib.Path({str(path)!r})):
 def test_files_and_locks_do_without_torch():
     code = "import sys, baq.machine; assert 'torch' not in sys.modules; from baq import compare"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("1: a\n1: b", "line 2: key 1 stands twice"),
+        ("1: a\n0x1: b", "line 2: key 1 stands twice"),
+        ("a: 1\n? [a]\n: 2", "line 2: a list is a key: allowed are texts and numbers"),
+        ("a: !!timestamp 5", "line 1: could not determine a constructor for the tag"),
+        ("a: 1\nb: !!int x", "line 2: 'x' is no int"),
+        ("!!bool maybe", "line 1: 'maybe' is no bool"),
+        ("a: 1\nb: " + "9" * 5000, "line 2: '9{40}' is no int"),
+        ("a:\n  " + "[" * 3000, "line 2: lists or maps stand too deep"),
+        ("a:\n- " + "{b: " * 3000, "line 2: lists or maps stand too deep"),
+        ("&a [*a]", "line 1: found unconstructable recursive node"),
+        ("a: 1\nb: &c\n  d: *c", "line 2: found unconstructable recursive node"),
+        ("a: 1\nb: \x00", "line 2: character 0x0 is not allowed"),
+        ("a: 1\n---\nb: 2", "line 2: but found another document"),
+    ],
+)
+def test_what_is_wrong_with_yaml_is_told_in_one_line(tmp_path, text, problem):
+    path = tmp_path / "a.yml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"a.yml: {problem}") as caught:
+        read_yaml(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_node_may_stand_in_two_places():
+    assert from_yaml("a: &x [1]\nb: *x\n2: *x") == {"a": [1], "b": [1], 2: [1]}

@@ -33,7 +33,15 @@ def test_an_unknown_activation_is_named():
         models.mlp(4, 3, activation="gelu")
 
 
-@pytest.mark.parametrize(("inputs", "hidden", "classes"), [(0, 4, 3), (4, 0, 3), (4, 4, 1)])
-def test_bad_sizes_are_named(inputs, hidden, classes):
-    with pytest.raises(ValueError, match=f"are {inputs}, {hidden}, {classes}: allowed are 1 or"):
-        models.mlp(inputs, classes, hidden)
+@pytest.mark.parametrize(
+    ("bad", "least"),
+    [
+        *(({name: value}, 1) for name in ("inputs", "hidden") for value in (0, 4.0, True, "4")),
+        *(({"classes": value}, 2) for value in (1, 3.0)),
+        *(({"seed": value}, 0) for value in (-1, 1.5, True, None)),
+    ],
+)
+def test_bad_sizes_and_seeds_are_named(bad, least):
+    ((name, value),) = bad.items()
+    with pytest.raises(ValueError, match=f"{name} is {value!r}: allowed is {least} "):
+        models.mlp(**({"inputs": 4, "classes": 3} | bad))

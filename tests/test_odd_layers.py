@@ -8,6 +8,10 @@ import pytest
 import torch
 from tiny_network import normal
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
 from torch.nn.utils import parametrizations, prune
 from torchvision.ops import StochasticDepth
 
@@ -241,6 +245,51 @@ def test_a_flatten_between_layers_is_compared():
         model, ptq_w(model, 4), torch.rand(20, 4), planes=pca_plane(torch.rand(20, 4)), n=9
     )
     assert np.isfinite(row[["radius", "shift", "jaccard"]].to_numpy()).all()
+
+
+GLOBAL = {
+    "forward": (register_module_forward_hook, lambda module, inputs, output: output.sin() * 3),
+    "forward pre": (register_module_forward_pre_hook, lambda module, inputs: (inputs[0].cos(),)),
+}
+
+
+@pytest.mark.parametrize("kind", GLOBAL)
+def test_hooks_of_all_modules_are_seen(kind):
+    model = seeded(
+        lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3), nn.Flatten())
+    ).double()
+    convolutional = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))).double()
+    x, images = normal(40, 4), normal(5, 1, 4, 4)
+    plane = pca_plane(x, pad=2)
+    inputs = plane.inputs(plane.centres(21).reshape(-1, 2))
+    before = label_map(model, plane, 21)
+    register, hook = GLOBAL[kind]
+    handle = register(hook)
+    try:
+        for network in (model, model[:3]):
+            plain = lambda batch, network=network: network(batch)  # noqa: E731
+            expected = labels(logits(plain, inputs)).numpy().reshape(21, 21)
+            assert (label_map(network, plane, 21).labels == expected).all()
+            assert (expected != before.labels).any()
+            torch.testing.assert_close(local.radii(network, x)[0], local.radii(plain, x)[0])
+        torch.testing.assert_close(fold_batch_norm(convolutional)(images), convolutional(images))
+        for measure in (lambda: adaround(model, 3, x), lambda: boundary_form(model, model, x)):
+            with pytest.raises(
+                ValueError, match="layer '0' has hooks or a forward pass of its own"
+            ):
+                measure()
+    finally:
+        handle.remove()
+    assert (label_map(model, plane, 21).labels == before.labels).all()
+
+
+@pytest.mark.parametrize("kind", ["hook on the first layer", "own layer"])
+def test_a_layer_whose_output_is_not_its_weights_alone_is_not_rounded_by_a_loss(kind):
+    model, x = seeded(ODD[kind]), torch.rand(9, 4)
+    assert len(ptq_w(model, 2)[0].weight.unique()) <= 3
+    for measure in (lambda: adaround(model, 3, x), lambda: Statistics(model, x)):
+        with pytest.raises(ValueError, match="layer '0' has hooks or a forward pass of its own"):
+            measure()
 
 
 def test_hooks_keep_batch_norm_from_being_folded():

@@ -78,7 +78,10 @@ def test_a_network_without_gradient_is_named(model, measure):
 
 @pytest.mark.parametrize("bad", [True, "8", 2.5, 0, -1])
 def test_bad_batch_sizes_are_named(bad):
-    refused(lambda: logits(MODEL, X, bad), f"batch_size is {bad!r}: allowed is 1 or more")
+    refused(
+        lambda: logits(MODEL, X, bad),
+        f"batch_size is {bad!r}: allowed is 1 or more, a whole number",
+    )
     refused(lambda: compare(MODEL, MODEL, X, batch_size=bad), f"batch_size is {bad!r}")
 
 
@@ -138,10 +141,10 @@ def test_classes_that_are_not_there_are_named():
     refused(lambda: local.pair_gap(MODEL, X, pair), "pair holds classes 0 to 3: allowed are 0 to 2")
 
 
-@pytest.mark.parametrize("stride", [0, -1, 3, 6])
+@pytest.mark.parametrize("stride", [0, -1, 3, 6, 2.5, True, "8"])
 def test_strides_that_halve_unevenly_are_named(stride):
     refused(
-        lambda: adaptive_labels(lambda r, c: r * 0, 9, stride), f"stride, audit are {stride}, 500"
+        lambda: adaptive_labels(lambda r, c: r * 0, 9, stride), f"stride is {stride!r}: allowed is"
     )
 
 
@@ -182,3 +185,75 @@ def test_more_classes_than_small_integers_have_their_own_labels(way):
     model[3].bias.data[40_000] = 0.5
     plane = pca_plane(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 0.5], [2.0, 0.5]]))
     assert set(np.unique(label_map(model, plane, 8, way).labels)) == {40_000, 65_543}
+
+
+@pytest.mark.parametrize("kind", ["seed", "audit", "n"])
+@pytest.mark.parametrize("bad", [True, 2.5, "9", -1, None])
+def test_numbers_of_a_refinement_are_whole(kind, bad):
+    arguments = {"n": 9} | {kind: bad}
+    refused(lambda: adaptive_labels(lambda r, c: r * 0, **arguments), f"{kind} is {bad!r}: allowed")
+
+
+@pytest.mark.parametrize("bad", [True, 2.5, "9", 1, None])
+def test_a_grid_has_a_whole_number_of_cells(bad):
+    for way in ("auto", "dense", "adaptive"):
+        refused(lambda way=way: label_map(MODEL, pca_plane(X), bad, way), f"n is {bad!r}: allowed")
+
+
+@pytest.mark.parametrize("bad", ["0.1", True, float("nan"), float("inf"), -1])
+def test_bad_paddings_are_named(bad):
+    refused(lambda: pca_plane(X, pad=bad), f"pad is {bad!r}: allowed is 0 or more")
+
+
+def test_a_number_is_the_pair_of_all_points():
+    each = torch.zeros(30).long(), torch.full((30,), 2)
+    expected = local.pair_gap(MODEL, X, each)
+    for pair in ((0, 2), (0.0, 2.0), [0, 2], (0, each[1]), (each[0].tolist(), each[1].numpy())):
+        found = local.pair_gap(MODEL, X, pair)
+        assert torch.equal(found.gap, expected.gap)
+        assert torch.equal(found.gradient, expected.gradient)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ((0, 3), "pair holds classes 0 to 3: allowed are 0 to 2"),
+        ((-1, 1), "labels hold -1: allowed are whole numbers"),
+        ((0.5, 1), "labels hold 0.5: allowed are whole numbers"),
+        ((0, 1, 2), "pair is a tuple: allowed are two classes"),
+        (1, "pair is a int: allowed are two classes"),
+        ("01", "classes of the pair are a str that is no array"),
+        ((0, [1, 2]), r"pair has shapes \(30,\) and \(2,\): allowed is \(30,\) for both"),
+    ],
+)
+def test_what_is_no_pair_is_named(pair, message):
+    refused(lambda: local.pair_gap(MODEL, X, pair), message)
+
+
+def test_dtypes_have_names():
+    assert place(MODEL, "float64")[1].weight.dtype == torch.float64
+    assert compare(MODEL, MODEL, X, dtype="float64").equals(
+        compare(MODEL, MODEL, X, dtype=torch.float64)
+    )
+    for bad in ("int64", "float33", "cuda", 32, np.float32):
+        refused(lambda bad=bad: place(MODEL, bad), "dtype is .*: allowed are floating ones")
+
+
+@pytest.mark.parametrize("bad", [5, 1.5, object()])
+def test_what_is_no_device_is_named(bad):
+    refused(lambda: place(MODEL, device=bad), "device is .*, which is not here")
+
+
+def test_inputs_without_values_are_named():
+    refused(lambda: logits(MODEL, X.to("meta")), "inputs lie on 'meta', without values")
+    refused(lambda: compare(MODEL, MODEL, X, Y.to("meta")), "labels lie on 'meta'")
+
+
+def test_networks_made_in_inference_mode_are_measured_like_others():
+    with torch.inference_mode():
+        model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), nn.Tanh()).eval()
+    plain = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), nn.Tanh()).eval()
+    plain.load_state_dict(model.state_dict())
+    found = compare(model, ptq_w(model, 4), X, planes=pca_plane(X), n=9)
+    assert found.equals(compare(plain, ptq_w(plain, 4), X, planes=pca_plane(X), n=9))
+    assert np.isfinite(found["shift"].item())

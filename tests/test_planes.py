@@ -26,9 +26,13 @@ def test_planes_go_through_three_inputs_of_three_classes():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"count": 0}, "count is 0, .*: allowed are 1 or more"),
+        ({"count": 0}, "count is 0: allowed is 1 or more"),
+        ({"count": True}, "count is True: allowed is 1 or more, a whole number"),
+        ({"seed": 1.5}, "seed is 1.5: allowed is 0 to 4294967295, a whole number"),
+        ({"seed": True}, "seed is True: allowed is 0 to 4294967295, a whole number"),
+        ({"x": torch.arange(30)[:, None].expand(30, 4)}, "of 1000 draws .* none spans a plane"),
         ({"y": torch.arange(9)}, r"labels have shape \(9,\): allowed is \(30,\)"),
-        ({"y": torch.arange(30) % 2}, "have 2 classes: allowed are 1 or more, and 3 classes"),
+        ({"y": torch.arange(30) % 2}, "have 2 classes: allowed are 3 or more"),
         ({"y": torch.full((30,), torch.nan)}, "labels hold nan: allowed are whole numbers"),
     ],
 )
@@ -45,6 +49,21 @@ def test_rare_classes_are_found_without_trying_every_triple():
     for plane in random_planes(x, y, 2):
         for rare in (17, 90_000):
             assert torch.dist(plane.inputs(plane.project(x[rare][None]))[0], x[rare]) < 1e-5
+
+
+def test_copies_of_an_input_do_not_hide_the_planes_through_others():
+    x, y = torch.zeros(3000, 2), torch.arange(3000) % 3
+    x[7], x[14] = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    assert len({0, int(y[7]), int(y[14])}) == 3
+    found = random_planes(x, y, 5)
+    assert len(found) == 5
+    for plane in found:
+        # Each holds the three inputs that differ, so its extent is that of their triangle.
+        corners = plane.project(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+        assert (
+            torch.dist(plane.inputs(corners), torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+            < 1e-6
+        )
 
 
 def test_the_direct_draw_takes_every_triple_of_three_classes_as_often():

@@ -1,6 +1,7 @@
 """PTQ-W equals torch's own fake quantization bit for bit, and obeys the laws of rounding to a grid."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -55,8 +56,21 @@ HARD = [
 
 
 def torch_quantized(w, bits, per_channel, symmetric):
-    """Straight from the definition: scale and zero point by hand, rounding by torch."""
+    """Straight from the definition: scale and zero point by hand, rounding by torch.
+
+    A scale below the normal numbers cannot be divided by: such weights are quantized 2^100 times as large.
+    """
     rows = w.reshape(len(w), -1) if per_channel else w.reshape(1, -1)
+    spans = (
+        rows.abs().amax(1) if symmetric else rows.amax(1).clamp(min=0) - rows.amin(1).clamp(max=0)
+    )
+    codes = 2 ** (bits - 1) - 1 if symmetric else 2**bits - 1
+    lift = torch.where(spans / codes < torch.finfo(torch.float32).tiny, 2.0**100, 1.0)
+    by_row = lift.reshape(-1, *(1,) * (w.ndim - 1))
+    return _torch_quantized(w * by_row, rows * lift[:, None], bits, per_channel, symmetric) / by_row
+
+
+def _torch_quantized(w, rows, bits, per_channel, symmetric):
     scales, zeros = [], []
     low, high = (-(2 ** (bits - 1)) + 1, 2 ** (bits - 1) - 1) if symmetric else (0, 2**bits - 1)
     for row in rows:
@@ -65,8 +79,7 @@ def torch_quantized(w, bits, per_channel, symmetric):
         else:
             smallest = torch.minimum(row.min(), torch.tensor(0.0))
             scale = (torch.maximum(row.max(), torch.tensor(0.0)) - smallest) / high
-        # A scale below the normal numbers cannot be divided by: every weight is then 0.
-        scale = scale if scale >= torch.finfo(torch.float32).tiny else torch.tensor(1.0)
+        scale = scale if scale > 0 else torch.tensor(1.0)
         scales.append(scale)
         zeros.append(torch.tensor(0) if symmetric else torch.round(-smallest / scale).int())
     scale, zero = torch.stack(scales), torch.stack(zeros).int()
@@ -252,6 +265,53 @@ def test_interpolation_starts_and_ends_at_its_levels_and_is_affine():
 def test_bad_bits_are_named(bits):
     with pytest.raises(ValueError, match=f"bits is {bits!r}: allowed are the integers 2 to 16"):
         ptq_w(nn.Linear(2, 2), bits)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_smallest_and_the_largest_weights_keep_their_ratios(dtype, per_channel):
+    limits = torch.finfo(dtype)
+    small = quantize([[1e-37, -5e-38]], 16, per_channel=per_channel)
+    torch.testing.assert_close(
+        small, torch.tensor([[1e-37, -16384 * 1e-37 / 32767]]), rtol=1e-6, atol=0
+    )
+    w = torch.tensor([[7, -3, 1, 0.4]]).to(dtype)
+    for factor in (
+        limits.tiny / 2,
+        limits.tiny,
+        2.0**-20,
+        1,
+        2.0 ** (math.frexp(limits.max)[1] - 3),
+    ):
+        for bits in (2, 4, 8):
+            for symmetric in (False, True):
+                options = {"per_channel": per_channel, "symmetric": symmetric}
+                expected = quantize(w, bits, **options) * factor
+                found = quantize(w * factor, bits, **options)
+                assert torch.equal(found, expected), (factor, bits, symmetric)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_what_a_grid_has_beyond_the_largest_number_is_that_number(dtype):
+    most = torch.finfo(dtype).max
+    for weight in ([most, -most, most / 3], [most, -most / 10, 100], [-most, most / 7, 0]):
+        w = torch.tensor([weight], dtype=dtype)
+        for bits in (2, 3, 8, 16):
+            for symmetric in (False, True):
+                found = quantize(w, bits, symmetric=symmetric)
+                step = weight_grid(w / 8, bits, symmetric=symmetric).scale.double() * 8
+                assert torch.isfinite(found).all()
+                rounding = torch.finfo(dtype).eps * most
+                assert ((found.double() / 2 - w.double() / 2).abs() <= step / 2 + rounding).all()
+
+
+def test_dtypes_without_a_grid_are_named():
+    for dtype in (torch.float8_e4m3fn, torch.int8, torch.complex64):
+        with pytest.raises(
+            ValueError, match=f"weight is {dtype}: allowed are floating dtypes"
+        ) as one:
+            quantize(torch.zeros(2, 2).to(dtype), 4)
+        assert "\n" not in str(one.value)
 
 
 def test_integers_of_numpy_are_bits():

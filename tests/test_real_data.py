@@ -1,7 +1,11 @@
 """The fetched data sets: whole ones load as they should, and what is not whole is never used."""
 
+import dataclasses
+import gzip
+import io
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import nbformat
@@ -157,6 +161,48 @@ def test_a_good_download_is_moved_into_place(folder, monkeypatch, before):
     assert sources.fetch("mnist") == folder
     assert [p.name for p in folder.rglob("*") if p.is_file()] == ["a"]
     sources.check("mnist")
+
+
+def packed(path, name, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffixes != [".tar", ".gz"]:
+        path.write_bytes(gzip.compress(content))
+        return
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "archive"),
+    [
+        ("mnist", "MNIST/raw/a-ubyte", "MNIST/raw/a-ubyte.gz"),
+        ("fashion-mnist", "FashionMNIST/raw/a-ubyte", "FashionMNIST/raw/a-ubyte.gz"),
+        ("cifar10", "cifar-10-batches-py/a", "cifar-10-python.tar.gz"),
+    ],
+)
+def test_archives_that_are_there_are_unpacked(folder, monkeypatch, name, file, archive):
+    source = sources.SOURCES[name]
+    small = dataclasses.replace(source, files=((file, 5, "5d41402abc4b2a76b9719d911017c592"),))
+    monkeypatch.setitem(sources.SOURCES, name, small)
+
+    def no_network(source, scratch):
+        raise OSError("there is no network")
+
+    monkeypatch.setattr(sources, "_download", no_network)
+    packed(folder / archive, file, b"jello")
+    with pytest.raises(FileNotFoundError, match="is damaged.*; there is no network") as caught:
+        sources.fetch(name)
+    assert "\n" not in str(caught.value)
+    (folder / archive).write_bytes(b"no archive")
+    with pytest.raises(FileNotFoundError, match="; there is no network"):
+        sources.fetch(name)
+    packed(folder / archive, file, b"hello")
+    assert data.missing([name]) == {}
+    assert (folder / file).read_bytes() == b"hello"
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert found == {file, archive}
 
 
 def test_a_root_that_cannot_be_written_is_one_line(folder, monkeypatch):

@@ -415,7 +415,7 @@ def test_a_choice_needs_validation_inputs():
     model = trained("MLP")
     with pytest.raises(ValueError, match="exact has 2 weights: one is allowed without validation"):
         boundary_metric(model, 4, X, exact=[0.0, 1.0])
-    with pytest.raises(ValueError, match="count is 0: allowed is 1 or more"):
+    with pytest.raises(ValueError, match="points is 0: allowed is 1 or more"):
         boundary_metric(model, 4, X, exact=[0.0], points=0)
     with pytest.raises(ValueError, match="share is 2: allowed is 0 to 1"):
         boundary_metric(model, 4, X, exact=[0.0], on_boundary=2)

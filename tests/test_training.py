@@ -74,8 +74,13 @@ def test_a_loss_that_is_not_finite_is_named():
         (torch.rand(7, 3), 8, {}, "7 inputs and 8 labels: allowed are equal counts"),
         (torch.rand(0, 3), 0, {}, r"inputs have shape \(0, 3\): allowed"),
         (torch.full((8, 3), torch.nan), 8, {}, "inputs hold 24 values that are not finite"),
-        (torch.rand(8, 3), 8, {"epochs": 0}, "epochs and batch_size are 0 and 128: allowed are 1"),
-        (torch.rand(8, 3), 8, {"batch_size": 0}, "epochs and batch_size are 200 and 0: allowed"),
+        (torch.rand(8, 3), 8, {"epochs": 0}, "epochs is 0: allowed is 1 or more"),
+        (torch.rand(8, 3), 8, {"batch_size": 0}, "batch_size is 0: allowed is 1 or more"),
+        (torch.rand(8, 3), 8, {"epochs": True}, "epochs is True: allowed is 1 or more, a whole"),
+        (torch.rand(8, 3), 8, {"batch_size": True}, "batch_size is True: allowed is 1 or more"),
+        (torch.rand(8, 3), 8, {"batch_size": 2.0}, "batch_size is 2.0: allowed is 1 or more"),
+        (torch.rand(8, 3), 8, {"seed": -1}, "seed is -1: allowed is 0 to 4294967295"),
+        (torch.rand(8, 3), 8, {"learning_rate": "1"}, "learning_rate is '1': allowed is above 0"),
     ],
 )
 def test_bad_input_is_named(x, targets, options, message):

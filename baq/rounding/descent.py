@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baq.quantization import weight_grid
 
-__all__ = ["RoundedLayer", "descend", "neighbours", "rounded_layer"]
+__all__ = ["RoundedLayer", "array", "descend", "neighbours", "rounded_layer"]
 
 
 def neighbours(
@@ -25,10 +25,16 @@ def neighbours(
     """
     grid = weight_grid(weight, bits, per_channel=per_channel)
     weight = weight.detach()
-    below = torch.floor(weight.to(grid.scale.dtype) * (1 / grid.scale)).clamp(grid.low, grid.high)
+    below = torch.floor(grid.steps(weight)).clamp(grid.low, grid.high)
     codes = below, (below + 1).clamp(max=grid.high), grid.codes(weight)
-    low, high, nearest = (grid.values(code).to(weight.dtype) for code in codes)
+    low, high, nearest = (grid.values(code) for code in codes)
     return low, high, nearest
+
+
+def array(values: Tensor) -> np.ndarray:
+    """A copy as a NumPy array, which has no bfloat16."""
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy().copy()
 
 
 @dataclass
@@ -91,10 +97,7 @@ def rounded_layer(
     if rows is None:
         rows = value.new_zeros(value.shape[1], 0, len(value))
 
-    def array(values: Tensor) -> np.ndarray:
-        return values.detach().cpu().numpy().copy()
-
-    gradients = rows.detach().cpu().numpy()
+    gradients = array(rows)
     return RoundedLayer(
         below=array(below.flatten(1)),
         above=array(above.flatten(1)),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baq.arguments import check_share
 from baq.inference import Classifier, batches, check_inputs, gradients
 from baq.local import PairGap, displacement_to, pair_gap, row_norms, slopes, traced_gap
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
@@ -163,8 +164,7 @@ def low_margin_displacement(
     Raises:
         ValueError: for a share outside (0, 1], or as :func:`mean_square`.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}: allowed is above 0 and up to 1")
+    check_share(share=share)
     near = low_margin_points(reference, x, max(1, int(share * len(x))), batch_size)
     at = pair_gap(reference, near, batch_size=batch_size)
     return {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baq.quantization import quantized_layers
-from baq.structure import is_sequential
+from baq.structure import is_sequential, runs_as_written
 
 __all__ = ["LayerInputs", "MatrixLayer", "as_columns", "matrix_layers", "patches", "recorded"]
 
@@ -23,7 +23,8 @@ def matrix_layers(model: nn.Module) -> dict[str, MatrixLayer]:
     """Linear and convolution layers by name, in the order in which the model names them.
 
     Raises:
-        ValueError: as :func:`baq.quantization.quantized_layers`; for a convolution that is grouped,
+        ValueError: as :func:`baq.quantization.quantized_layers`; for a layer with hooks or a forward pass
+            of its own, whose output may be another; for a convolution that is grouped,
             transposed, not over two axes or padded by other values than zeros, since it is not one
             matrix over patches; or for two layers that share a weight.
     """
@@ -38,6 +39,11 @@ def matrix_layers(model: nn.Module) -> dict[str, MatrixLayer]:
             raise ValueError(
                 f"layer {name!r} is {layer}: allowed are Linear, and Conv2d with groups=1 and zero "
                 "padding given by numbers"
+            )
+        if not runs_as_written(layer):
+            raise ValueError(
+                f"layer {name!r} has hooks or a forward pass of its own: allowed are layers of torch "
+                "that run as they are written"
             )
         found[name] = layer
     first = {id(layer.weight): name for name, layer in found.items()}

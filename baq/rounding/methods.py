@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
-from baq.rounding.descent import descend, neighbours, rounded_layer
+from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
@@ -73,6 +76,7 @@ def _layer_by_layer(
     """The rounded network, and each layer's moments A and T."""
     rounded = copied(known.model)
     layers, moments = matrix_layers(rounded), {}
+    check_whole(0, steps=steps)
     inputs = known.passed_through(rounded) if propagate else None
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
@@ -107,17 +111,37 @@ def _refined(
         )
         for name, layer in layers.items()
     }  # fmt: skip
-    descend(list(states.values()), form.offset.cpu().numpy().copy(), exact, _SWEEPS)
+    descend(list(states.values()), array(form.offset), exact, _SWEEPS)
     for name, state in states.items():
         layers[name].weight.data.copy_(state.weight(weights[name]))
     return refined
 
 
+def _check_rounding(start: nn.Module, known: Statistics, bits: int, per_channel: bool) -> None:
+    """Raise where a network is no rounding of the one that is rounded, on its grid."""
+    layers = matrix_layers(start)
+    for name, layer in known.layers.items():
+        below, above, _ = neighbours(layer.weight, bits, per_channel=per_channel)
+        found = layers[name].weight if name in layers else None
+        if (
+            found is None
+            or found.shape != below.shape
+            or bool(((found != below) & (found != above)).any())
+        ):
+            raise ValueError(
+                f"start is no rounding of layer {name!r} at {bits} bits: allowed is what adaround makes "
+                "of the same arguments"
+            )
+
+
 def _check_weights(name: str, weights: Sequence[float]) -> None:
-    if not weights or not all(w >= 0 and math.isfinite(w) for w in weights):
-        raise ValueError(
-            f"{name} is {list(weights)}: allowed are one or more numbers, each 0 or more"
-        )
+    listed = isinstance(weights, Sequence | np.ndarray) and not isinstance(weights, str)
+    if not listed or len(weights) == 0 or not all(map(_is_weight, weights)):
+        raise ValueError(f"{name} is {weights!r}: allowed are one or more numbers, each 0 or more")
+
+
+def _is_weight(value: Any) -> bool:
+    return is_real(value) and 0 <= value < math.inf
 
 
 def adaround(
@@ -196,14 +220,17 @@ def boundary_gap(
         A network for each weight.
 
     Raises:
-        ValueError: as :func:`adaround`, or for a negative weight.
+        ValueError: as :func:`adaround`, for a negative weight, or a start that is no rounding of the
+            network on the same grid.
     """
     _check_weights("weights", weights)
+    check_whole(points=points)
     known = _statistics(model, x)
     model = known.model
     bar = f"boundary gap, {bits} bits" if progress else None
     if start is None:
         start = _layer_by_layer(known, bits, None, per_channel, False, 0.0, steps, bar)[0]
+    _check_rounding(start, known, bits, per_channel)
     low = known.low_margin(min(points, len(known.x)))
     form = boundary_form(model, start, low, unit="logit")
     moments, metric = {}, {}
@@ -263,6 +290,9 @@ def boundary_metric(
         ValueError: as :func:`adaround`, for a negative weight, or several without validation inputs.
     """
     _check_weights("exact", exact)
+    check_whole(points=points, rows=rows)
+    if not _is_weight(ridge):
+        raise ValueError(f"ridge is {ridge!r}: allowed is 0 or more")
     if len(exact) > 1 and validation is None:
         raise ValueError(
             f"exact has {len(exact)} weights: one is allowed without validation inputs"

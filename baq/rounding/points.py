@@ -1,11 +1,21 @@
-"""Statistics points near the decision boundary and on it."""
+"""Calibration points near the decision boundary and on it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from baq.inference import Classifier, bisect, check_points, labels, logits, place
+from baq.arguments import check_seed, check_share, check_whole
+from baq.inference import (
+    Classifier,
+    as_tensor,
+    bisect,
+    check_logits,
+    check_points,
+    labels,
+    logits,
+    place,
+)
 from baq.local import margins
 
 __all__ = [
@@ -38,18 +48,22 @@ def sample_boundary(
     Raises:
         ValueError: for a share outside 0..1, a count below 1, or as the two functions.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share is {share}: allowed is 0 to 1")
-    if count < 1:
-        raise ValueError(f"count is {count}: allowed is 1 or more")
+    check_share(zero=True, share=share)
+    check_whole(count=count)
     x, bisected = check_points(x), round(share * count)
-    z = logits(model, x, batch_size=100) if z is None else z
+    z = _known(model, x, 100, z)
     parts = []
     if count > bisected:
         parts.append(low_margin_points(model, x, min(count - bisected, len(x)), z=z))
     if bisected:
         parts.append(boundary_points(model, x, bisected, seed=seed, z=z))
     return torch.cat(parts)
+
+
+def _known(model: Classifier, x: Tensor, batch_size: int, z: Tensor | None) -> Tensor:
+    return (
+        logits(model, x, batch_size) if z is None else check_logits(as_tensor(z, "logits"), len(x))
+    )
 
 
 def low_margin_points(
@@ -63,10 +77,9 @@ def low_margin_points(
         ValueError: for a count outside 1..N, or as :func:`baq.inference.logits`.
     """
     x = check_points(x)
-    z = logits(model, x, batch_size) if z is None else z
+    z = _known(model, x, batch_size, z)
+    check_whole(1, len(x), count=count)
     order = margins(z).argsort(stable=True)
-    if not 1 <= count <= len(x):
-        raise ValueError(f"count is {count}: allowed is 1 to {len(x)}, the number of inputs")
     return x[order[:count].to(x.device)]
 
 
@@ -98,10 +111,11 @@ def boundary_points(
     Raises:
         ValueError: for a count or steps below 1, or inputs that all have one label.
     """
-    if min(count, steps) < 1:
-        raise ValueError(f"count, steps are {count}, {steps}: allowed are 1 or more")
+    check_whole(count=count, steps=steps)
+    check_seed(seed=seed)
     model, x = place(model), check_points(x)
-    known = labels(logits(model, x, batch_size) if z is None else z).cpu()
+    x = x if x.is_floating_point() else x.float()
+    known = labels(_known(model, x, batch_size, z)).cpu()
     if len(known.unique()) < 2:
         raise ValueError("all inputs have one label: allowed are inputs of two labels or more")
     generator = torch.Generator().manual_seed(seed)

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from baq.arguments import check_seed, check_whole
 from baq.inference import batches, check_inputs, check_logits, logits, place
 from baq.rounding.form import boundary_form
 from baq.rounding.layers import (
@@ -51,8 +52,8 @@ class Statistics:
         seed: int = 0,
         batch_size: int = 100,
     ) -> None:
-        if positions < 1:
-            raise ValueError(f"positions is {positions}: allowed is 1 or more")
+        check_whole(positions=positions)
+        check_seed(seed=seed)
         matrix_layers(model)  # names what cannot be copied, too
         self.given, self.model = model, place(model)
         self.layers: dict[str, MatrixLayer] = matrix_layers(self.model)

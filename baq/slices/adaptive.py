@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.stats import beta
 
+from baq.arguments import check_seed, check_whole
+
 __all__ = ["adaptive_labels", "wrong_share_bound"]
 
 _RING = np.ones((3, 3), dtype=bool)
@@ -48,12 +50,13 @@ def adaptive_labels(
         share of the map's cells that were painted wrong.
 
     Raises:
-        ValueError: for a stride that is no power of 2, or an audit of no cell.
+        ValueError: for a stride that is no power of 2, an audit of no cell, or a seed that is none.
     """
-    if stride < 1 or stride & (stride - 1) or audit < 1:
-        raise ValueError(
-            f"stride, audit are {stride}, {audit}: allowed are a power of 2, and 1 or more"
-        )
+    check_whole(stride=stride, audit=audit)
+    check_whole(2, n=n)
+    check_seed(seed=seed)
+    if stride & (stride - 1):
+        raise ValueError(f"stride is {stride}: allowed is a power of 2")
     known = np.zeros((n, n), dtype=bool)
     labels = np.full((n, n), -1, dtype=np.int32)
 

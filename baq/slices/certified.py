@@ -137,7 +137,7 @@ def plane_network(model: object, origin: Tensor, u: Tensor, v: Tensor) -> PlaneN
         shape = ", ".join(type(layer).__name__ for layer in parts) or type(model).__name__
         raise ValueError(
             f"model is {shape}: allowed is a Sequential of (Flatten,) Linear, ReLU or Tanh, Linear, "
-            "without hooks"
+            "without hooks, of its own or of all modules"
         )
     first, activation, last = layers
     if origin.numel() != first.in_features:

@@ -11,11 +11,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from baq.arguments import check_whole, is_real
 from baq.inference import Classifier, bisect
 from baq.local import PairGap, displacement_to, pair_gap
 from baq.slices.jaccard import grid_change
-from baq.slices.label_maps import LabelMap
-from baq.slices.planes import Plane
+from baq.slices.label_maps import LabelMap, check_label_maps
+from baq.slices.planes import Plane, check_same_extent
 
 __all__ = [
     "Crossings",
@@ -59,8 +60,9 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
     Raises:
         ValueError: for a tolerance outside (0, 1), or as :func:`baq.inference.logits`.
     """
-    if not 0 < tolerance < 1:
-        raise ValueError(f"tolerance is {tolerance}: allowed is above 0 and below 1")
+    if not is_real(tolerance) or not 0 < tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance!r}: allowed is above 0 and below 1")
+    check_label_maps(grid)
     halvings = max(1, math.ceil(math.log2(1 / (grid.n * tolerance))))
     found = []
     for up, right in _NEIGHBOURS:
@@ -143,7 +145,8 @@ def curve_distance(crossed: Crossings, other: Crossings, neighbours: int = 8) ->
     Raises:
         ValueError: if the two lie on planes of different extent.
     """
-    _check_same_extent(crossed.plane, other.plane)
+    check_whole(neighbours=neighbours)
+    check_same_extent(crossed.plane, other.plane)
     points, goal = boundary_segments(crossed)[:, 0], boundary_segments(other)
     if len(points) == 0 or len(goal) == 0:
         return np.full(len(points), np.inf)
@@ -202,13 +205,12 @@ def mean_displacement(a: LabelMap, b: LabelMap, length: float) -> float:
     map has no boundary it is 0 if nothing changed and infinite otherwise.
 
     Raises:
-        ValueError: if the maps differ in cells a side, or lie on planes of different extent.
+        ValueError: if the maps differ in cells a side, or lie on planes of different extent, or for a
+            length below 0.
     """
-    _check_same_extent(a.plane, b.plane)
+    check_label_maps(a, b)
+    check_same_extent(a.plane, b.plane)
+    if not is_real(length) or not length >= 0:
+        raise ValueError(f"length is {length!r}: allowed is 0 or more")
     area = grid_change(a.labels, b.labels) * a.n**2 * math.prod(a.cell)
     return area / length if length > 0 else (math.inf if area > 0 else 0.0)
-
-
-def _check_same_extent(a: Plane, b: Plane) -> None:
-    if a.extent != b.extent:
-        raise ValueError(f"planes have extents {a.extent} and {b.extent}: allowed are equal ones")

@@ -26,9 +26,15 @@ def distance_summary(distances: np.ndarray) -> dict[str, float]:
     return {
         "mean": float(np.mean(distances)),
         "median": float(np.median(distances)),
-        "q95": float(np.quantile(distances, 0.95)),
+        "q95": _upper(distances, 0.95),
         "largest": float(np.max(distances)),
     }
+
+
+def _upper(values: np.ndarray, share: float) -> float:
+    # Between two infinite values NumPy interpolates to NaN.
+    above = np.quantile(values, share, method="higher")
+    return float(above if np.isinf(above) else np.quantile(values, share))
 
 
 def across_grids(
@@ -59,6 +65,8 @@ def across_grids(
     Raises:
         ValueError: for no grids, or as :func:`baq.slices.label_maps.label_map`.
     """
+    if not isinstance(candidates, Mapping) or not candidates:
+        raise ValueError("candidates are no map of one or more: allowed is one, by a key")
     if len(grids) == 0:
         raise ValueError("grids are empty: allowed is one number of cells or more")
     rows, ways = [], []
@@ -116,6 +124,8 @@ def grid_reaching(n: Sequence[int], jaccard: Sequence[float], value: float) -> f
         raise ValueError(
             f"{len(n)} grids and {len(jaccard)} values: allowed are equal numbers, 1 up"
         )
+    if not np.isfinite([*n, *jaccard, value]).all() or min(n) < 1:
+        raise ValueError("grids, J or the value are not finite, or a grid has no cells")
     order = np.argsort(np.asarray(n))
     rising = np.maximum.accumulate(np.asarray(jaccard, dtype=float)[order])
     sides = np.log(np.asarray(n, dtype=float)[order])

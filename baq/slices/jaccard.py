@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from baq.arguments import is_real
 from baq.slices.label_maps import LabelMap
 
 __all__ = [
@@ -116,7 +117,15 @@ def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
     Arguments:
         displacement: one distance, or distances along the boundary, in input units.
         cell: side h of a cell, in input units.
+
+    Raises:
+        ValueError: for no distances, one that is NaN, or a side that is not above 0.
     """
+    displacement = np.asarray(displacement, dtype=float)
+    if not is_real(cell) or not 0 < cell < np.inf:
+        raise ValueError(f"cell is {cell!r}: allowed is above 0")
+    if displacement.size == 0 or np.isnan(displacement).any():
+        raise ValueError("displacements are empty or NaN: allowed are distances, one or more")
     m = float(np.minimum(np.abs(displacement) / cell, 2.0).mean())
     return 2 * m / (2 + m)
 

@@ -7,8 +7,10 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from torch import Tensor
 
+from baq.arguments import check_whole
 from baq.slices.jaccard import as_map, boundary_mask, check_maps
-from baq.slices.label_maps import LabelMap
+from baq.slices.label_maps import LabelMap, check_label_maps
+from baq.slices.planes import check_same_extent
 
 __all__ = ["junction_cells", "junction_distance", "rearrangement", "vanished_regions"]
 
@@ -26,10 +28,8 @@ def junction_cells(
     """
     labels = as_map(labels)
     check_maps(labels)
-    if order < 2:
-        raise ValueError(f"order is {order}: allowed is 2 or more labels")
-    if not 2 <= block <= min(labels.shape):
-        raise ValueError(f"block is {block}: allowed is 2 to the map's side, {min(labels.shape)}")
+    check_whole(2, order=order)
+    check_whole(2, min(labels.shape), block=block)
     rows, columns = (side - block + 1 for side in labels.shape)
     cells = [labels[i : i + rows, j : j + columns] for i in range(block) for j in range(block)]
     # A cell adds a label to its window if it differs from all cells before it.
@@ -47,6 +47,7 @@ def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndar
 
     Cells inside a junction block are at distance 0. Without a junction all distances are infinite.
     """
+    check_label_maps(grid)
     found = junction_cells(grid.labels, order, block)
     inside = np.zeros(grid.labels.shape, dtype=bool)
     rows, columns = found.shape
@@ -84,7 +85,13 @@ def rearrangement(before: LabelMap, after: LabelMap) -> dict[str, np.ndarray]:
         cells`` of the map before, to the junctions of the map before; and of the ``regions`` that
         vanish or appear, to the junctions of the map that lacks them. A region's distance is the
         median over its cells, so that a large region does not count as near because of its size.
+
+    Raises:
+        ValueError: if the maps differ in cells a side, or lie on planes of different extent.
     """
+    check_label_maps(before, after)
+    check_same_extent(before.plane, after.plane)
+    check_maps(before.labels, after.labels)
     distance, distance_after = junction_distance(before), junction_distance(after)
     regions = [
         np.median(lacking[region])

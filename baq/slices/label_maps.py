@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baq.inference import Classifier, labels, logits
+from baq.inference import Classifier, check_inputs, labels, logits
 from baq.slices.adaptive import adaptive_labels
 from baq.slices.certified import certified_labels, plane_network
 from baq.slices.on_plane import on_plane
@@ -18,6 +18,7 @@ from baq.structure import has_one_hidden_layer
 __all__ = [
     "WAYS",
     "LabelMap",
+    "check_label_maps",
     "label_map",
 ]
 
@@ -48,6 +49,13 @@ class LabelMap:
     def cell(self) -> tuple[float, float]:
         """Width and height of a cell, in input units."""
         return self.plane.cell(self.n)
+
+
+def check_label_maps(*maps: LabelMap) -> None:
+    """Raise where a map has no plane."""
+    for grid in maps:
+        if not isinstance(grid, LabelMap):
+            raise ValueError(f"the map is a {type(grid).__name__}: allowed is a LabelMap")
 
 
 def label_map(
@@ -83,6 +91,9 @@ def label_map(
     if way not in WAYS:
         raise ValueError(f"way is {way!r}: allowed are {', '.join(WAYS)}")
     check_side(n)
+    if not isinstance(plane, Plane):
+        raise ValueError(f"the plane is a {type(plane).__name__}: allowed is a Plane")
+    check_inputs(classifier, plane.origin[None])
     if way == "certified" or (way == "auto" and has_one_hidden_layer(classifier)):
         network = plane_network(classifier, plane.origin, plane.u, plane.v)
         found, evaluated = certified_labels(network, plane.extent, n)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from baq.arguments import check_whole
 from baq.quantization import interpolate
 from baq.slices.junctions import junction_cells, rearrangement
 from baq.slices.label_maps import LabelMap, label_map
@@ -34,8 +35,7 @@ def follow(
     Raises:
         ValueError: for steps below 1, or as the functions named.
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}: allowed is 1 or more")
+    check_whole(steps=steps)
     along = np.linspace(0, 1, steps + 1)
     return [label_map(interpolate(start, stop, t), plane, n) for t in along]
 
@@ -79,10 +79,12 @@ def distances_along(film: Sequence[LabelMap], edges: Sequence[float]) -> pd.Data
         A row for each kind and bin: ``kind``, ``distance`` (upper edge of the bin), ``count``.
 
     Raises:
-        ValueError: for fewer than two maps.
+        ValueError: for fewer than two maps, or edges that do not rise.
     """
     if len(film) < 2:
         raise ValueError(f"the film has {len(film)} maps: allowed are 2 or more")
+    if len(edges) < 2 or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise ValueError(f"edges are {list(edges)}: allowed are two finite ones or more that rise")
     width = film[0].plane.extent[1] - film[0].plane.extent[0]
     steps = [rearrangement(*pair) for pair in pairwise(film)]
     parts = []

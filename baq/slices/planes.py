@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baq.inference import check_labels, check_points
+from baq.arguments import check_seed, check_whole, is_real
+from baq.inference import as_tensor, check_labels, check_points
 
 __all__ = [
     "Plane",
+    "check_same_extent",
     "check_side",
     "pca_plane",
     "plane_through",
@@ -35,6 +37,12 @@ class Plane:
     extent: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
+        for name in ("origin", "u", "v"):
+            values = getattr(self, name)
+            if not isinstance(values, Tensor) or not values.is_floating_point():
+                raise ValueError(f"{name} is {values!r:.60}: allowed is a tensor of floats")
+        if not torch.isfinite(self.origin).all():
+            raise ValueError("origin is not finite: allowed is a finite input")
         shapes = [tuple(axis.shape) for axis in (self.origin, self.u, self.v)]
         if len(set(shapes)) > 1:
             raise ValueError(f"origin, u, v have shapes {shapes}: allowed are equal ones")
@@ -42,18 +50,26 @@ class Plane:
         error = float((axes @ axes.T - torch.eye(2, device=axes.device).double()).abs().max())
         if not error < 1e-4:
             raise ValueError(f"axes are off orthonormal by {error:.2g}: allowed is below 1e-4")
+        if len(self.extent) != 4 or not all(map(is_real, self.extent)):
+            raise ValueError(f"extent is {self.extent}: allowed are (a_min, a_max, b_min, b_max)")
         a_min, a_max, b_min, b_max = self.extent
         if not (math.isfinite(sum(self.extent)) and a_min < a_max and b_min < b_max):
             raise ValueError(f"extent is {self.extent}: allowed are finite, increasing ranges")
 
     def inputs(self, coordinates: Tensor) -> Tensor:
         """Inputs at plane coordinates (N, 2), shape (N, *)."""
-        c = coordinates.to(self.origin)
+        c = as_tensor(coordinates, "coordinates").to(self.origin)
+        if c.ndim != 2 or c.shape[1] != 2:
+            raise ValueError(f"coordinates have shape {tuple(c.shape)}: allowed is (N, 2)")
         axes = torch.stack([self.u.flatten(), self.v.flatten()])
         return (self.origin.flatten() + c @ axes).reshape(-1, *self.origin.shape)
 
     def project(self, x: Tensor) -> Tensor:
         """Plane coordinates of the orthogonal projections of inputs (N, *), shape (N, 2)."""
+        x = as_tensor(x, "inputs")
+        if x.shape[1:] != self.origin.shape:
+            shape = ", ".join(map(str, self.origin.shape))
+            raise ValueError(f"inputs have shape {tuple(x.shape)}: allowed is (N, {shape})")
         axes = torch.stack([self.u.flatten(), self.v.flatten()])
         return (x.to(self.origin) - self.origin).flatten(1) @ axes.T
 
@@ -85,15 +101,21 @@ class Plane:
         return torch.from_numpy(at)
 
 
+def check_same_extent(a: Plane, b: Plane) -> None:
+    """Raise where two planes have different extents."""
+    if a.extent != b.extent:
+        raise ValueError(f"planes have extents {a.extent} and {b.extent}: allowed are equal ones")
+
+
 def check_side(n: int) -> None:
-    if not isinstance(n, numbers.Integral) or n < 2:
-        raise ValueError(f"n is {n}: allowed is 2 or more whole cells a side")
+    if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < 2:
+        raise ValueError(f"n is {n!r}: allowed is 2 or more whole cells a side")
 
 
 def _spanned(origin: Tensor, u: Tensor, v: Tensor, x: Tensor, pad: float) -> Plane:
     """The plane with the extent of the projections of ``x``, widened by the factor 1 + pad."""
-    if not pad >= 0:
-        raise ValueError(f"pad is {pad}: allowed is 0 or more")
+    if not is_real(pad) or not 0 <= pad < math.inf:
+        raise ValueError(f"pad is {pad!r}: allowed is 0 or more")
     c = Plane(origin, u, v, (0.0, 1.0, 0.0, 1.0)).project(x).double()
     middle, half = (c.amax(0) + c.amin(0)) / 2, (c.amax(0) - c.amin(0)) / 2 * (1 + pad)
     (a_min, b_min), (a_max, b_max) = (middle - half).tolist(), (middle + half).tolist()
@@ -178,19 +200,18 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
         seed: seed of the draw.
 
     Raises:
-        ValueError: for a count below 1, labels of another shape, or fewer than three classes.
+        ValueError: for a count below 1, labels of another shape, fewer than three classes, or inputs
+            of which no three of three classes were found that span a plane.
     """
     x = _floats(x)
     y = check_labels(y, len(x)).cpu()
-    classes = len(y.unique())
-    if count < 1 or classes < 3:
-        raise ValueError(
-            f"count is {count}, and the labels have {classes} classes: allowed are 1 or more, and 3 "
-            "classes or more"
-        )
+    check_whole(count=count)
+    check_seed(seed=seed)
+    if (classes := len(y.unique())) < 3:
+        raise ValueError(f"the labels have {classes} classes: allowed are 3 or more")
     generator = torch.Generator().manual_seed(seed)
     planes: list[Plane] = []
-    misses = 0
+    misses = flat = 0
     while len(planes) < count:
         patient = misses < _MISSES
         rows = (
@@ -198,16 +219,35 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
             if patient
             else _of_three_classes(y, generator)
         )
-        if len(y[rows].unique()) == 3:
-            planes.append(plane_through(x[rows]))
-            misses = 0 if patient else misses
-        else:
+        if len(y[rows].unique()) < 3:
             misses += 1
+            continue
+        try:
+            planes.append(plane_through(x[rows]))
+        except ValueError as error:
+            flat += 1
+            if flat < _MISSES:
+                continue
+            once = _first_of_copies(x, y)
+            if len(once) == len(x):
+                raise ValueError(
+                    f"of {_MISSES} draws of three inputs of three classes none spans a plane: {error}"
+                ) from None
+            x, y, flat = x[once.to(x.device)], y[once], 0
+            continue
+        misses, flat = 0 if patient else misses, 0
     return planes
 
 
-#: Misses in a row after which three inputs are no longer drawn until their classes differ.
+#: Misses in a row after which three inputs are no longer drawn until their classes differ, and after
+#: which of inputs that are equal only the first is drawn.
 _MISSES = 1000
+
+
+def _first_of_copies(x: Tensor, y: Tensor) -> Tensor:
+    """Rows of the inputs that differ from all before them in value or label."""
+    both = np.concatenate([x.flatten(1).cpu().double().numpy(), y[:, None].numpy()], axis=1)
+    return torch.from_numpy(np.sort(np.unique(both, axis=0, return_index=True)[1]))
 
 
 def _of_three_classes(y: Tensor, generator: torch.Generator) -> Tensor:

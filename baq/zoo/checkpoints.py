@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 from torch import nn
 
+from baq.arguments import check_seed
 from baq.inference import default_device, labels, logits
 from baq.machine import locked, processor_name, whole
 from baq.zoo import data, models
@@ -77,18 +79,43 @@ def manifest(where: Path | None = None) -> dict[str, dict[str, Any]]:
     ``processor``, ``torch``.
 
     Raises:
-        ValueError: for a manifest that cannot be read.
+        ValueError: for a manifest that cannot be read, or an entry that lacks what :func:`load` needs or
+            has it of another kind.
     """
     path = (where or folder()) / "manifest.json"
     try:
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
-    except ValueError as error:
+        entries = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is no manifest: {error}") from None
+    if not isinstance(entries, dict):
+        raise ValueError(f"{path} holds a {type(entries).__name__}: allowed is a map of entries")
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise ValueError(f"{path}: {name} is {entry!r}: allowed is a map")
+        for key, (kind, needed) in _ENTRY.items():
+            value = entry.get(key)
+            absent = key not in entry
+            if needed if absent else isinstance(value, bool) or not isinstance(value, kind):
+                allowed = "a text" if kind is str else "a number"
+                found = "absent" if absent else repr(value)
+                raise ValueError(f"{path}: {key} of {name} is {found}: allowed is {allowed}")
+    return entries
+
+
+#: What an entry holds that is used here: its kind, and whether no network loads without it.
+_ENTRY: dict[str, tuple[Any, bool]] = {
+    **dict.fromkeys(("family", "sha256"), (str, True)),
+    **dict.fromkeys(("seed", "width", "bytes"), (int, True)),
+    **dict.fromkeys(("accuracy", "minutes", "processor_minutes"), ((int, float), False)),
+    "threads": (int, False),
+    "processor": (str, False),
+}
 
 
 def _name(family: str, seed: int) -> str:
     if family not in FAMILIES:
         raise ValueError(f"family is {family!r}: allowed are {', '.join(FAMILIES)}")
+    check_seed(seed=seed)
     return f"{family}-{seed}"
 
 
@@ -169,8 +196,17 @@ def save(
         family, seed: as for :func:`load`.
         entry: its entry, see :func:`manifest`; hash and size are added.
         where: the folder; :func:`folder` where not given.
+
+    Raises:
+        ValueError: for an unknown family, a network with values that are not finite, or a manifest as
+            :func:`manifest`; nothing is written.
     """
     name, where = _name(family, seed), where or folder()
+    for key, value in model.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise ValueError(
+                f"{key} of {name} holds values that are not finite: allowed are finite"
+            )
     state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
     content = write_tensors(state)
     digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -292,8 +328,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, entry in manifest(where).items():
             load(entry["family"], entry["seed"], where)
             print(
-                f"{name:12} accuracy {entry['accuracy']:.4f}  {entry['bytes'] / 1e6:.2f} MB  "
-                f"{entry['minutes']:.1f} minutes on {entry['threads']} threads of {entry['processor']}"
+                f"{name:12} accuracy {entry.get('accuracy', math.nan):.4f}  "
+                f"{entry['bytes'] / 1e6:.2f} MB  {entry.get('minutes', math.nan):.1f} minutes on "
+                f"{entry.get('threads', '?')} threads of {entry.get('processor', '?')}"
             )
     except (FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)

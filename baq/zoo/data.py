@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from baq.arguments import check_seed
 from baq.zoo import sources
 
 __all__ = ["NAMES", "Splits", "load", "main", "missing"]
@@ -87,10 +88,11 @@ def load(
         test: size of the test split; where not given 0.25 for digits, else the official test set.
 
     Raises:
-        ValueError: for an unknown name, sizes that do not fit, or a file that is partial or damaged.
+        ValueError: for an unknown name, a seed that is none, sizes that do not fit, or a file that is partial or damaged.
         FileNotFoundError: for a data set that is absent and cannot be fetched.
     """
     _check_name(name)
+    check_seed(seed=seed)
     images, target, official = _read(name)
     y = torch.from_numpy(target).long()
     if official is None:

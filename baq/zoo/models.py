@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from baq.arguments import check_seed, check_whole
+
 __all__ = ["ACTIVATIONS", "ResidualBlock", "cnn", "mlp", "resnet"]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -26,7 +28,9 @@ def cnn(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Seque
     Raises:
         ValueError: for channels or width below 1, or fewer than 2 classes.
     """
-    _check_sizes(classes, channels=channels, width=width)
+    check_whole(channels=channels, width=width)
+    check_whole(2, classes=classes)
+    check_seed(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers: list[nn.Module] = []
@@ -60,7 +64,9 @@ def mlp(
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}: allowed are {', '.join(ACTIVATIONS)}")
-    _check_sizes(classes, inputs=inputs, hidden=hidden)
+    check_whole(inputs=inputs, hidden=hidden)
+    check_whole(2, classes=classes)
+    check_seed(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return nn.Sequential(
@@ -117,7 +123,9 @@ def resnet(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Se
     Raises:
         ValueError: for channels or width below 1, or fewer than 2 classes.
     """
-    _check_sizes(classes, channels=channels, width=width)
+    check_whole(channels=channels, width=width)
+    check_whole(2, classes=classes)
+    check_seed(seed=seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(
@@ -134,11 +142,3 @@ def resnet(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Se
             nn.Linear(4 * width, classes),
         )
     return model.to(memory_format=torch.channels_last)
-
-
-def _check_sizes(classes: int, **sizes: int) -> None:
-    if min(sizes.values()) < 1 or classes < 2:
-        names, values = ", ".join(sizes), ", ".join(map(str, sizes.values()))
-        raise ValueError(
-            f"{names}, classes are {values}, {classes}: allowed are 1 or more, 1 or more, 2 or more"
-        )

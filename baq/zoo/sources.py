@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import os
+import shutil
 import socket
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -20,10 +23,14 @@ TIMEOUT = 10.0
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's name in ``torchvision.datasets``, and its files: path in the root, bytes, md5."""
+    """A data set's name in ``torchvision.datasets``, and its files: path in the root, bytes, md5.
+
+    They come in one ``archive``, or where it has no name in one of their own, ``path.gz``.
+    """
 
     kind: str
     files: tuple[tuple[str, int, str], ...]
+    archive: str = ""
 
     @property
     def size(self) -> int:
@@ -81,6 +88,7 @@ SOURCES = {
                 ("batches.meta", 158, "5ff9c542aee3614f3951f8cda6e48888"),
             )
         ),
+        "cifar-10-python.tar.gz",
     ),
 }
 
@@ -124,9 +132,10 @@ def _has_sum(file: Path, md5: str, _modified: int) -> bool:
 
 
 def fetch(name: str) -> Path:
-    """Download the missing parts of a data set through torchvision, and return its root.
+    """Unpack or download the missing parts of a data set, and return its root.
 
-    Files are downloaded beside their place, checked, and only then moved there, so that an
+    Archives that lie where torchvision keeps them are unpacked; else torchvision downloads. Files are
+    written beside their place, checked, and only then moved there, so that an
     interrupted download leaves nothing that could be taken for data. Files that are damaged are
     replaced. Shows progress.
 
@@ -140,20 +149,44 @@ def fetch(name: str) -> Path:
         return folder
     except (FileNotFoundError, ValueError):
         pass
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
-            _download(source, Path(scratch))
-            check(name, Path(scratch))
-            for path, _, _ in source.files:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(Path(scratch) / path, folder / path)
-    except (OSError, RuntimeError, ValueError, EOFError, HTTPException, tarfile.TarError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileNotFoundError(
-            f"{name} could not be fetched into {folder}: {reason[:300]}"
-        ) from None
-    return folder
+    reasons = []
+    for get in (_unpack, _download) if _packed(source) else (_download,):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
+                get(source, Path(scratch))
+                check(name, Path(scratch))
+                for path, _, _ in source.files:
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(Path(scratch) / path, folder / path)
+            return folder
+        except _FAILURES as error:
+            reasons.append((" ".join(str(error).split()) or type(error).__name__)[:300])
+    raise FileNotFoundError(f"{name} could not be fetched into {folder}: {'; '.join(reasons)}")
+
+
+#: What unpacking and downloading may end in.
+_FAILURES = (
+    *(OSError, RuntimeError, ValueError, EOFError),
+    *(HTTPException, tarfile.TarError, zlib.error),
+)
+
+
+def _packed(source: Source) -> list[Path]:
+    """The archives of a data set that are there."""
+    names = [source.archive] if source.archive else [f"{path}.gz" for path, _, _ in source.files]
+    return [root() / name for name in names if (root() / name).is_file()]
+
+
+def _unpack(source: Source, folder: Path) -> None:
+    for archive in _packed(source):
+        if source.archive:
+            shutil.unpack_archive(archive, folder, filter="data")
+            continue
+        path = folder / archive.relative_to(root()).with_suffix("")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with gzip.open(archive) as packed, path.open("wb") as file:
+            shutil.copyfileobj(packed, file)
 
 
 def _download(source: Source, folder: Path) -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from baq.inference import check_labels, check_points
+from baq.arguments import check_seed, check_share, check_whole, is_real
+from baq.inference import as_tensor, check_labels, check_points, evaluate, gradients
 from baq.machine import whole
 
 __all__ = [
@@ -27,12 +28,22 @@ __all__ = [
 
 def _checked(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Inputs and labels as tensors, after checks of both and of the model."""
-    x = check_points(x)
-    if len(x) != len(y):
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
+    x, y = check_points(x), as_tensor(y, "labels")
+    # Those made in inference mode cannot be trained on.
+    x, y = (values.clone() if values.is_inference() else values for values in (x, y))
+    if y.ndim and len(x) != len(y):
         raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError("no weight of the model requires a gradient: allowed are some that do")
-    return x, check_labels(y, len(x))
+    here = next(model.parameters())
+    return x.to(here.dtype), check_labels(y, len(x))
+
+
+def _check_rate(learning_rate: float) -> None:
+    if not is_real(learning_rate) or not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {learning_rate!r}: allowed is above 0")
 
 
 def _cross_entropy(z: Tensor, y: Tensor, top: int) -> Tensor:
@@ -42,6 +53,7 @@ def _cross_entropy(z: Tensor, y: Tensor, top: int) -> Tensor:
     return nn.functional.cross_entropy(z, y)
 
 
+@gradients()
 def fit(
     model: nn.Module,
     x: Tensor,
@@ -74,10 +86,9 @@ def fit(
             size below 1, or a loss that is not finite at the end.
     """
     x, y = _checked(model, x, y)
-    if min(epochs, batch_size) < 1:
-        raise ValueError(
-            f"epochs and batch_size are {epochs} and {batch_size}: allowed are 1 or more"
-        )
+    check_whole(epochs=epochs, batch_size=batch_size)
+    check_seed(seed=seed)
+    _check_rate(learning_rate)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     steps = epochs * math.ceil(len(x) / batch_size)
@@ -91,7 +102,7 @@ def fit(
         order = torch.randperm(len(x), generator=generator).to(x.device)
         for batch in order.split(batch_size):
             optimizer.zero_grad()
-            loss = _cross_entropy(model(x[batch]), y[batch], top)
+            loss = _cross_entropy(evaluate(model, x[batch]), y[batch], top)
             loss.backward()
             optimizer.step()
             schedule.step()
@@ -121,12 +132,12 @@ class Recipe:
     warmup: float = 0.2
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size) < 1 or self.crop < 0 or not self.learning_rate > 0:
-            raise ValueError(
-                f"epochs, batch_size, crop, learning_rate are {self.epochs}, {self.batch_size}, "
-                f"{self.crop}, {self.learning_rate}: allowed are 1 or more, 1 or more, 0 or more, "
-                "above 0"
-            )
+        check_whole(epochs=self.epochs, batch_size=self.batch_size)
+        check_whole(0, crop=self.crop)
+        _check_rate(self.learning_rate)
+        check_share(zero=True, momentum=self.momentum, warmup=self.warmup)
+        if not is_real(self.weight_decay) or not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay is {self.weight_decay!r}: allowed is 0 or more")
 
 
 def fast_bf16(device: torch.device) -> bool:
@@ -162,6 +173,7 @@ def _named_memory_error(batch_size: int) -> Iterator[None]:
         ) from None
 
 
+@gradients()
 def fit_images(
     model: nn.Module,
     x: Tensor,
@@ -194,7 +206,13 @@ def fit_images(
             seed or model, a batch too large for the memory, or a loss that is not finite.
     """
     recipe = recipe or Recipe()
+    check_seed(seed=seed)
     x, y = _checked(model, x, y)
+    if x.ndim != 4 or recipe.crop >= min(x.shape[2:]):
+        raise ValueError(
+            f"images have shape {tuple(x.shape)}: allowed is (N, C, H, W) with more than "
+            f"{recipe.crop} pixels a side, the crop"
+        )
     top = int(y.max())
     steps = math.ceil(len(x) / recipe.batch_size)
     peak = max(1.0, recipe.warmup * steps * recipe.epochs)
@@ -270,8 +288,13 @@ def _restore(
     """Load the state of a run if there is one; returns the number of finished epochs."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
-    if state["run"] != run:
+    try:
+        state = torch.load(path, weights_only=True)
+        found = state["run"]
+    except Exception as error:  # whatever unpickling ends in
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} holds no run ({reason}): use fresh=True") from None
+    if found != run:
         raise ValueError(
             f"{path} holds a run with {state['run']}: allowed is {run}; start anew with fresh=True"
         )

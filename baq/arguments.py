@@ -1,0 +1,35 @@
+"""Numbers that are given as arguments: whole ones, shares and seeds, none of them a bool or a text."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+__all__ = ["check_seed", "check_share", "check_whole", "is_real"]
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a real number, of Python or NumPy, and no bool."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def check_whole(least: int = 1, most: int | None = None, **named: Any) -> None:
+    """Raise a ValueError for an argument that is no whole number from ``least`` to ``most``."""
+    for name, value in named.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or value < least or (most is not None and value > most):
+            end = "or more" if most is None else f"to {most}"
+            raise ValueError(f"{name} is {value!r}: allowed is {least} {end}, a whole number")
+
+
+def check_seed(**named: Any) -> None:
+    """Raise a ValueError for a seed that not every generator of random numbers takes."""
+    check_whole(0, 2**32 - 1, **named)
+
+
+def check_share(*, zero: bool = False, **named: Any) -> None:
+    """Raise a ValueError for an argument outside (0, 1]; with ``zero``, outside [0, 1]."""
+    for name, value in named.items():
+        if not is_real(value) or not (0 <= value <= 1 if zero else 0 < value <= 1):
+            allowed = "0 to 1" if zero else "above 0 and up to 1"
+            raise ValueError(f"{name} is {value!r}: allowed is {allowed}")
