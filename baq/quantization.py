@@ -86,7 +86,7 @@ def weight_grid(
         >>> grid.low, grid.high, round(float(grid.scale), 4)
         (-7, 7, 0.1)
     """
-    weight = as_tensor(weight, "the weight")
+    weight = as_tensor(weight, "the weights")
     if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not 2 <= bits <= 16:
         raise ValueError(f"bits is {bits!r}: allowed are the integers 2 to 16")
     if weight.dtype not in _DTYPES:
@@ -144,7 +144,7 @@ def quantize(
         tensor([[ 0.3000, -0.7000],
                 [ 0.1000,  0.1000]])
     """
-    weight = as_tensor(weight, "the weight")
+    weight = as_tensor(weight, "the weights")
     grid = weight_grid(weight, bits, per_channel=per_channel, symmetric=symmetric)
     return grid.values(grid.codes(weight.detach()))
 

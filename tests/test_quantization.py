@@ -308,7 +308,7 @@ def test_what_a_grid_has_beyond_the_largest_number_is_that_number(dtype):
 def test_dtypes_without_a_grid_are_named():
     for dtype in (torch.float8_e4m3fn, torch.int8, torch.complex64):
         with pytest.raises(
-            ValueError, match=f"weight is {dtype}: allowed are floating dtypes"
+            ValueError, match=f"{dtype}: allowed are (floating dtypes|real numbers)"
         ) as one:
             quantize(torch.zeros(2, 2).to(dtype), 4)
         assert "\n" not in str(one.value)
