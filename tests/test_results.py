@@ -12,9 +12,9 @@ from baq.report.answers import collect, judged
 from baq.report.claims import claims
 from baq.report.differences import differences
 from baq.zoo import data
+from workflow.compare import verify_chapter
 from workflow.project import Project
 from workflow.stamp import tables_of
-from workflow.verify import verify_chapter
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "book" / "results"

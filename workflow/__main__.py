@@ -140,12 +140,9 @@ def run_(
 def _describe(project: Project, chapter: Chapter) -> None:
     needs = ", ".join(chapter.header.requires) or "nothing"
     cost = f"about {chapter.header.minutes} minutes on {chapter.header.threads} threads"
-    record = run_record(project.root / "book" / f"{chapter.name}.ipynb")
-    if record:
-        cost = (
-            f"{record['minutes']:.1f} minutes and {record['peak_memory_mib']} MiB "
-            f"on {record['threads']} threads of {record['processor']}"
-        )
+    if run := run_record(project.root / "book" / f"{chapter.name}.ipynb"):
+        cost = f"{run['minutes']:.1f} minutes and {run['peak_memory_mib']} MiB "
+        cost += f"on {run['threads']} threads of {run['processor']}"
     print(f"{chapter.name} requires {needs}; with its defaults it took {cost}")
     for parameter in declared(chapter).values():
         print(f"  {parameter.name}: {parameter.kind} = {parameter.default!r}")
@@ -208,7 +205,7 @@ def compare(runs: tuple[Path, ...], table: str | None) -> None:
 @_cli.command()
 def verify() -> int:
     """Execute every chapter anew, and compare its tables with those in book/."""
-    from workflow.verify import verify_chapter  # slow to import
+    from workflow.compare import verify_chapter  # slow to import
 
     project, failed = Project(Path.cwd()), 0
     for chapter in project.chapters:
@@ -252,14 +249,9 @@ def _warm_up(project: Project) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:  # a full or read-only folder is told of first
         file.write(bytes(2**12))
-    quiet = {
-        **os.environ,
-        "MPLBACKEND": "agg",
-        "MPLCONFIGDIR": str(folder),
-        "MATPLOTLIBRC": os.devnull,
-    }
+    quiet = {"MPLBACKEND": "agg", "MPLCONFIGDIR": str(folder), "MATPLOTLIBRC": os.devnull}
     code = "import logging; logging.disable(); import matplotlib.font_manager"
-    subprocess.run([sys.executable, "-c", code], env=quiet, check=False)
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **quiet}, check=False)
 
 
 if __name__ == "__main__":

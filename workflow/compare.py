@@ -1,13 +1,31 @@
-"""Show two runs or more side by side: what they were given, and what came out."""
+"""Where executions differ: runs side by side, and a new execution from the recorded one."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from baq.report.differences import side_by_side
+from baq.report.differences import differences, side_by_side
 from workflow.files import read_json
-from workflow.project import Project, UserError
+from workflow.project import Chapter, Project, UserError
+from workflow.runner import execute
+
+
+def verify_chapter(project: Project, chapter: Chapter, given: dict | None = None) -> list[str]:
+    """Execute a chapter into ``_build/verify``, and list where it differs from the one in ``book``.
+
+    Arguments:
+        project: the checkout.
+        chapter: the chapter.
+        given: parameters to shrink it by. Then only tables with a column ``seed`` are compared, and
+            of them the rows of the seeds that were executed.
+
+    Returns:
+        One line a difference; none where all tables agree.
+    """
+    made = execute(project, chapter, given or {}, project.build / "verify")
+    tables = made.parent / "results" / chapter.name
+    return differences(project.root / "book" / "results" / chapter.name, tables, bool(given))
 
 
 def compare_runs(project: Project, paths: list[Path], table: str | None = None) -> str:
@@ -33,9 +51,8 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
     records = {name: _record(folder) for name, folder in folders.items()}
     lines = [f"{name} {path}" for name, path in zip(names, found, strict=True)]
     lines += ["", "parameters that differ", *_text(_settings(records))]
-    common = sorted(
-        set.intersection(*({path.stem for path in f.glob("*.csv")} for f in folders.values()))
-    )
+    tables = [{path.stem for path in folder.glob("*.csv")} for folder in folders.values()]
+    common = sorted(set.intersection(*tables))
     if table is not None and table not in common:
         raise UserError(f"table is {table!r}, allowed are {', '.join(common)}")
     shown = table or ("claims" if "claims" in common else None)
@@ -47,7 +64,13 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
         lines += ["", f"values that differ in {shown}", *_text(values)]
     if table is None:
         lines += ["", "tables against [1]"]
-        lines += _text(pd.DataFrame({name: _verdict(folders, name) for name in common}).T)
+        first, *others = names
+        told = {}
+        for name in common:
+            content = {run: (folders[run] / f"{name}.csv").read_bytes() for run in names}
+            equal = {True: "equal", False: "differs"}
+            told[name] = {run: equal[content[run] == content[first]] for run in others}
+        lines += _text(pd.DataFrame(told).T)
     return "\n".join(lines)
 
 
@@ -90,13 +113,6 @@ def _settings(records: dict[str, dict]) -> pd.DataFrame:
     frame = frame[frame.nunique(axis=1, dropna=False) > 1]
     minutes = pd.DataFrame({run: {"minutes": f"{r['minutes']:.2f}"} for run, r in records.items()})
     return pd.concat([frame, minutes])
-
-
-def _verdict(folders: dict[str, Path], table: str) -> dict[str, str]:
-    """By run, whether its table is the first run's, byte for byte."""
-    contents = {run: (folder / f"{table}.csv").read_bytes() for run, folder in folders.items()}
-    first, *others = contents
-    return {run: "equal" if contents[run] == contents[first] else "differs" for run in others}
 
 
 def _text(frame: pd.DataFrame) -> list[str]:

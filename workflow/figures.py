@@ -9,12 +9,8 @@ from nbformat import NotebookNode
 def link_figures(notebook: NotebookNode, chapter: str, tables: Iterable[str]) -> None:
     """Insert a line of links after each cell with a figure.
 
-    A cell names the tables that its figure draws in its metadata, as ``data=["NAME"]``.
-
-    Arguments:
-        notebook: the executed chapter, which is changed.
-        chapter: its name.
-        tables: names of the tables that the chapter saved; others are not linked.
+    A cell names the tables that its figure draws in its metadata, as ``data=["NAME"]``; those among
+    ``tables``, which the chapter saved, are linked. The executed notebook is changed in place.
     """
     there = set(tables)
     source = f"{{download}}`notebook source <../notebooks/{chapter}.py>`"

@@ -29,14 +29,7 @@ def gather(project: Project, sweep: Sweep) -> None:
 
 
 def sweep_page(project: Project, sweep: Sweep) -> Path:
-    """Execute ``notebooks/sweep.py`` on a sweep's gathered tables, and render it beside them.
-
-    Returns:
-        The page, ``sweep.html``.
-
-    Raises:
-        UserError: as :func:`workflow.runner.execute` and :func:`workflow.page.page`.
-    """
+    """Execute ``notebooks/sweep.py`` on a sweep's gathered tables; returns its page beside them."""
     told = ", ".join(f"{name} = {cell(value)}" for name, value in sweep.given.items())
     given = {"name": sweep.name, "chapter": sweep.chapter.name, "given": told}
     notebook = Chapter(project.root / "notebooks" / "sweep.py")

@@ -23,11 +23,8 @@ class Progress:
     def __init__(
         self, name: str, cells: int, unit: str = "cell", inner: Path | None = None
     ) -> None:
-        self.name = name
-        self.unit = unit
-        self.inner = inner
-        self.cells = cells
-        self.cell = 0
+        self.name, self.unit, self.inner = name, unit, inner
+        self.cell, self.cells = 0, cells
         self._terminal = sys.stderr.isatty()
         self._begin = time.monotonic()
         self._stopped = threading.Event()

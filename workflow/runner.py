@@ -231,8 +231,7 @@ def _tidy(notebook: NotebookNode, stamp: dict) -> NotebookNode:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         for output in cell.get("outputs", []):
-            if "text/plain" in output.get("data", {}):  # addresses of objects
-                text = output.data["text/plain"]
+            if text := output.get("data", {}).get("text/plain"):  # addresses of objects
                 output.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", text)
     nbformat.validate(notebook)
     return notebook

@@ -18,10 +18,7 @@ def run_name(chapter: Chapter, given: dict) -> str:
 
 
 def run(project: Project, chapter: Chapter, given: dict) -> Path:
-    """Execute a chapter into its run's folder, and record that the run is complete.
-
-    Returns:
-        The path of the executed notebook.
+    """Execute a chapter into its run's folder, record that it is complete, and return its notebook.
 
     Raises:
         UserError: as :func:`workflow.runner.execute`, and for data that cannot be had.

@@ -105,11 +105,8 @@ def run_log(project: Project, run: str) -> Path:
 def complete(project: Project, sweep: Sweep) -> set[str]:
     """The runs that were made, from the chapter and the package as they are now."""
     now = sources(project, sweep.chapter, {})
-    return {
-        run
-        for run in sweep.runs
-        if project.run_record(run).is_file() and _current(project, sweep, run, now)
-    }
+    made = (run for run in sweep.runs if project.run_record(run).is_file())
+    return {run for run in made if _current(project, sweep, run, now)}
 
 
 def forget_changed_runs(project: Project, sweep: Sweep) -> None:
