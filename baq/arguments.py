@@ -1,11 +1,14 @@
-"""Numbers that are given as arguments: whole ones, shares and seeds, none of them a bool or a text."""
+"""Arguments that are checked everywhere alike: whole ones, shares and seeds; words and flags."""
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["check_seed", "check_share", "check_whole", "is_real"]
+import numpy as np
+
+__all__ = ["check_choice", "check_flag", "check_seed", "check_share", "check_whole", "is_real"]
 
 
 def is_real(value: Any) -> bool:
@@ -20,6 +23,20 @@ def check_whole(least: int = 1, most: int | None = None, **named: Any) -> None:
         if not whole or value < least or (most is not None and value > most):
             end = "or more" if most is None else f"to {most}"
             raise ValueError(f"{name} is {value!r}: allowed is {least} {end}, a whole number")
+
+
+def check_flag(**named: Any) -> None:
+    """Raise a ValueError for an argument that is neither True nor False."""
+    for name, value in named.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{name} is {value!r}: allowed are True and False")
+
+
+def check_choice(allowed: Sequence[str], **named: Any) -> None:
+    """Raise a ValueError for an argument that is none of the words allowed."""
+    for name, value in named.items():
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"{name} is {value!r}: allowed are {', '.join(allowed)}")
 
 
 def check_seed(**named: Any) -> None:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from baq import local
+from baq.arguments import check_choice
 from baq.band import boundary_band
 from baq.inference import Classifier, check_labels, check_points, labels, logits, place
 from baq.slices import curves
-from baq.slices.jaccard import boundary_mask, grid_change, jaccard_distance
+from baq.slices.jaccard import SIDES, boundary_mask, grid_change, jaccard_distance
 from baq.slices.junctions import junction_cells
-from baq.slices.label_maps import label_map
+from baq.slices.label_maps import WAYS, label_map
 from baq.slices.planes import Plane
 
 __all__ = ["compare", "compare_logits", "per_plane"]
@@ -83,20 +84,9 @@ def compare(
         {'candidate': [8, 2], 'flip_rate': [0.0, 0.333]}
     """
     x = check_points(x)
-    if not isinstance(candidates, Mapping):
-        candidates = {"candidate": candidates}
-    if not candidates:
-        raise ValueError("candidates are empty: allowed is one classifier or more")
-    if planes is None or isinstance(planes, Plane):
-        planes = [] if planes is None else [planes]
-    if not isinstance(planes, Iterable):
-        raise ValueError(f"planes is {planes!r}: allowed are slices, each a Plane")
-    planes = list(planes)
-    for plane in planes:
-        if not isinstance(plane, Plane):
-            raise ValueError(
-                f"planes hold a {type(plane).__name__}: allowed are slices, each a Plane"
-            )
+    candidates, planes = _by_key(candidates), _as_planes(planes)
+    check_choice(SIDES, sides=sides)
+    check_choice(WAYS, way=way)
     reference = place(reference, dtype, device)
     candidates = {key: place(candidate, dtype, device) for key, candidate in candidates.items()}
     z = logits(reference, x, batch_size)
@@ -164,8 +154,8 @@ def _median(values: Tensor) -> float:
 
 def per_plane(
     reference: Classifier,
-    candidates: Mapping[Any, Classifier],
-    planes: Sequence[Plane],
+    candidates: Classifier | Mapping[Any, Classifier],
+    planes: Plane | Sequence[Plane],
     n: int = 61,
     sides: str = "two",
     way: str = "auto",
@@ -191,10 +181,10 @@ def per_plane(
         ``cell``, as :func:`compare` has them.
 
     Raises:
-        ValueError: as :func:`baq.slices.label_maps.label_map`.
+        ValueError: for no candidates, planes that are none, or as :func:`label_map`.
     """
-    rows = []
-    for k, plane in enumerate(planes):
+    candidates, rows = _by_key(candidates), []
+    for k, plane in enumerate(_as_planes(planes)):
         grid = label_map(reference, plane, n, way, batch_size)
         mask = boundary_mask(grid.labels, sides)
         length = curves.boundary_length(curves.crossings(reference, grid)) if trace else 0.0
@@ -216,6 +206,26 @@ def per_plane(
                 }
             rows.append(row | {"error_bound": max(grid.error_bound, grid_q.error_bound)})
     return pd.DataFrame(rows)
+
+
+def _by_key(candidates: Classifier | Mapping[Any, Classifier]) -> Mapping[Any, Classifier]:
+    if not isinstance(candidates, Mapping):
+        return {"candidate": candidates}
+    if not candidates:
+        raise ValueError("candidates are empty: allowed is one classifier or more")
+    return candidates
+
+
+def _as_planes(planes: Plane | Sequence[Plane] | None) -> list[Plane]:
+    found = [planes] if isinstance(planes, Plane) else [] if planes is None else planes
+    if not isinstance(found, Iterable):
+        raise ValueError(f"planes is {planes!r}: allowed are slices, each a Plane")
+    found = list(found)
+    for plane in found:
+        if not isinstance(plane, Plane):
+            told = f"planes hold a {type(plane).__name__}: allowed are slices, each a Plane"
+            raise ValueError(told)
+    return found
 
 
 def compare_logits(

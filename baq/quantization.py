@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from baq.arguments import check_share
+from baq.arguments import check_flag, check_share
 from baq.inference import as_tensor, copied
 
 __all__ = [
@@ -87,6 +87,7 @@ def weight_grid(
         (-7, 7, 0.1)
     """
     weight = as_tensor(weight, "the weights")
+    check_flag(per_channel=per_channel, symmetric=symmetric)
     if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not 2 <= bits <= 16:
         raise ValueError(f"bits is {bits!r}: allowed are the integers 2 to 16")
     if weight.dtype not in _DTYPES:

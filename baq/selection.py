@@ -150,7 +150,12 @@ def pick_counts(picks: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Returns:
         A row for each of them: ``by``, a column ``B bits`` for each level that was picked, from the
         most bits to the fewest, and ``not satisfied``.
+
+    Raises:
+        ValueError: for a column that is not there.
     """
+    if missing := [name for name in (*by, "bits", "satisfied") if name not in picks]:
+        raise ValueError(f"picks lack {', '.join(map(str, missing))}: they have {', '.join(picks)}")
     counted = picks.groupby([*by, "bits"], sort=False).size().unstack(fill_value=0)
     counted = counted[sorted(counted, reverse=True)].rename(columns="{} bits".format)
     counted["not satisfied"] = (~picks["satisfied"]).groupby([picks[name] for name in by]).sum()

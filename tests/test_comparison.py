@@ -325,7 +325,7 @@ def test_a_model_in_training_mode_is_measured_in_evaluation_mode():
         ({"share": 0}, "share is 0: allowed is above 0 and up to 1"),
         ({"share": 1.5}, "share is 1.5: allowed is above 0 and up to 1"),
         ({"n": 1}, "n is 1: allowed is 2 or more"),
-        ({"sides": "both"}, "sides is 'both': allowed are 'one' and 'two'"),
+        ({"sides": "both"}, "sides is 'both': allowed are one, two"),
         ({"batch_size": 0}, "batch_size is 0: allowed is 1 or more"),
     ],
 )

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from tiny_project import BODY, ROOT, command, contents, write_chapter
+from tiny_project import BODY, ROOT, command, contents, mounted, write_chapter
 
 from workflow.compare import compare_runs
 from workflow.project import Project, UserError
@@ -60,6 +60,22 @@ def test_a_file_in_place_of_the_build_folder_is_named(root):
         assert done.stderr.startswith("error: ") and "_build" in done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
     assert (root / "_build").read_text() == "mine"
+
+
+@pytest.mark.parametrize("options", ["size=8k", "size=1m,ro", "size=100k", "size=400k"])
+@pytest.mark.slow
+def test_a_build_folder_without_room_is_told_in_lines(root, options):
+    with mounted(root / "_build", options):
+        for what in ("book", "book -n", "run one"):
+            done = command(root, *what.split())
+            if what == "book" or "ro" in options:
+                assert done.returncode == 1
+                assert "error: " in done.stderr
+            lines = [line for line in done.stderr.splitlines() if line.startswith(("Trace", "  "))]
+            assert not lines, done.stderr
+            assert "Traceback" not in done.stderr
+        assert not list((root / "book").glob("*.part"))
+    assert not (root / "_build" / "html").exists()
 
 
 def test_a_path_may_hold_braces_and_blanks(root, tmp_path_factory):

@@ -10,13 +10,13 @@ from torch import nn
 
 from baq import compare, local, ptq_w
 from baq.band import band_curve, boundary_band
-from baq.comparison import compare_logits
+from baq.comparison import compare_logits, per_plane
 from baq.inference import logits
 from baq.quantization import interpolate
 from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric
 from baq.rounding.descent import neighbours
 from baq.rounding.points import boundary_points, low_margin_points
-from baq.selection import accuracy_rule, picked
+from baq.selection import accuracy_rule, pick_counts, picked
 from baq.slices import Plane, junction_distance, label_map, pca_plane, rearrangement
 from baq.slices.curves import mean_displacement
 from baq.slices.grids import distance_summary, grid_reaching
@@ -342,3 +342,38 @@ def test_what_cannot_be_trained_is_named(tmp_path):
             lambda: fit_images(models.mlp(16, 3), images, y, Recipe(crop=1), resume=resume),
             "run holds no run .*: use fresh=True",
         )
+
+
+# Words, flags and planes
+
+
+@pytest.mark.parametrize("bad", ["False", 1, None])
+def test_a_flag_is_true_or_false(bad):
+    for name in ("per_channel", "symmetric"):
+        refused(lambda name=name: ptq_w(MODEL, 4, **{name: bad}), f"{name} is {bad!r}: allowed are")
+    assert ptq_w(MODEL, 4, per_channel=np.bool_(True)) is not None
+
+
+@pytest.mark.parametrize("bad", ["both", ["one"], None, 2])
+def test_words_are_checked_whether_they_are_used_or_not(bad):
+    for planes in ((), PLANE):
+        refused(
+            lambda planes=planes: compare(MODEL, CANDIDATE, X, planes=planes, sides=bad), "sides is"
+        )
+        refused(
+            lambda planes=planes: compare(MODEL, CANDIDATE, X, planes=planes, way=bad), "way is"
+        )
+    refused(lambda: models.mlp(4, 3, 8, bad), "activation is .*: allowed are relu, tanh")
+
+
+def test_one_plane_and_one_candidate_need_no_list():
+    one = per_plane(MODEL, CANDIDATE, PLANE, 9)
+    assert one.equals(per_plane(MODEL, {"candidate": CANDIDATE}, [PLANE], 9))
+    refused(lambda: per_plane(MODEL, {}, PLANE, 9), "candidates are empty")
+    refused(lambda: per_plane(MODEL, CANDIDATE, ["plane"], 9), "planes hold a str")
+
+
+def test_columns_that_picks_lack_are_named():
+    refused(
+        lambda: pick_counts(pd.DataFrame({"rule": ["a"]}), ["rule"]), "picks lack bits, satisfied"
+    )

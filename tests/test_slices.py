@@ -348,5 +348,5 @@ def test_bad_masks_and_maps_are_named():
     for small in (np.zeros((1, 1)), np.zeros((1, 5)), np.zeros(4), np.zeros((0, 0))):
         with pytest.raises(ValueError, match="allowed are equal ones with 2 or more cells a side"):
             slices.boundary_mask(small)
-    with pytest.raises(ValueError, match="sides is 'both': allowed are 'one' and 'two'"):
+    with pytest.raises(ValueError, match="sides is 'both': allowed are one, two"):
         slices.boundary_mask(a, "both")

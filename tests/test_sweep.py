@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_project import BODY, ROOT, command, contents, write_chapter
+from tiny_project import BODY, ROOT, command, contents, mounted, write_chapter
 
 from workflow.compare import compare_runs
 from workflow.gather import gather, sweep_page
@@ -287,17 +287,8 @@ def test_rows_of_runs_are_matched_by_declared_keys(root, project, first, second,
 @pytest.fixture
 def small_disk(root):
     """A file system of a quarter of a MiB for the runs; the tables of two runs fit."""
-    (root / "runs").mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(root / "runs")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    yield root / "runs"
-    subprocess.run(["umount", str(root / "runs")], check=True)
+    with mounted(root / "runs", "size=256k") as folder:
+        yield folder
 
 
 @pytest.mark.slow

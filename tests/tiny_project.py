@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from workflow.project import Project
 
-__all__ = ["BODY", "MISSING", "ROOT", "command", "contents", "project", "root", "write_chapter"]
+__all__ = [
+    *("BODY", "MISSING", "ROOT", "command", "contents", "mounted", "project", "root"),
+    "write_chapter",
+]
 
 ROOT = Path(__file__).parent.parent
 HEADER = """\
@@ -111,3 +116,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, by its path there."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A small file system in memory at a folder; the test is skipped where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

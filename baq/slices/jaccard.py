@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from baq.arguments import is_real
+from baq.arguments import check_choice, is_real
 from baq.slices.label_maps import LabelMap
 
 __all__ = [
+    "SIDES",
     "as_map",
     "boundary_mask",
     "check_maps",
@@ -17,6 +18,9 @@ __all__ = [
     "jaccard_distance",
     "jaccard_law",
 ]
+
+#: The sides of a boundary that :func:`boundary_mask` may take.
+SIDES = ("one", "two")
 
 
 def as_map(grid: ArrayLike | Tensor | LabelMap) -> np.ndarray:
@@ -77,8 +81,7 @@ def boundary_mask(labels: ArrayLike | Tensor | LabelMap, sides: str = "two") -> 
         >>> boundary_mask([[0, 0, 1, 1], [0, 0, 1, 1]]).astype(int).tolist()
         [[0, 1, 1, 0], [0, 1, 1, 0]]
     """
-    if sides not in ("one", "two"):
-        raise ValueError(f"sides is {sides!r}: allowed are 'one' and 'two'")
+    check_choice(SIDES, sides=sides)
     labels = as_map(labels)
     check_maps(labels)
     across, along = labels[:, :-1] != labels[:, 1:], labels[:-1] != labels[1:]

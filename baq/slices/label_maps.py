@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baq.arguments import check_choice
 from baq.inference import Classifier, check_inputs, labels, logits
 from baq.slices.adaptive import adaptive_labels
 from baq.slices.certified import certified_labels, plane_network
@@ -88,8 +89,7 @@ def label_map(
         >>> label_map(lambda x: torch.stack([x[:, 0], -x[:, 0]], dim=1), plane, 4).labels.tolist()[0]
         [1, 1, 0, 0]
     """
-    if way not in WAYS:
-        raise ValueError(f"way is {way!r}: allowed are {', '.join(WAYS)}")
+    check_choice(WAYS, way=way)
     check_side(n)
     if not isinstance(plane, Plane):
         raise ValueError(f"the plane is a {type(plane).__name__}: allowed is a Plane")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from baq.arguments import check_seed, check_whole
+from baq.arguments import check_choice, check_seed, check_whole
 
 __all__ = ["ACTIVATIONS", "ResidualBlock", "cnn", "mlp", "resnet"]
 
@@ -62,8 +62,7 @@ def mlp(
     Raises:
         ValueError: for an unknown activation or a width below 1.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}: allowed are {', '.join(ACTIVATIONS)}")
+    check_choice(tuple(ACTIVATIONS), activation=activation)
     check_whole(inputs=inputs, hidden=hidden)
     check_whole(2, classes=classes)
     check_seed(seed=seed)
