@@ -86,7 +86,7 @@ from baq.report.claims import answer, paper_value
 from baq.report.runs import run_all
 from baq.report.stats import paired_differences
 from baq.selection import accuracy_rule, boundary_aware_rule, pick_counts, picked
-from baq.zoo.recipes import digits_network, mnist_network
+from baq.zoo.recipes import digits_network, network_on
 
 style.use_style()
 datasets = [dataset] if dataset else datasets
@@ -107,11 +107,10 @@ datasets = [dataset] if dataset else datasets
 def measured(dataset, family, seed):
     """Train a network and measure every level of it on calibration and on test data."""
     if dataset == "digits":
-        sizes = {"calibration": 0.2, "test": 0.2}
-        reference, split = digits_network(seed, epochs=epochs_digits, **sizes)
+        given = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
     else:
-        epochs = {"MLP": epochs_mlp, "CNN": epochs_cnn}[family]
-        reference, split = mnist_network(dataset, seed, family.lower(), epochs)
+        given = {"epochs": {"MLP": epochs_mlp, "CNN": epochs_cnn}[family]}
+    reference, split = network_on(dataset, seed, family.lower(), **given)
     candidates = {b: ptq_w(reference, b) for b in bits}
     parts = {
         "calibration": (split.x_calibration, split.y_calibration),
@@ -241,7 +240,7 @@ tables.show(differences, "differences", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's figures on digits must be means over splits, since its flip rates are no whole number of
+# The paper's values on digits must be means over splits, since its flip rates are no whole number of
 # images in any one test split. Here every dot is a seed; the means over seeds stand below.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
@@ -302,7 +301,7 @@ STUDIED = ["bits", "satisfied", "flip_rate", "jaccard", "accuracy"]
 
 
 def means(rule, **thresholds):
-    """Means over seeds of the test figures at a rule's pick, a row for each setting."""
+    """Means over seeds of the test measures at a rule's pick, a row for each setting."""
     rows = pick(rule).groupby("setting", sort=False)[STUDIED].mean().reset_index()
     return rows.assign(**thresholds)
 
@@ -329,16 +328,16 @@ fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
 # %% tags=["hide-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
 change = np.sign(against["flip_rate"] - against["flip_rate_alone"])
-verdict = pd.DataFrame(
-    {
-        "setting": against["setting"],
-        "fewer flips": change < 0,
-        "equal": change == 0,
-        "more flips": change > 0,
-        "all satisfied": against["satisfied"] == 1,
-    }
+shares = against[["setting"]].assign(
+    fewer=change < 0, equal=change == 0, more=change > 0
 )
-verdict = verdict.groupby("setting", sort=False).mean()
+shares["satisfied"] = against["satisfied"] == 1
+shares = shares.groupby("setting", sort=False).mean().reset_index()
+headings = {
+    "fewer": "fewer flips",
+    "more": "more flips",
+    "satisfied": "all satisfied",
+}
 display(
     Markdown(
         f"Of the {len(triples)} triples of thresholds, the "
@@ -346,7 +345,8 @@ display(
         "at the same ε, and the share at which every seed's pick kept the thresholds:"
     )
 )
-tables.show(verdict.reset_index(), "thresholds-verdict", precision=2)
+shown = shares.rename(columns=headings)
+tables.show(shares, "thresholds-verdict", precision=2, shown=shown)
 # %% tags=["hide-input"]
 full = pick(both)
 dropped = {

@@ -89,8 +89,8 @@ from baq.report.runs import run_all
 from baq.report.stats import both_correlations, correlation, paired_differences
 from baq.rounding import Statistics, adaround, boundary_metric
 from baq.slices import random_planes
-from baq.zoo import checkpoints, data
-from baq.zoo.recipes import digits_network, mnist_network
+from baq.zoo import checkpoints
+from baq.zoo.recipes import digits_network, network_on
 
 # %% [markdown]
 # ## One network on two slices
@@ -129,6 +129,11 @@ FAMILIES = {
     "fashion-mnist": ("fashion-mnist, MLP", seeds),
     "cifar10": ("cifar10, CNN", seeds_cifar),
 }
+DRAWN = {"train": train, "calibration": calibration, "test": test}
+GIVEN = dict.fromkeys(datasets, DRAWN | {"epochs": epochs})
+GIVEN["digits"] = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
+GIVEN["cifar10"] = {"calibration": checkpoints.CALIBRATION, "test": test}
+GIVEN["cifar10"] |= {"family": "cnn"}
 CHAIN = {"propagate": True, "steps": steps}
 OWN = {"exact": (0.0,), "points": points, "steps": steps}
 # By name: how to round a network to some bits with what calibration images say about it.
@@ -141,22 +146,11 @@ ROUNDINGS = {
 }
 
 
-def prepared(dataset, seed):
-    """The float network of a seed, and its splits."""
-    if dataset == "digits":
-        return digits_network(seed, epochs=epochs_digits, calibration=0.2, test=0.2)
-    if dataset == "cifar10":
-        kept = {"calibration": checkpoints.CALIBRATION, "test": test}
-        return checkpoints.load("cnn", seed), data.load(dataset, seed, **kept)
-    drawn = {"train": train, "calibration": calibration, "test": test}
-    return mnist_network(dataset, seed, epochs=epochs, **drawn)
-
-
 # %% tags=["hide-input"]
 def measured(dataset, seed):
     """Every rounding of one network at every bit width, on calibration and on test data."""
     natural = dataset == "cifar10"
-    reference, split = prepared(dataset, seed)
+    reference, split = network_on(dataset, seed, **GIVEN[dataset])
     used = rounding_cifar if natural else rounding
     known = Statistics(reference, split.x_calibration[:used])
     asked = [(name, b) for name in ROUNDINGS for b in bits]
