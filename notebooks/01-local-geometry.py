@@ -174,7 +174,7 @@ legend = ax.legend()
 nearer = points["radius"] < (1 - 1e-4) * points["pair_radius"]
 nearest_elsewhere = nearer.groupby(points["seed"]).mean()
 radius_table = points.groupby("seed")[["radius", "pair_radius"]].median()
-radius_table["nearest boundary is not the runner-up's"] = nearest_elsewhere
+radius_table["nearest_elsewhere"] = nearest_elsewhere
 tables.save(radius_table.reset_index(), "radii")
 display(
     Markdown(
@@ -253,7 +253,7 @@ shown = {
     "flip_rate": "flip rate",
     "band_flip_rate": "flip rate in the band",
 }
-tables.show(summary, "by-bits", shown=tables.interval_cells(summary, "bits", shown))
+tables.show_intervals(summary, "by-bits", "bits", shown)
 
 # %% [markdown]
 # ## Which margins flip
