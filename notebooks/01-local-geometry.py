@@ -296,7 +296,7 @@ legend = ax.legend()
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's three figures come from one run whose split, network and quantizer are not in its
+# The paper's three numbers come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]

@@ -222,7 +222,7 @@ grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
-fig = charts.across_grids(grid_summary, {"D2": 8, "D4": 4})
+fig = charts.against_grids(grid_summary, {"D2": 8, "D4": 4})
 
 # %% tags=["hide-input"]
 second = sorted(grids)[min(1, len(grids) - 1)]

@@ -29,7 +29,7 @@
 # no evidence that calibration data tell two candidates apart. Four readings, each stricter than the one before:
 #
 # Over all levels
-# : all bit widths and roundings of all networks of a family, as the paper's figure presumably does.
+# : all bit widths and roundings of all networks of a family, as the paper's number presumably does.
 #
 # Within a bit width
 # : only candidates of equal bits. They differ by rounding and by network, and each network has slices of its own.
@@ -324,7 +324,7 @@ tables.show(optimism, "optimism", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# One $r$ for each network, over its bit widths and roundings, which is the paper's figure for a single network. All networks stand
+# One $r$ for each network, over its bit widths and roundings, which is the paper's number for a single network. All networks stand
 # for the claim, since the paper gives one range for all that it measured; digits have the most of them.
 
 
@@ -335,7 +335,7 @@ tables.save(per_network, "per-network")
 fig = charts.against_paper({"P1": per_network["r"]})
 
 # %% [markdown]
-# The same for each family, and between the roundings of each network, where the paper gives no figure of its own:
+# The same for each family, and between the roundings of each network, where the paper gives no number of its own:
 
 # %% tags=["hide-input"]
 answers = [answer({"P1": per_network["r"]}, "all networks")]

@@ -26,7 +26,7 @@ __all__ = [
     "MARKERS",
     "PAPER",
     "WIDTH",
-    "across_grids",
+    "against_grids",
     "against_paper",
     "against_thresholds",
     "band_law",
@@ -183,7 +183,7 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
     return figure
 
 
-def across_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
+def against_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
     """J, its law, grid prediction change and distance of the curves against the cells a side.
 
     Arguments:

@@ -20,13 +20,13 @@ __all__ = [
     "Line",
     "check_table",
     "exponents_table",
-    "fit",
     "fit_line",
+    "fit_power",
     "laws_table",
     "planes_table",
+    "race_outcome",
     "races_table",
     "study_table",
-    "verdict",
 ]
 
 #: How ``agreement`` of a race begins where the answers do not agree, and where the peer is not there.
@@ -107,7 +107,7 @@ class Line:
         return float(stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) * error)
 
 
-def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
+def fit_power(x: np.ndarray, seconds: np.ndarray) -> Law:
     """The power law through measured costs.
 
     Raises:
@@ -130,7 +130,7 @@ def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
 
 
 def fit_line(x: np.ndarray, seconds: np.ndarray) -> Line:
-    """The line through measured costs; raises as :func:`fit`."""
+    """The line through measured costs; raises as :func:`fit_power`."""
     _check_measurements(x, seconds)
     design = np.stack([1 / seconds, x / seconds], axis=1)
     (a, b), *_ = np.linalg.lstsq(design, np.ones(len(x)))
@@ -180,7 +180,7 @@ def laws_table(costs: pd.DataFrame) -> str:
             cost, half, spread = line.b * unit, line.half() * unit, line.spread
             law = f"{_time(line.a)} + {_time(cost)} (± {_time(half)}) for each {each}"
         else:
-            power = fit(*_measured(costs, work))
+            power = fit_power(*_measured(costs, work))
             (p, lo, hi), spread = power.exponent(), power.spread
             law = f"grows with the power {interval_text(p, lo, hi, 2)}"
         if work.startswith("chapter "):
@@ -239,9 +239,9 @@ def study_table(
     """
     evaluation, training = (fit_line(*_measured(costs, name)) for name in (_EVALUATION, _TRAINING))
     # Maps and radii in units of one evaluation of the network that they were measured on.
-    maps = fit(*_measured(costs, "label map, adaptive")).at(side)
+    maps = fit_power(*_measured(costs, "label map, adaptive")).at(side)
     maps = maps.over(_typical(costs, "evaluation for maps"))
-    radii = fit(*_measured(costs, "radii"))
+    radii = fit_power(*_measured(costs, "radii"))
     unit = _typical(costs, "evaluation for radii")
     rows = []
     for model in reference.itertuples():
@@ -272,7 +272,7 @@ def _typical(costs: pd.DataFrame, work: str) -> Estimate:
     return Estimate(float(logs.mean()), float(logs.std(ddof=1)))
 
 
-def verdict(race: pd.Series) -> str:
+def race_outcome(race: pd.Series) -> str:
     """``met``, ``not met``, or ``not raced``, where the peer is not there."""
     agreement = str(race["agreement"])
     if agreement.startswith(MISSING):
@@ -286,7 +286,7 @@ def races_table(races: pd.DataFrame) -> str:
     rows = []
     for _, race in races.iterrows():
         work, _, peer = race["work"].partition(" / ")
-        met = verdict(race)
+        met = race_outcome(race)
         raced = ("", "")
         if met != "not raced":
             times = f"{_seconds(race['ours'])}, {_seconds(race['peer'])}"
@@ -331,7 +331,9 @@ def exponents_table(costs: pd.DataFrame, least_side: int) -> str:
             if len(fitted) < 3:
                 cells.append("")
                 continue
-            p, lo, hi = fit(fitted["n"].to_numpy(float), fitted[column].to_numpy(float)).exponent()
+            p, lo, hi = fit_power(
+                fitted["n"].to_numpy(float), fitted[column].to_numpy(float)
+            ).exponent()
             cells.append(interval_text(p, lo, hi, 2))
         rows.append((network, way, f"{fitted['n'].min()} to {fitted['n'].max()}", *cells))
     return markdown_table(("network", "way", "n", "time grows as n to the", "evaluations"), rows)
