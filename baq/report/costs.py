@@ -29,7 +29,7 @@ __all__ = [
     "study_table",
 ]
 
-#: How ``agreement`` of a race begins where the answers do not agree, and where the peer is not there.
+#: How ``agreement`` of a race begins if the answers differ, and if the peer is not available.
 UNEQUAL, MISSING = "not equal: ", "not raced: "
 
 _EVALUATION, _TRAINING, _CHECK = "evaluation of resnet18", "training of resnet18", "check of "
@@ -52,7 +52,7 @@ class Estimate:
         return Estimate(self.log - other.log, math.hypot(self.sd, other.sd))
 
     def scaled(self, factor: float) -> Estimate:
-        """So many times as much."""
+        """The same, times a factor."""
         return Estimate(self.log + math.log(factor), self.sd)
 
     def interval(self) -> tuple[float, float, float]:
@@ -102,7 +102,7 @@ class Line:
         return Estimate(math.log(middle), _few(self.count) * sd)
 
     def half(self) -> float:
-        """Half of b's 90 % interval."""
+        """Half the width of b's 90 % interval."""
         error = math.sqrt(self.covariance[1, 1])
         return float(stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) * error)
 
@@ -148,7 +148,7 @@ def _check_measurements(x: np.ndarray, seconds: np.ndarray) -> None:
 
 
 def _few(count: int) -> float:
-    """What widens a normal interval for the few measurements that a line was fitted to."""
+    """The factor from a normal interval to Student's, for a line through few measurements."""
     level = 0.5 + _LEVEL / 2
     return float(stats.t.ppf(level, count - 2) / stats.norm.ppf(level))
 
@@ -190,7 +190,7 @@ def laws_table(costs: pd.DataFrame) -> str:
 
 
 def check_table(costs: pd.DataFrame) -> str:
-    """Networks that the law of evaluation was not fitted to: predicted and measured, in Markdown."""
+    """Predicted and measured costs of networks that were left out of the fit, in Markdown."""
     law = fit_line(*_measured(costs, _EVALUATION))
     largest = costs[costs["work"] == _EVALUATION]["value"].max()
     rows = []
@@ -226,12 +226,12 @@ def study_table(
     epochs: int,
     cores: int,
 ) -> str:
-    """What a study of larger networks would take by the laws, in Markdown.
+    """What a study of larger networks would cost by the laws, in Markdown.
 
     Arguments:
         costs: as for :func:`laws_table`.
         reference: a row a network: ``model``, ``weights``, ``multiply_adds`` of an image, ``classes``.
-        images, networks: images that are labelled by each of so many networks.
+        images, networks: how many images each network labels, and how many networks there are.
         planes, side: label maps of each network, and their cells a side.
         radii_images: images whose radii over all classes are taken.
         training_images, epochs: of a training from scratch.
@@ -273,7 +273,7 @@ def _typical(costs: pd.DataFrame, work: str) -> Estimate:
 
 
 def race_outcome(race: pd.Series) -> str:
-    """``met``, ``not met``, or ``not raced``, where the peer is not there."""
+    """``met``, ``not met``, or ``not raced`` if the peer is not available."""
     agreement = str(race["agreement"])
     if agreement.startswith(MISSING):
         return "not raced"

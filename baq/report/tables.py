@@ -72,7 +72,7 @@ def show(
 
 
 def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
-    """A table for display alone, as :func:`show` displays it, by a name that the page has once."""
+    """A table for display as :func:`show` returns it, not saved; no other on the page has its name."""
     empty = [name for name in shown if len(shown) and (shown[name] == "").all()]
     styler = shown.style.hide(axis="index").hide(empty, axis="columns")
     return styler.format(precision=precision).set_uuid(name)

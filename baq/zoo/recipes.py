@@ -53,8 +53,8 @@ def digits_network(
 ) -> tuple[nn.Sequential, data.Splits]:
     """A network with one hidden layer on the digits (:func:`baq.zoo.models.mlp`), and its splits.
 
-    The seed decides the splits, the initialization and the order of the batches, so that equal
-    arguments give equal weights on one machine with one number of threads.
+    The seed decides the splits, the initialization and the order of the batches, so that the same
+    arguments, machine and number of threads give the same weights.
 
     Arguments:
         seed: seed of the splits, and of all else.
