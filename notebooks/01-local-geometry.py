@@ -98,7 +98,6 @@ style.use_style()
 # Every seed draws a stratified split of the 1797 digits of scikit-learn {cite}`alpaydin1998`, an
 # initialization and an order of the batches; it trains one network with Adam {cite}`kingma2015`,
 # quantizes it at every bit width, and compares all candidates with their reference on the test images.
-
 #
 # One seed by hand: a network, its copy with 4-bit weights, and the two compared on the test images.
 

@@ -43,16 +43,16 @@
 # ## The thresholds
 #
 # The abstract gives none, so these are ours. They were fixed before any pick was measured on test data,
-# they are the same for all data sets and networks, and each has a reason that is no result:
+# they are the same for all data sets and networks, and each has a reason other than a result:
 #
-# * $\varepsilon = 0.01$: a percentage point is what reports of quantized networks commonly let go.
+# * $\varepsilon = 0.01$: a percentage point is a loss that reports of quantized networks commonly accept.
 # * $\tau_f = \varepsilon$: a network that changes a share $\tau_f$ of its labels cannot lose more accuracy
 #   than that, so this asks of the labels what the accuracy rule asks of their number alone.
 # * $\tau_J = 2/3$: a boundary that moves by $s$ cells of the grid has $J = 2s/(2+s)$ (see
 #   [Slice geometry](02-slice-geometry)), which is 2/3 at one cell. The boundary may move by what the map can just show.
 #
 # What other thresholds would have picked is shown [below](stopping-thresholds), so that a reader can see
-# how much hangs on them.
+# how much depends on them.
 
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "mnist", "fashion-mnist"]  # data sets [some]
@@ -240,8 +240,8 @@ tables.show(differences, "differences", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's values on digits must be means over splits, since its flip rates are no whole number of
-# images in any one test split. Here every dot is a seed; the means over seeds stand below.
+# The paper's values on digits must be means over splits, since its flip rates are not a whole
+# number of images in any single test split. Here every dot is a seed; the means over seeds stand below.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
 ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
@@ -266,7 +266,7 @@ if numbers:
     display(
         Markdown(
             f"Means over seeds: {means_over_seeds}. "
-            "S1 and S3 hang on ε, which the abstract does not give. Of the values "
+            "S1 and S3 depend on ε, which the abstract does not give. Of the values "
             f"studied below, {nearest} has the mean flip rate nearest to the paper's, "
             f"{flips_by_eps[nearest]:.4f} beside {paper_value('S1')}."
         )

@@ -144,6 +144,8 @@ levels, by_plane = (
 )
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
+
+# %% tags=["hide-input"]
 on_calibration, on_test = (
     levels[levels["part"] == part] for part in ("calibration", "test")
 )
@@ -268,7 +270,7 @@ at_picks = {
 fig = charts.against_paper(at_picks)
 
 # %% [markdown]
-# The flips and the $J$ of a rule hang on the level that it picks. The same four at the levels that the
+# The flips and the $J$ of a rule depend on the level that it picks. The same four at the levels that the
 # paper's rules picked, 6 and 8 bits, whatever ours did:
 
 # %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at 6 and 8 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]

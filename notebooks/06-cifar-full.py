@@ -206,7 +206,7 @@ tables.save(equal, "equal-flips")
 summary = summarize(equal, ["setting"], INSIDE)
 display(tables.show_intervals(summary, "equal-flips-summary", "setting", INSIDE, 3))
 least, most = equal.groupby("setting")["loss"].median().agg(["min", "max"])
-if least <= most:  # not where no network flips as many
+if least <= most:  # false where no network flips as many
     text = (
         f"So where these networks flip as many labels as the paper's, they lose {least:.4f} to "
         f"{most:.4f} of accuracy in the median of a setting, {least / F1:.1f} to {most / F1:.1f} times "

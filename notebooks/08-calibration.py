@@ -200,7 +200,7 @@ fig = charts.scatter_panels(pairs, axes, **how)
 #
 # The four readings of the correlation of $J$ with $J$, with 90 % intervals. The shaded stripe is what the paper reports.
 
-# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
+# %% tags=["hide-input"]
 EVERY, BETWEEN = "all levels", "between roundings"
 OPTIMIZED = "between optimized ones"
 SCOPES = {EVERY: "all\nlevels"} | {b: f"{b} bits" for b in bits}
@@ -232,6 +232,8 @@ asked = [
 correlations = pd.DataFrame(
     run_all(related, asked, jobs=jobs, label="correlations")
 )
+
+# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
 of_j = correlations[correlations["measure"] == "jaccard"]
 low, high = (float(end) for end in paper_text("P1").split(" to "))
 
@@ -246,7 +248,12 @@ legend = fig.legend(loc="outside lower center", ncols=3)
 BOTH = {"r": "r, Pearson", "rho": "ρ, Spearman"}
 shown = tables.interval_columns(of_j, ["family", "networks", "scope"], BOTH, 3)
 shown["scope"] = [f"{s} bits" if s in bits else s for s in shown["scope"]]
-display(tables.show(correlations, "correlations", shown=shown))
+at_bits = correlations["scope"].isin(bits)
+tidy = correlations.assign(
+    scope=correlations["scope"].mask(at_bits, "within a bit width"),
+    bits=correlations["scope"].where(at_bits).astype("Int64"),
+)
+display(tables.show(tidy, "correlations", shown=shown))
 single = of_j[of_j["scope"].isin(bits)]
 holds_zero = int(((single["r_lo"] <= 0) & (single["r_hi"] >= 0)).sum())
 text = f"Of the {len(single)} pairs of family and bit width, the interval holds 0 in **{holds_zero}**, "

@@ -15,7 +15,18 @@ __all__ = ["COUNTS", "KEYS", "RELATIVE", "SMALL", "differences", "side_by_side"]
 #: them apart: a whole number may be either.
 KEYS = frozenset(
     (
-        *("against", "bits", "candidate", "choice", "claim", "dataset", "eps", "family", "first"),
+        *(
+            "against",
+            "band",
+            "bits",
+            "candidate",
+            "choice",
+            "claim",
+            "dataset",
+            "eps",
+            "family",
+            "first",
+        ),
         *("kind", "level", "map", "measure", "method", "model", "n", "pair", "part", "plane"),
         *("quantity", "rounding", "row", "rule", "scheme", "scope", "seed", "setting", "share"),
         *("sides", "step", "t", "tau_f", "tau_j", "tenth", "transition", "way", "weight", "work"),
