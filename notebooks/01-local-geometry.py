@@ -98,7 +98,6 @@ style.use_style()
 # Every seed draws a stratified split of the 1797 digits of scikit-learn {cite}`alpaydin1998`, an
 # initialization and an order of the batches; it trains one network with Adam {cite}`kingma2015`,
 # quantizes it at every bit width, and compares all candidates with their reference on the test images.
-
 #
 # One seed by hand: a network, its copy with 4-bit weights, and the two compared on the test images.
 
@@ -174,7 +173,7 @@ legend = ax.legend()
 nearer = points["radius"] < (1 - 1e-4) * points["pair_radius"]
 nearest_elsewhere = nearer.groupby(points["seed"]).mean()
 radius_table = points.groupby("seed")[["radius", "pair_radius"]].median()
-radius_table["nearest boundary is not the runner-up's"] = nearest_elsewhere
+radius_table["nearest_elsewhere"] = nearest_elsewhere
 tables.save(radius_table.reset_index(), "radii")
 display(
     Markdown(
@@ -253,7 +252,7 @@ shown = {
     "flip_rate": "flip rate",
     "band_flip_rate": "flip rate in the band",
 }
-tables.show(summary, "by-bits", shown=tables.interval_cells(summary, "bits", shown))
+tables.show_intervals(summary, "by-bits", "bits", shown)
 
 # %% [markdown]
 # ## Which margins flip
@@ -296,7 +295,7 @@ legend = ax.legend()
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's three figures come from one run whose split, network and quantizer are not in its
+# The paper's three numbers come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]

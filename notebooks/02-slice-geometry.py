@@ -179,8 +179,7 @@ shown_columns = {
     "mean_displacement": "mean displacement, input units",
     "triple": "triple-junction cells",
 }
-cells = tables.interval_cells(summary, "bits", shown_columns, precision=3)
-tables.show(summary, "by-bits", shown=cells)
+tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
 
 # %% [markdown]
 # ## What J reads
@@ -223,7 +222,7 @@ grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
-fig = charts.across_grids(grid_summary, {"D2": 8, "D4": 4})
+fig = charts.against_grids(grid_summary, {"D2": 8, "D4": 4})
 
 # %% tags=["hide-input"]
 second = sorted(grids)[min(1, len(grids) - 1)]
@@ -257,12 +256,11 @@ display(
 SPREAD = ["mean", "median", "q95", "largest"]
 ways = summarize(by_way, ["bits", "way"], SPREAD)
 ways = ways.pivot(index=["bits", "way"], columns="measure", values="median")
-ways = ways[SPREAD].rename(columns={"q95": "95th percentile"})
-ways = ways.rename_axis(columns=None).reset_index()
+ways = ways[SPREAD].rename_axis(columns=None).reset_index()
+ways = ways.sort_values(["bits", "way"], ascending=[False, True])
 display(Markdown("Distances in input units, medians over seeds:"))
-tables.show(
-    ways.sort_values(["bits", "way"], ascending=[False, True]), "curve-distances"
-)
+renamed = ways.rename(columns={"q95": "95th percentile"})
+tables.show(ways, "curve-distances", shown=renamed)
 
 # %% [markdown]
 # Since $J$ depends on $n$, and the paper's $n$ is not known, one may ask which grid would have given
@@ -310,9 +308,8 @@ by_claim = pd.concat(
     for claim, (b, measure) in ANSWERS.items()
 )
 headings = {c: f"{c}, paper {paper_value(c):g}" for c in ANSWERS}
-cells = tables.interval_cells(by_claim, "choice", headings, 3).set_index("choice")
 display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
-tables.show(by_claim, "choices", shown=cells.loc[list(CHOICES)].reset_index())
+tables.show_intervals(by_claim, "choices", "choice", headings, 3, list(CHOICES))
 
 # %% [markdown]
 # ## Controls
@@ -361,7 +358,6 @@ headings = {
     "flip_rate": "flip rate",
     "accuracy": "test accuracy",
 }
-cells = tables.interval_cells(control_summary, "pair", headings, 3)
 middle = control_summary.set_index(["pair", "measure"])["median"]
 copies = ", ".join(
     f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
@@ -377,11 +373,7 @@ display(
         f"{controls.loc[itself, CONTROLLED[:-1]].max(axis=None):g}."
     )
 )
-tables.show(
-    control_summary,
-    "controls-summary",
-    shown=cells.set_index("pair").loc[controls["pair"].unique()].reset_index(),
-)
+tables.show_intervals(control_summary, "controls-summary", "pair", headings, 3)
 
 # %% [markdown]
 # ## Beside the paper

@@ -204,10 +204,7 @@ legend = fig.legend(
 # %% tags=["hide-input"]
 readings = list(by_seed.columns.drop(["seed", "transition"]))
 readings_summary = summarize(by_seed, ["transition"], readings)
-wide = tables.interval_cells(
-    readings_summary, "transition", {name: name for name in readings}, 0
-)
-wide = wide.set_index("transition").loc[list(transitions)].reset_index()
+wide = tables.interval_table(readings_summary, ["transition"], precision=0)
 paper = {name: f"{paper_value(claim):.0f}" for claim, name in claimed.items()}
 wide.insert(1, "paper", [paper.get(name, "") for name in wide["transition"]])
 display(
@@ -273,9 +270,8 @@ display(
         f"interval over {seeds} seeds."
     )
 )
-wide = tables.interval_cells(near_summary, "transition", columns, precision=2)
-wide = wide.set_index("transition").loc[list(transitions)].reset_index()
-tables.show(near_summary, "near", shown=wide)
+order = list(transitions)
+tables.show_intervals(near_summary, "near", "transition", columns, 2, order)
 
 # %% tags=["hide-input"]
 rows = []

@@ -43,16 +43,16 @@
 # ## The thresholds
 #
 # The abstract gives none, so these are ours. They were fixed before any pick was measured on test data,
-# they are the same for all data sets and networks, and each has a reason that is no result:
+# they are the same for all data sets and networks, and each has a reason other than a result:
 #
-# * $\varepsilon = 0.01$: a percentage point is what reports of quantized networks commonly let go.
+# * $\varepsilon = 0.01$: a percentage point is a loss that reports of quantized networks commonly accept.
 # * $\tau_f = \varepsilon$: a network that changes a share $\tau_f$ of its labels cannot lose more accuracy
 #   than that, so this asks of the labels what the accuracy rule asks of their number alone.
 # * $\tau_J = 2/3$: a boundary that moves by $s$ cells of the grid has $J = 2s/(2+s)$ (see
 #   [Slice geometry](02-slice-geometry)), which is 2/3 at one cell. The boundary may move by what the map can just show.
 #
 # What other thresholds would have picked is shown [below](stopping-thresholds), so that a reader can see
-# how much hangs on them.
+# how much depends on them.
 
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "mnist", "fashion-mnist"]  # data sets [some]
@@ -86,7 +86,7 @@ from baq.report.claims import answer, paper_value
 from baq.report.runs import run_all
 from baq.report.stats import paired_differences
 from baq.selection import accuracy_rule, boundary_aware_rule, pick_counts, picked
-from baq.zoo.recipes import digits_network, mnist_network
+from baq.zoo.recipes import digits_network, network_on
 
 style.use_style()
 datasets = [dataset] if dataset else datasets
@@ -107,11 +107,10 @@ datasets = [dataset] if dataset else datasets
 def measured(dataset, family, seed):
     """Train a network and measure every level of it on calibration and on test data."""
     if dataset == "digits":
-        sizes = {"calibration": 0.2, "test": 0.2}
-        reference, split = digits_network(seed, epochs=epochs_digits, **sizes)
+        given = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
     else:
-        epochs = {"MLP": epochs_mlp, "CNN": epochs_cnn}[family]
-        reference, split = mnist_network(dataset, seed, family.lower(), epochs)
+        given = {"epochs": {"MLP": epochs_mlp, "CNN": epochs_cnn}[family]}
+    reference, split = network_on(dataset, seed, family.lower(), **given)
     candidates = {b: ptq_w(reference, b) for b in bits}
     parts = {
         "calibration": (split.x_calibration, split.y_calibration),
@@ -241,8 +240,8 @@ tables.show(differences, "differences", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's figures on digits must be means over splits, since its flip rates are no whole number of
-# images in any one test split. Here every dot is a seed; the means over seeds stand below.
+# The paper's values on digits must be means over splits, since its flip rates are not a whole
+# number of images in any single test split. Here every dot is a seed; the means over seeds stand below.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
 ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
@@ -267,7 +266,7 @@ if numbers:
     display(
         Markdown(
             f"Means over seeds: {means_over_seeds}. "
-            "S1 and S3 hang on ε, which the abstract does not give. Of the values "
+            "S1 and S3 depend on ε, which the abstract does not give. Of the values "
             f"studied below, {nearest} has the mean flip rate nearest to the paper's, "
             f"{flips_by_eps[nearest]:.4f} beside {paper_value('S1')}."
         )
@@ -302,7 +301,7 @@ STUDIED = ["bits", "satisfied", "flip_rate", "jaccard", "accuracy"]
 
 
 def means(rule, **thresholds):
-    """Means over seeds of the test figures at a rule's pick, a row for each setting."""
+    """Means over seeds of the test measures at a rule's pick, a row for each setting."""
     rows = pick(rule).groupby("setting", sort=False)[STUDIED].mean().reset_index()
     return rows.assign(**thresholds)
 
@@ -329,16 +328,16 @@ fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
 # %% tags=["hide-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
 change = np.sign(against["flip_rate"] - against["flip_rate_alone"])
-verdict = pd.DataFrame(
-    {
-        "setting": against["setting"],
-        "fewer flips": change < 0,
-        "equal": change == 0,
-        "more flips": change > 0,
-        "all satisfied": against["satisfied"] == 1,
-    }
+shares = against[["setting"]].assign(
+    fewer=change < 0, equal=change == 0, more=change > 0
 )
-verdict = verdict.groupby("setting", sort=False).mean()
+shares["satisfied"] = against["satisfied"] == 1
+shares = shares.groupby("setting", sort=False).mean().reset_index()
+headings = {
+    "fewer": "fewer flips",
+    "more": "more flips",
+    "satisfied": "all satisfied",
+}
 display(
     Markdown(
         f"Of the {len(triples)} triples of thresholds, the "
@@ -346,7 +345,8 @@ display(
         "at the same ε, and the share at which every seed's pick kept the thresholds:"
     )
 )
-tables.show(verdict.reset_index(), "thresholds-verdict", precision=2)
+shown = shares.rename(columns=headings)
+tables.show(shares, "thresholds-verdict", precision=2, shown=shown)
 # %% tags=["hide-input"]
 full = pick(both)
 dropped = {

@@ -104,7 +104,8 @@ networks = run_all(trained, [(s,) for s in range(seeds)], jobs=jobs, label="seed
 # many are still right, and how many labels changed, of all images and of those nearest to a boundary.
 
 # %%
-network, split = networks[0], subset(0)
+network = networks[0]  # what trained(0) above returned
+split = subset(0)
 six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, split.x_test, split.y_test, gradients=False)
 row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
@@ -143,6 +144,8 @@ levels, by_plane = (
 )
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
+
+# %% tags=["hide-input"]
 on_calibration, on_test = (
     levels[levels["part"] == part] for part in ("calibration", "test")
 )
@@ -184,8 +187,7 @@ fig = charts.by_bits(
 
 # %% tags=["hide-input"]
 display(Markdown(f"Median and 90 % interval over {seeds} seeds, J with n = {n}:"))
-wide = tables.interval_cells(summary, "bits", MEASURES, precision=3)
-tables.show(summary, "by-bits", shown=wide)
+tables.show_intervals(summary, "by-bits", "bits", MEASURES, 3)
 
 # %% [markdown]
 # How much one plane would say: the standard deviation of $J$ over the planes of one network, and that of
@@ -198,8 +200,8 @@ spread = per_network.groupby("bits").agg(
     mean=("mean", "mean"), planes=("std", "mean"), networks=("mean", "std")
 )
 names = {"mean": "J, mean", "planes": "over planes", "networks": "over networks"}
-spread = spread.rename(columns=names).sort_index(ascending=False)
-tables.show(spread.reset_index(), "spread")
+spread = spread.sort_index(ascending=False).reset_index()
+tables.show(spread, "spread", shown=spread.rename(columns=names))
 
 # %% [markdown]
 # ## What the rules pick
@@ -268,7 +270,7 @@ at_picks = {
 fig = charts.against_paper(at_picks)
 
 # %% [markdown]
-# The flips and the $J$ of a rule hang on the level that it picks. The same four at the levels that the
+# The flips and the $J$ of a rule depend on the level that it picks. The same four at the levels that the
 # paper's rules picked, 6 and 8 bits, whatever ours did:
 
 # %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at 6 and 8 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
@@ -387,9 +389,8 @@ effects = pd.concat(
     for c, b, _, measure in CLAIMED
 )
 headings = {c: f"{c}, {b} bits, paper {paper_value(c):g}" for c, b, _, _ in CLAIMED}
-wide = tables.interval_cells(effects, "choice", headings, 3, order=CHOICES)
 display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
-tables.show(effects, "choices", shown=wide)
+tables.show_intervals(effects, "choices", "choice", headings, 3, CHOICES)
 # %% [markdown]
 # Flips do not depend on planes and grids, so these leave C2 and C4 as they are, and move C3 and C5 over
 # almost the whole range that $J$ has. So C2 and C4 can be checked without knowing more than the abstract

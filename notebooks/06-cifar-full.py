@@ -19,7 +19,7 @@
 # # Full CIFAR-10
 #
 # All of CIFAR-10 {cite}`krizhevsky2009`, trained networks of two families, three seeds each, and all
-# 10,000 official test images. This chapter answers claims F1 to F3 and looks at two figures that were
+# 10,000 official test images. This chapter answers claims F1 to F3 and looks at two numbers that were
 # reported second hand, O1 and O2. It asks which convention of quantization gives the paper's numbers, and
 # finds a law that holds for all of them.
 #
@@ -166,7 +166,7 @@ rows = {measure: tables.HEADINGS[measure] for measure in paper}
 fig = charts.by_bits_and_group(summary, "family", "scheme", rows, paper, ["loss"])
 
 # %% [markdown]
-# ## Which convention gives the paper's figures
+# ## Which convention gives the paper's numbers
 #
 # All six settings at 6 bits, median and 90 % interval over the seeds. A setting answers a claim if the
 # paper's value lies between the least and the largest of its seeds.
@@ -178,7 +178,8 @@ if len(six):
     within = conventions[conventions["within"]].groupby("setting")["measure"]
     within = within.agg(", ".join).reindex(settings).fillna("none")
     headings = {c: f"{c}, paper {paper_value(c):g}" for c in CLAIMED}
-    wide = tables.interval_cells(conventions, "setting", headings, order=settings)
+    how = {"headings": headings, "order": settings}
+    wide = tables.interval_table(conventions, ["setting"], **how)
     wide["within its seeds"] = within.tolist()
     display(tables.show(conventions, "conventions", shown=wide))
     both = "; ".join(s for s in settings if "F2, F3" in within[s]) or "none"
@@ -195,9 +196,8 @@ if len(six):
     display(Markdown(text))
 
 # %% [markdown]
-# Another question is how many bits each setting would need to reach the paper's flip rate, F2, and
-# what it loses and flips in the band there. Each seed answers by interpolation between its levels, linear
-# in the logarithm of the flip rate.
+# How many bits would each setting need to reach the paper's flip rate, F2, and what does it lose and
+# flip in the band there? Each seed answers by interpolation between its levels, linear in log flip rate.
 
 # %% tags=["hide-input"]
 keys, INSIDE = ["setting", "seed"], ["bits", "loss", "band_flip_rate"]
@@ -206,7 +206,7 @@ tables.save(equal, "equal-flips")
 summary = summarize(equal, ["setting"], INSIDE)
 display(tables.show_intervals(summary, "equal-flips-summary", "setting", INSIDE, 3))
 least, most = equal.groupby("setting")["loss"].median().agg(["min", "max"])
-if least <= most:  # not where no network flips as many
+if least <= most:  # false where no network flips as many
     text = (
         f"So where these networks flip as many labels as the paper's, they lose {least:.4f} to "
         f"{most:.4f} of accuracy in the median of a setting, {least / F1:.1f} to {most / F1:.1f} times "
@@ -240,10 +240,8 @@ if least <= most:  # not where no network flips as many
 # %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} data=["levels"] tags=["hide-input"]
 reported = float(claims()["O1"]["given"]["overall"])
 levels["law"] = [band_flip_law(min(f, 0.5), share) for f in levels["flip_rate"]]
-stated = {
-    "paper, F2 and F3": (F2, F3),
-    "reported, O1": (reported, paper_value("O1")),
-}
+O1 = reported, paper_value("O1")
+stated = {"paper, F2 and F3": (F2, F3), "reported, O1": O1}
 fig = charts.band_law(levels, "setting", share, stated)
 
 # %% tags=["hide-input"]
@@ -256,17 +254,19 @@ if len(small):
         f"90 % of them between {off.quantile(0.05):+.1%} and {off.quantile(0.95):+.1%}."
     )
     display(Markdown(text))
-law = pd.DataFrame(stated.values(), columns=["overall", "in the band"])
-law.insert(0, "claim", ["F2, F3", "O1"])
-for s in (0.1, 0.15, 0.2, 0.25, 0.3):
-    law[f"law, band of {s:.0%}"] = [band_flip_law(f, s) for f in law["overall"]]
-tables.show(law, "law-of-paper", precision=3)
+rates, bands = ["overall", "in_band"], pd.Series([0.1, 0.15, 0.2, 0.25, 0.3])
+law = pd.DataFrame([(F2, F3), O1], ["F2, F3", "O1"], rates).rename_axis("claim")
+law = law.reset_index().merge(bands.rename("band"), how="cross")
+law["law"] = [band_flip_law(f, s) for f, s in law[["overall", "band"]].to_numpy()]
+wide = law.pivot(index=["claim", *rates], columns="band", values="law")
+wide = wide.rename(columns="law, band of {:.0%}".format).rename_axis(columns=None)
+wide = wide.reset_index().rename(columns={"in_band": "in the band"})
+tables.show(law, "law-of-paper", precision=3, shown=wide)
 # %% [markdown]
 # With more flips the rate in the band goes past one half, which the law cannot: it lets the first two
-# labels change places, while a strongly quantized network often prefers a third.
-#
-# The paper's two rates fit each other by the law for a fifth, and by no other round share, and so does
-# the pair reported second hand. That is why the band of this book holds a fifth of the images.
+# labels change places, while a strongly quantized network often prefers a third. The paper's two rates
+# fit each other by the law for a fifth, and by no other round share, and so does the pair reported second
+# hand. That is why the band of this book holds a fifth of the images.
 #
 # ## The width of the band
 #

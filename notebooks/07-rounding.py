@@ -135,8 +135,8 @@ from baq.rounding import Statistics, boundary_metric
 from baq.rounding.form import low_margin_displacement
 from baq.rounding.ways import WAYS, parts_of_metric, rounded
 from baq.slices import random_planes
-from baq.zoo import checkpoints, data
-from baq.zoo.recipes import digits_network
+from baq.zoo import checkpoints
+from baq.zoo.recipes import digits_network, network_on
 
 # %% [markdown]
 # ## One network, rounded twice
@@ -181,10 +181,10 @@ tasks += [(family, seed) for family in families for seed in range(seeds)]
 
 def prepared(setting, seed, **kept):
     """A float network, and images to round it on, to choose on and to report."""
-    if setting == "digits":
-        return digits_network(seed, epochs=epochs_digits, calibration=0.2, test=0.2)
-    split = data.load("cifar10", seed, test=images, **kept)
-    return checkpoints.load(setting, seed), split
+    if setting != "digits":
+        return network_on("cifar10", seed, setting, test=images, **kept)
+    given = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
+    return network_on("digits", seed, **given)
 
 
 def on_test(reference, copies, split):

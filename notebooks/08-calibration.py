@@ -29,7 +29,7 @@
 # no evidence that calibration data tell two candidates apart. Four readings, each stricter than the one before:
 #
 # Over all levels
-# : all bit widths and roundings of all networks of a family, as the paper's figure presumably does.
+# : all bit widths and roundings of all networks of a family, as the paper's number presumably does.
 #
 # Within a bit width
 # : only candidates of equal bits. They differ by rounding and by network, and each network has slices of its own.
@@ -89,8 +89,8 @@ from baq.report.runs import run_all
 from baq.report.stats import both_correlations, correlation, paired_differences
 from baq.rounding import Statistics, adaround, boundary_metric
 from baq.slices import random_planes
-from baq.zoo import checkpoints, data
-from baq.zoo.recipes import digits_network, mnist_network
+from baq.zoo import checkpoints
+from baq.zoo.recipes import digits_network, network_on
 
 # %% [markdown]
 # ## One network on two slices
@@ -129,6 +129,11 @@ FAMILIES = {
     "fashion-mnist": ("fashion-mnist, MLP", seeds),
     "cifar10": ("cifar10, CNN", seeds_cifar),
 }
+DRAWN = {"train": train, "calibration": calibration, "test": test}
+GIVEN = dict.fromkeys(datasets, DRAWN | {"epochs": epochs})
+GIVEN["digits"] = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
+GIVEN["cifar10"] = {"calibration": checkpoints.CALIBRATION, "test": test}
+GIVEN["cifar10"] |= {"family": "cnn"}
 CHAIN = {"propagate": True, "steps": steps}
 OWN = {"exact": (0.0,), "points": points, "steps": steps}
 # By name: how to round a network to some bits with what calibration images say about it.
@@ -141,22 +146,11 @@ ROUNDINGS = {
 }
 
 
-def prepared(dataset, seed):
-    """The float network of a seed, and its splits."""
-    if dataset == "digits":
-        return digits_network(seed, epochs=epochs_digits, calibration=0.2, test=0.2)
-    if dataset == "cifar10":
-        kept = {"calibration": checkpoints.CALIBRATION, "test": test}
-        return checkpoints.load("cnn", seed), data.load(dataset, seed, **kept)
-    drawn = {"train": train, "calibration": calibration, "test": test}
-    return mnist_network(dataset, seed, epochs=epochs, **drawn)
-
-
 # %% tags=["hide-input"]
 def measured(dataset, seed):
     """Every rounding of one network at every bit width, on calibration and on test data."""
     natural = dataset == "cifar10"
-    reference, split = prepared(dataset, seed)
+    reference, split = network_on(dataset, seed, **GIVEN[dataset])
     used = rounding_cifar if natural else rounding
     known = Statistics(reference, split.x_calibration[:used])
     asked = [(name, b) for name in ROUNDINGS for b in bits]
@@ -206,7 +200,7 @@ fig = charts.scatter_panels(pairs, axes, **how)
 #
 # The four readings of the correlation of $J$ with $J$, with 90 % intervals. The shaded stripe is what the paper reports.
 
-# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
+# %% tags=["hide-input"]
 EVERY, BETWEEN = "all levels", "between roundings"
 OPTIMIZED = "between optimized ones"
 SCOPES = {EVERY: "all\nlevels"} | {b: f"{b} bits" for b in bits}
@@ -238,6 +232,8 @@ asked = [
 correlations = pd.DataFrame(
     run_all(related, asked, jobs=jobs, label="correlations")
 )
+
+# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
 of_j = correlations[correlations["measure"] == "jaccard"]
 low, high = (float(end) for end in paper_text("P1").split(" to "))
 
@@ -252,7 +248,12 @@ legend = fig.legend(loc="outside lower center", ncols=3)
 BOTH = {"r": "r, Pearson", "rho": "ρ, Spearman"}
 shown = tables.interval_columns(of_j, ["family", "networks", "scope"], BOTH, 3)
 shown["scope"] = [f"{s} bits" if s in bits else s for s in shown["scope"]]
-display(tables.show(correlations, "correlations", shown=shown))
+at_bits = correlations["scope"].isin(bits)
+tidy = correlations.assign(
+    scope=correlations["scope"].mask(at_bits, "within a bit width"),
+    bits=correlations["scope"].where(at_bits).astype("Int64"),
+)
+display(tables.show(tidy, "correlations", shown=shown))
 single = of_j[of_j["scope"].isin(bits)]
 holds_zero = int(((single["r_lo"] <= 0) & (single["r_hi"] >= 0)).sum())
 text = f"Of the {len(single)} pairs of family and bit width, the interval holds 0 in **{holds_zero}**, "
@@ -330,7 +331,7 @@ tables.show(optimism, "optimism", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# One $r$ for each network, over its bit widths and roundings, which is the paper's figure for a single network. All networks stand
+# One $r$ for each network, over its bit widths and roundings, which is the paper's number for a single network. All networks stand
 # for the claim, since the paper gives one range for all that it measured; digits have the most of them.
 
 
@@ -341,7 +342,7 @@ tables.save(per_network, "per-network")
 fig = charts.against_paper({"P1": per_network["r"]})
 
 # %% [markdown]
-# The same for each family, and between the roundings of each network, where the paper gives no figure of its own:
+# The same for each family, and between the roundings of each network, where the paper gives no number of its own:
 
 # %% tags=["hide-input"]
 answers = [answer({"P1": per_network["r"]}, "all networks")]

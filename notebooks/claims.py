@@ -19,7 +19,7 @@
 # %% [markdown]
 # # Claims
 #
-# Every figure of the paper's abstract {cite}`kiselev2026`, and two that a reader of the full text reported
+# Every number of the paper's abstract {cite}`kiselev2026`, and two that a reader of the full text reported
 # (O1, O2), beside what this book finds. The table is written anew by every build from the tables of the
 # chapters, and so is the file `book/results/claims/verdicts.csv`.
 

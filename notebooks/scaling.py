@@ -79,8 +79,8 @@ Markdown(NONE if costs is None else laws.check_table(costs))
 # validation images, label maps of planes through three images, and radii over all classes of some images. Labels
 # take the law of evaluation of ResNet-18, and training its law. A map counts as many evaluations as the
 # adaptive map of a convolutional network on digits takes, which has as much boundary as a plane through ten classes;
-# radii count as many as the law in classes says. The intervals hold the spread of the measurements. They cannot hold
-# that a law may change so far beyond them; the check above tells how far that goes.
+# radii count as many as the law in classes says. The intervals cover the spread of the measurements, but not
+# a change of the law so far beyond them; the check above shows how large that is.
 
 # %% tags=["remove-input"]
 STUDY = {
@@ -96,6 +96,6 @@ STUDY = {
 Markdown(NONE if costs is None else laws.study_table(costs, reference, **STUDY))
 
 # %% [markdown]
-# One core of this machine is meant; what a graphics processor does faster divides all of them alike. The jobs
-# are independent, so that the last column is the sum of the three before *training*, divided by 16 nodes of 64 cores.
+# Times are for one core of this machine; a faster processor divides all of them alike. The jobs are
+# independent, so the last column is the sum of the three before *training*, divided by 16 nodes of 64 cores.
 # A sweep with one run for each network and bit width is of that form.

@@ -158,13 +158,13 @@ def test_the_runs_of_a_map_paint_it_again(seed):
     assert len(runs[(runs["map"] == "a") & (runs["row"] == 3)]) == 1
 
 
-def test_across_grids_draws_each_width_and_the_claims_that_it_has():
+def test_against_grids_draws_each_width_and_the_claims_that_it_has():
     style.use_style()
     rows = [(b, n, n / 100, 0.5, 0.1, 0.2) for b in (4, 6) for n in (10, 40)]
     names = ["bits", "n", "jaccard", "law", "grid_change", "curve_distance"]
     frame = pd.DataFrame(rows, columns=names)
     summary = summarize(frame, names[:2], names[2:])
-    figure = charts.across_grids(summary, {"D2": 8, "D4": 4})
+    figure = charts.against_grids(summary, {"D2": 8, "D4": 4})
     above, *below = figure.axes
     measured = above.lines[0]
     assert measured.get_label() == "4 bits, measured"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from baq.report.costs import exponents_table, planes_table, races_table, verdict
+from baq.report.costs import exponents_table, planes_table, race_outcome, races_table
 from benchmarks.race import COLUMNS
 
 RACES = pd.DataFrame(
@@ -28,7 +28,7 @@ PLANES = pd.DataFrame(
 
 
 def test_a_target_is_met_by_speed_and_equal_answers_together():
-    assert [verdict(race) for _, race in RACES.iterrows()] == [
+    assert [race_outcome(race) for _, race in RACES.iterrows()] == [
         "met", "not met", "not met", "not raced",
     ]  # fmt: skip
 

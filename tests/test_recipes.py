@@ -5,8 +5,8 @@ import torch
 from tiny_images import same
 
 from baq.inference import labels, logits
-from baq.zoo import data, models, training
-from baq.zoo.recipes import digits_network, mnist_network
+from baq.zoo import checkpoints, data, models, training
+from baq.zoo.recipes import digits_network, mnist_network, network_on
 
 
 def test_the_digits_network_is_the_plain_training():
@@ -72,3 +72,18 @@ def test_other_names_are_refused_before_anything_is_loaded():
         mnist_network("digits", 0)
     with pytest.raises(ValueError, match="family is 'vgg': allowed are mlp, cnn"):
         mnist_network("mnist", 0, "vgg")
+
+
+def test_the_network_on_a_data_set_is_that_of_its_own_function(monkeypatch):
+    given = {"epochs": 1, "calibration": 0.2, "test": 0.2}
+    network, split = network_on("digits", 1, **given)
+    other, again = digits_network(1, **given)
+    assert same(network, other)
+    assert torch.equal(split.x_test, again.x_test)
+    monkeypatch.setattr(checkpoints, "load", lambda *names: names)
+    monkeypatch.setattr(data, "load", lambda *names, **sizes: (names, sizes))
+    assert network_on("cifar10", 2, "cnn", test=50) == (("cnn", 2), (("cifar10", 2), {"test": 50}))
+    with pytest.raises(ValueError, match="family is 'cnn': allowed on digits is mlp"):
+        network_on("digits", 0, "cnn")
+    with pytest.raises(ValueError, match="data set is 'svhn'"):
+        network_on("svhn", 0)

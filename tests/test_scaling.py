@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from baq.report.costs import Estimate, check_table, fit, fit_line, laws_table, study_table
+from baq.report.costs import Estimate, check_table, fit_line, fit_power, laws_table, study_table
 from baq.zoo import models
 from benchmarks.scaling import multiply_adds, reference_models
 
 
 def test_an_exact_law_is_found():
     x = np.array([1.0, 10.0, 100.0])
-    law = fit(x, 3 * x**1.5)
+    law = fit_power(x, 3 * x**1.5)
     assert law.exponent() == pytest.approx((1.5, 1.5, 1.5))
     assert law.at(1000.0).interval() == pytest.approx([3 * 1000**1.5] * 3)
 
@@ -32,7 +32,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     exponents, predicted, slopes, predicted_by_line = [], [], [], []
     for _ in range(1000):
         noise, new = np.exp(draw.normal(0, 0.05, len(x))), math.exp(draw.normal(0, 0.05))
-        law = fit(x, 2 * x**0.8 * noise)
+        law = fit_power(x, 2 * x**0.8 * noise)
         _, lo, hi = law.exponent()
         exponents.append(lo < 0.8 < hi)
         _, lo, hi = law.at(64.0).interval()
@@ -60,7 +60,7 @@ def test_errors_of_products_and_quotients_add_up():
     ("x", "seconds"), [([1, 2], [1, 2]), ([2, 2, 2], [1, 2, 3]), ([1, 2, 3], [0, 1, 2])]
 )
 def test_measurements_that_carry_no_law_are_named(x, seconds):
-    for one in (fit, fit_line):
+    for one in (fit_power, fit_line):
         with pytest.raises(
             ValueError, match="allowed are 3 or more at 2 sizes or more, all positive"
         ):

@@ -37,9 +37,10 @@ def test_a_shown_table_is_equal_for_equal_content(tmp_path, monkeypatch):
     assert (tmp_path / "shown.csv").exists()
 
 
-def test_interval_cells_are_wide_and_from_large_to_small():
-    frame = pd.DataFrame({"bits": [4, 4, 8, 8], "j": [0.0, 1.0, 0.25, 0.25]})
-    wide = tables.interval_cells(summarize(frame, ["bits"], ["j"]), "bits", {"j": "J"}, 2)
+def test_a_summary_is_spread_out_under_headings():
+    frame = pd.DataFrame({"bits": [8, 8, 4, 4], "j": [0.25, 0.25, 0.0, 1.0], "k": 1.0})
+    summary = summarize(frame, ["bits"], ["j", "k"])
+    wide = tables.interval_table(summary, ["bits"], precision=2, headings={"j": "J"})
     assert wide.to_dict("list") == {"bits": [8, 4], "J": ["0.25 [0.25, 0.25]", "0.50 [0.05, 0.95]"]}
 
 
@@ -70,12 +71,17 @@ def test_paired_differences_are_shown_with_interval_and_counts():
     assert tables.paired_cells(frame[:0], {}).empty
 
 
-def test_interval_cells_follow_an_order():
+def test_an_interval_table_follows_an_order():
     frame = pd.DataFrame({"name": ["b", "a", "c"], "j": [0.0, 0.5, 1.0]})
     summary = summarize(frame, ["name"], ["j"])
-    wide = tables.interval_cells(summary, "name", {"j": "J"}, 1, order=["c", "a"])
+    form = {"precision": 1, "headings": {"j": "J"}}
+    wide = tables.interval_table(summary, ["name"], order=["c", "a"], **form)
     assert wide["name"].tolist() == ["c", "a"]
     assert wide["J"].tolist() == ["1.0 [1.0, 1.0]", "0.5 [0.5, 0.5]"]
+    with pytest.raises(ValueError, match="no estimate of d"):
+        tables.interval_table(summary, ["name"], order=["c", "d"], **form)
+    with pytest.raises(ValueError, match="no estimate of i"):
+        tables.interval_table(summary, ["name"], headings={"i": "I"})
 
 
 def test_intervals_are_shown_as_text_and_saved_as_numbers(tmp_path, monkeypatch):

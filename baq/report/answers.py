@@ -1,4 +1,8 @@
-"""Every claim with its answer and its verdict, from the chapters' tables: as a table and in Markdown."""
+"""Every claim with its answer and its verdict, from the chapters' tables: as a table and in Markdown.
+
+A claim is answered in the chapter that ``book/claims.yml`` names, which saves the answer in its table
+``claims``. Here these tables come together, for the page that ``notebooks/claims.py`` makes.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ _WIDTH, _HEIGHT, _PAD = 150, 22, 8  # of a plot in a cell, in pixels
 
 
 def collect(results: Path) -> pd.DataFrame:
-    """The answers of all chapters, with a column ``chapter``; claims of another chapter are dropped.
+    """The answers of all chapters, each to its own claims, with a column ``chapter``.
 
     Arguments:
         results: the folder with a folder of tables for each chapter.
@@ -151,7 +155,7 @@ def claims_table(table: pd.DataFrame) -> str:
 
 
 def settings_table(answers: pd.DataFrame) -> str:
-    """The claims that have answers in several settings: every one with the verdict it would give."""
+    """Claims answered in several settings, each setting with the verdict it would give."""
     lines = []
     for claim, entry in claims().items():
         own = answers.loc[answers["claim"] == claim, "setting"].unique()

@@ -26,7 +26,7 @@ __all__ = [
     "MARKERS",
     "PAPER",
     "WIDTH",
-    "across_grids",
+    "against_grids",
     "against_paper",
     "against_thresholds",
     "band_law",
@@ -183,7 +183,7 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
     return figure
 
 
-def across_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
+def against_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
     """J, its law, grid prediction change and distance of the curves against the cells a side.
 
     Arguments:
@@ -533,10 +533,10 @@ def scatter_panels(
 
 
 def claims_over_grid(answers: pd.DataFrame, axes: Sequence[str]) -> Figure:
-    """Medians of claims against the first axis of a grid of runs that is no seed, a panel for each claim.
+    """Medians of claims over a grid of runs, a panel for each claim.
 
-    Lines join the medians over seeds and what else the grid varies, and bands span it; the second axis
-    has a colour for each value.
+    The first parameter that is not a seed runs along the axis; the second has a colour for each value.
+    Lines join the medians over seeds and all other parameters, and bands span their range.
 
     Arguments:
         answers: rows of :func:`baq.report.claims.answer` with the columns ``axes``.

@@ -1,4 +1,8 @@
-"""The paper's numbers, each by the id of its claim, and the table that answers them."""
+"""The paper's numbers, each by the id of its claim, and the table that answers them.
+
+The entry of a claim in ``book/claims.yml`` names the chapter that answers it with :func:`answer`;
+:mod:`baq.report.verdicts` judges the answer.
+"""
 
 from __future__ import annotations
 

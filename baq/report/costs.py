@@ -20,16 +20,16 @@ __all__ = [
     "Line",
     "check_table",
     "exponents_table",
-    "fit",
     "fit_line",
+    "fit_power",
     "laws_table",
     "planes_table",
+    "race_outcome",
     "races_table",
     "study_table",
-    "verdict",
 ]
 
-#: How ``agreement`` of a race begins where the answers do not agree, and where the peer is not there.
+#: How ``agreement`` of a race begins if the answers differ, and if the peer is not available.
 UNEQUAL, MISSING = "not equal: ", "not raced: "
 
 _EVALUATION, _TRAINING, _CHECK = "evaluation of resnet18", "training of resnet18", "check of "
@@ -52,7 +52,7 @@ class Estimate:
         return Estimate(self.log - other.log, math.hypot(self.sd, other.sd))
 
     def scaled(self, factor: float) -> Estimate:
-        """So many times as much."""
+        """The same, times a factor."""
         return Estimate(self.log + math.log(factor), self.sd)
 
     def interval(self) -> tuple[float, float, float]:
@@ -102,12 +102,12 @@ class Line:
         return Estimate(math.log(middle), _few(self.count) * sd)
 
     def half(self) -> float:
-        """Half of b's 90 % interval."""
+        """Half the width of b's 90 % interval."""
         error = math.sqrt(self.covariance[1, 1])
         return float(stats.t.ppf(0.5 + _LEVEL / 2, self.count - 2) * error)
 
 
-def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
+def fit_power(x: np.ndarray, seconds: np.ndarray) -> Law:
     """The power law through measured costs.
 
     Raises:
@@ -130,7 +130,7 @@ def fit(x: np.ndarray, seconds: np.ndarray) -> Law:
 
 
 def fit_line(x: np.ndarray, seconds: np.ndarray) -> Line:
-    """The line through measured costs; raises as :func:`fit`."""
+    """The line through measured costs; raises as :func:`fit_power`."""
     _check_measurements(x, seconds)
     design = np.stack([1 / seconds, x / seconds], axis=1)
     (a, b), *_ = np.linalg.lstsq(design, np.ones(len(x)))
@@ -148,7 +148,7 @@ def _check_measurements(x: np.ndarray, seconds: np.ndarray) -> None:
 
 
 def _few(count: int) -> float:
-    """What widens a normal interval for the few measurements that a line was fitted to."""
+    """The factor from a normal interval to Student's, for a line through few measurements."""
     level = 0.5 + _LEVEL / 2
     return float(stats.t.ppf(level, count - 2) / stats.norm.ppf(level))
 
@@ -180,7 +180,7 @@ def laws_table(costs: pd.DataFrame) -> str:
             cost, half, spread = line.b * unit, line.half() * unit, line.spread
             law = f"{_time(line.a)} + {_time(cost)} (± {_time(half)}) for each {each}"
         else:
-            power = fit(*_measured(costs, work))
+            power = fit_power(*_measured(costs, work))
             (p, lo, hi), spread = power.exponent(), power.spread
             law = f"grows with the power {interval_text(p, lo, hi, 2)}"
         if work.startswith("chapter "):
@@ -190,7 +190,7 @@ def laws_table(costs: pd.DataFrame) -> str:
 
 
 def check_table(costs: pd.DataFrame) -> str:
-    """Networks that the law of evaluation was not fitted to: predicted and measured, in Markdown."""
+    """Predicted and measured costs of networks that were left out of the fit, in Markdown."""
     law = fit_line(*_measured(costs, _EVALUATION))
     largest = costs[costs["work"] == _EVALUATION]["value"].max()
     rows = []
@@ -226,12 +226,12 @@ def study_table(
     epochs: int,
     cores: int,
 ) -> str:
-    """What a study of larger networks would take by the laws, in Markdown.
+    """What a study of larger networks would cost by the laws, in Markdown.
 
     Arguments:
         costs: as for :func:`laws_table`.
         reference: a row a network: ``model``, ``weights``, ``multiply_adds`` of an image, ``classes``.
-        images, networks: images that are labelled by each of so many networks.
+        images, networks: how many images each network labels, and how many networks there are.
         planes, side: label maps of each network, and their cells a side.
         radii_images: images whose radii over all classes are taken.
         training_images, epochs: of a training from scratch.
@@ -239,9 +239,9 @@ def study_table(
     """
     evaluation, training = (fit_line(*_measured(costs, name)) for name in (_EVALUATION, _TRAINING))
     # Maps and radii in units of one evaluation of the network that they were measured on.
-    maps = fit(*_measured(costs, "label map, adaptive")).at(side)
+    maps = fit_power(*_measured(costs, "label map, adaptive")).at(side)
     maps = maps.over(_typical(costs, "evaluation for maps"))
-    radii = fit(*_measured(costs, "radii"))
+    radii = fit_power(*_measured(costs, "radii"))
     unit = _typical(costs, "evaluation for radii")
     rows = []
     for model in reference.itertuples():
@@ -272,8 +272,8 @@ def _typical(costs: pd.DataFrame, work: str) -> Estimate:
     return Estimate(float(logs.mean()), float(logs.std(ddof=1)))
 
 
-def verdict(race: pd.Series) -> str:
-    """``met``, ``not met``, or ``not raced``, where the peer is not there."""
+def race_outcome(race: pd.Series) -> str:
+    """``met``, ``not met``, or ``not raced`` if the peer is not available."""
     agreement = str(race["agreement"])
     if agreement.startswith(MISSING):
         return "not raced"
@@ -286,7 +286,7 @@ def races_table(races: pd.DataFrame) -> str:
     rows = []
     for _, race in races.iterrows():
         work, _, peer = race["work"].partition(" / ")
-        met = verdict(race)
+        met = race_outcome(race)
         raced = ("", "")
         if met != "not raced":
             times = f"{_seconds(race['ours'])}, {_seconds(race['peer'])}"
@@ -331,7 +331,9 @@ def exponents_table(costs: pd.DataFrame, least_side: int) -> str:
             if len(fitted) < 3:
                 cells.append("")
                 continue
-            p, lo, hi = fit(fitted["n"].to_numpy(float), fitted[column].to_numpy(float)).exponent()
+            p, lo, hi = fit_power(
+                fitted["n"].to_numpy(float), fitted[column].to_numpy(float)
+            ).exponent()
             cells.append(interval_text(p, lo, hi, 2))
         rows.append((network, way, f"{fitted['n'].min()} to {fitted['n'].max()}", *cells))
     return markdown_table(("network", "way", "n", "time grows as n to the", "evaluations"), rows)

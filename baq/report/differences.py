@@ -15,7 +15,18 @@ __all__ = ["COUNTS", "KEYS", "RELATIVE", "SMALL", "differences", "side_by_side"]
 #: them apart: a whole number may be either.
 KEYS = frozenset(
     (
-        *("against", "bits", "candidate", "choice", "claim", "dataset", "eps", "family", "first"),
+        *(
+            "against",
+            "band",
+            "bits",
+            "candidate",
+            "choice",
+            "claim",
+            "dataset",
+            "eps",
+            "family",
+            "first",
+        ),
         *("kind", "level", "map", "measure", "method", "model", "n", "pair", "part", "plane"),
         *("quantity", "rounding", "row", "rule", "scheme", "scope", "seed", "setting", "share"),
         *("sides", "step", "t", "tau_f", "tau_j", "tenth", "transition", "way", "weight", "work"),
@@ -27,12 +38,12 @@ _OUTCOMES = {"n": "paper", "bits": "satisfied"}
 #: is more, and a whole number by COUNTS: another processor rounds otherwise, and after a training
 #: that may flip an image or two.
 RELATIVE, SMALL, COUNTS = 0.05, 0.01, 2
-#: What no two runs share.
+#: Columns that differ between any two runs.
 _TIMES = ("second", "minute", "time")
 
 
 def side_by_side(folders: Mapping[str, Path], table: str) -> pd.DataFrame:
-    """A row for each value of a table that is not the same in all folders, a column for each of these.
+    """The values of a table that differ between folders: a row a value, a column a folder.
 
     Raises:
         ValueError: for a file that is no table.
@@ -107,5 +118,5 @@ def _close(old: pd.Series, new: pd.Series) -> np.ndarray:
     least = COUNTS if whole else SMALL * np.median(sizes) if sizes.size else 0
     close = np.isclose(after, before, rtol=RELATIVE, atol=0, equal_nan=True)
     close |= np.isclose(after, before, rtol=0, atol=least + 1e-12)
-    # However small a share is, it must not vanish.
+    # A share may be small, but must not turn into 0.
     return close if whole else close & ~((after == 0) & (before != 0))

@@ -14,7 +14,7 @@ from baq.report.tables import interval_table
 
 __all__ = ["excerpt", "markdown_table", "read", "results"]
 
-#: Columns of a summary that name no row of it.
+#: Columns of a summary that are not keys.
 _MEASURED = {"measure", "median", "lo", "hi", "count", "paper", "within"}
 
 
@@ -22,7 +22,7 @@ def results() -> Path:
     """The folder with a folder of tables for each chapter: ``$BAQ_TABLES``, else the book's.
 
     Raises:
-        FileNotFoundError: where the variable is not set and the book's is not near.
+        FileNotFoundError: if the variable is not set and no ``book/results`` is found.
     """
     if named := os.environ.get("BAQ_TABLES"):
         return Path(named)

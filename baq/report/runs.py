@@ -63,7 +63,7 @@ def _on_one_thread(function: Callable[..., Result], task: Sequence[Any]) -> Resu
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Have torch compute on so many threads inside the block."""
+    """Set the number of torch's threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

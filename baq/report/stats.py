@@ -111,7 +111,7 @@ def both_correlations(
 
 
 def _check_keys(frame: pd.DataFrame, by: Sequence[str]) -> None:
-    """Raise where rows have no group, which pandas would leave out."""
+    """Raise if a row has no group, since pandas would drop it."""
     for name in by:
         if lacking := int(frame[name].isna().sum()):
             raise ValueError(f"{name} is NaN or None in {lacking} rows: allowed is a value in each")

@@ -13,7 +13,6 @@ from pandas.io.formats.style import Styler
 __all__ = [
     "HEADINGS",
     "audit_text",
-    "interval_cells",
     "interval_columns",
     "interval_table",
     "interval_text",
@@ -66,14 +65,14 @@ def show(
         name: as for :func:`save`; also the name of the table's elements in the page, so that equal
             tables give equal pages.
         precision: decimals shown.
-        shown: what is displayed in place of the table, such as :func:`interval_cells` of it.
+        shown: what is displayed in place of the table, such as :func:`interval_table` of it.
     """
     save(frame, name)
     return styled(frame if shown is None else shown, name, precision)
 
 
 def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
-    """A table for display alone, as :func:`show` displays it, by a name that the page has once."""
+    """A table for display as :func:`show` returns it, not saved; no other on the page has its name."""
     empty = [name for name in shown if len(shown) and (shown[name] == "").all()]
     styler = shown.style.hide(axis="index").hide(empty, axis="columns")
     return styler.format(precision=precision).set_uuid(name)
@@ -116,32 +115,6 @@ def audit_text(error_bound: pd.Series) -> str:
     )
 
 
-def interval_cells(
-    summary: pd.DataFrame,
-    index: str,
-    columns: dict[str, str],
-    precision: int = 4,
-    order: Sequence[object] | None = None,
-) -> pd.DataFrame:
-    """A wide table of ``median [lo, hi]`` out of a summary, a row for each value of ``index``.
-
-    Arguments:
-        summary: as :func:`baq.report.stats.summarize` returns it.
-        index: its column that names the rows.
-        columns: measure to heading, unit included.
-        precision: decimals shown.
-        order: values of ``index`` from top to bottom; the largest first where not given.
-    """
-    cells = [
-        interval_text(middle, lo, hi, precision)
-        for middle, lo, hi in summary[["median", "lo", "hi"]].to_numpy()
-    ]
-    wide = summary.assign(cell=cells).pivot(index=index, columns="measure", values="cell")
-    wide = wide.sort_index(ascending=False) if order is None else wide.loc[list(order)]
-    wide = wide[list(columns)].rename(columns=columns)
-    return wide.rename_axis(columns=None).reset_index()
-
-
 def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """Paired differences for display, each with its interval and its counts of falls and rises.
 
@@ -157,66 +130,79 @@ def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.Data
     return shown
 
 
-def show_intervals(
-    summary: pd.DataFrame,
-    name: str,
-    index: str,
-    columns: dict[str, str] | Sequence[str],
-    precision: int = 4,
-) -> Styler:
-    """Save a summary as numbers, and return it for display with a cell of text for each interval.
-
-    Rows are in the order of the summary.
-
-    Arguments:
-        summary, index, precision: as for :func:`interval_cells`.
-        name: as for :func:`show`.
-        columns: measure to heading, or measures that :data:`HEADINGS` names.
-    """
-    if not isinstance(columns, dict):
-        columns = {measure: HEADINGS[measure] for measure in columns}
-    order = summary[index].unique()
-    return show(summary, name, shown=interval_cells(summary, index, columns, precision, order))
-
-
 def interval_table(
     frame: pd.DataFrame,
     index: Sequence[str],
-    columns: str,
+    columns: str = "measure",
     value: str = "median",
     ends: tuple[str, str] = ("lo", "hi"),
     precision: int | None = 4,
     *,
     signed: bool = False,
+    headings: Mapping[str, str] | Sequence[str] | None = None,
+    order: Sequence[object] | None = None,
 ) -> pd.DataFrame:
     """A tidy table of estimates spread out for display, each as :func:`interval_text`.
 
     Arguments:
-        frame: a row an estimate.
+        frame: a row an estimate, as :func:`baq.report.stats.summarize` returns them.
         index: the columns that name a row of the wide table.
-        columns: the column whose values become headings. Rows and headings keep the order in which
-            they first appear.
+        columns: the column whose values become headings.
         value, ends: the columns of the estimate and of its interval.
         precision: as for :func:`interval_text`.
         signed: show a plus too.
+        headings: the values of ``columns`` that are shown and what stands above them, or measures that
+            :data:`HEADINGS` names; all as they are where not given.
+        order: values of the first column of ``index`` that are shown, from top to bottom. Where not
+            given, rows keep the order in which they first appear.
 
     Returns:
         The columns of ``index`` and the headings; a dash where there is no estimate.
 
     Raises:
-        ValueError: for two estimates in one cell.
+        ValueError: for two estimates in one cell, or a heading or a row without any estimate.
     """
-    headings = list(dict.fromkeys(frame[columns]))
+    if headings is None:
+        headings = {name: name for name in frame[columns]}
+    elif not isinstance(headings, Mapping):
+        headings = {measure: HEADINGS[measure] for measure in headings}
+    given = frame[[*index, columns, value, *ends]].itertuples(index=False)
     rows: dict[tuple[object, ...], dict[str, str]] = {}
-    for *key, heading, middle, lo, hi in frame[[*index, columns, value, *ends]].itertuples(
-        index=False
-    ):
+    for *key, name, middle, lo, hi in given:
         cells = rows.setdefault(tuple(key), {})
-        if heading in cells:
-            raise ValueError(f"{tuple(key)} has {heading} twice: allowed is one estimate a cell")
-        cells[heading] = interval_text(middle, lo, hi, precision, signed=signed)
+        if name in cells:
+            raise ValueError(f"{tuple(key)} has {name} twice: allowed is one estimate a cell")
+        cells[name] = interval_text(middle, lo, hi, precision, signed=signed)
+    for asked, known in ((headings, frame[columns]), (order or (), frame[index[0]])):
+        if lacking := [name for name in asked if name not in set(known)]:
+            allowed = ", ".join(map(str, dict.fromkeys(known)))
+            raise ValueError(f"no estimate of {lacking[0]}: allowed are {allowed}")
+    if order is not None:
+        place = {name: k for k, name in enumerate(order)}
+        kept = [key for key in rows if key[0] in place]
+        rows = {key: rows[key] for key in sorted(kept, key=lambda key: place[key[0]])}
     found = [[*key, *(cells.get(h, "–") for h in headings)] for key, cells in rows.items()]
-    return pd.DataFrame(found, columns=[*index, *headings])
+    return pd.DataFrame(found, columns=[*index, *headings.values()])
+
+
+def show_intervals(
+    summary: pd.DataFrame,
+    name: str,
+    index: str,
+    headings: Mapping[str, str] | Sequence[str],
+    precision: int = 4,
+    order: Sequence[object] | None = None,
+) -> Styler:
+    """Save a summary as numbers, and return its :func:`interval_table` for display.
+
+    Arguments:
+        summary: as :func:`baq.report.stats.summarize` returns it.
+        name: as for :func:`show`.
+        index: its column that names the rows.
+        headings, precision, order: as for :func:`interval_table`.
+    """
+    wide = interval_table(summary, [index], precision=precision, headings=headings, order=order)
+    return show(summary, name, shown=wide)
 
 
 def interval_columns(

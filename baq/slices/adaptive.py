@@ -50,7 +50,8 @@ def adaptive_labels(
         share of the map's cells that were painted wrong.
 
     Raises:
-        ValueError: for a stride that is no power of 2, an audit of no cell, or a seed that is none.
+        ValueError: for a stride that is not a power of 2, an audit without cells, or an invalid
+            seed.
     """
     check_whole(stride=stride, audit=audit)
     check_whole(2, n=n)

@@ -1,4 +1,4 @@
-"""What a comparison on a slice reads on coarser and finer grids, and what does not depend on them."""
+"""How a comparison on a slice depends on the grid, and what in it does not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["across_grids", "distance_summary", "grid_reaching"]
 def distance_summary(distances: np.ndarray) -> dict[str, float]:
     """Distances along a curve summed up: ``mean``, ``median``, ``q95`` (95th percentile), ``largest``.
 
-    In the unit of the distances; all are NaN where there is none, that is without a boundary.
+    In the unit of the distances; all are NaN without a boundary, where there are no distances.
     """
     if len(distances) == 0:
         return dict.fromkeys(("mean", "median", "q95", "largest"), float("nan"))
@@ -118,7 +118,7 @@ def grid_reaching(n: Sequence[int], jaccard: Sequence[float], value: float) -> f
         The cells a side, not rounded; NaN where J passes the value below or above all grids.
 
     Raises:
-        ValueError: for other than equal, positive numbers of grids and values.
+        ValueError: unless there are as many values as grids, one or more.
     """
     if len(n) != len(jaccard) or len(n) == 0:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Boundary masks of label maps, and the difference between two of them."""
+"""Boundary masks of label maps, their Jaccard distance J and its law; grid prediction change."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def boundary_mask(labels: ArrayLike | Tensor | LabelMap, sides: str = "two") -> 
     One-sided: only the cells whose right or upper neighbour has another label, one cell thick.
 
     Raises:
-        ValueError: for another name of the sides, or a map with fewer than 2 cells a side.
+        ValueError: for unknown sides, or a map with fewer than 2 cells a side.
 
     Example:
         >>> boundary_mask([[0, 0, 1, 1], [0, 0, 1, 1]]).astype(int).tolist()

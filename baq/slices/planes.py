@@ -200,8 +200,8 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
         seed: seed of the draw.
 
     Raises:
-        ValueError: for a count below 1, labels of another shape, fewer than three classes, or inputs
-            of which no three of three classes were found that span a plane.
+        ValueError: for a count below 1, labels of another shape, fewer than three classes, or if no
+            three inputs of three classes were found that span a plane.
     """
     x = _floats(x)
     y = check_labels(y, len(x)).cpu()
@@ -239,8 +239,8 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
     return planes
 
 
-#: Misses in a row after which three inputs are no longer drawn until their classes differ, and after
-#: which of inputs that are equal only the first is drawn.
+#: Draws in a row without three classes after which the classes are drawn first, and draws in a row
+#: that span no plane after which only the first of equal inputs is drawn.
 _MISSES = 1000
 
 
@@ -251,7 +251,7 @@ def _first_of_copies(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _of_three_classes(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows of three inputs, each three of different classes as likely as any others."""
+    """Rows of three inputs of different classes; all such triples are equally likely."""
     classes, counts = y.unique(return_counts=True)
     left = counts.double()
     rows = []

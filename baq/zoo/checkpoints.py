@@ -79,8 +79,8 @@ def manifest(where: Path | None = None) -> dict[str, dict[str, Any]]:
     ``processor``, ``torch``.
 
     Raises:
-        ValueError: for a manifest that cannot be read, or an entry that lacks what :func:`load` needs or
-            has it of another kind.
+        ValueError: for a manifest that cannot be read, or an entry that lacks a field that
+            :func:`load` needs, or has one of another type.
     """
     path = (where or folder()) / "manifest.json"
     try:
@@ -102,7 +102,7 @@ def manifest(where: Path | None = None) -> dict[str, dict[str, Any]]:
     return entries
 
 
-#: What an entry holds that is used here: its kind, and whether no network loads without it.
+#: The fields of an entry that are used here: type, and whether loading needs it.
 _ENTRY: dict[str, tuple[Any, bool]] = {
     **dict.fromkeys(("family", "sha256"), (str, True)),
     **dict.fromkeys(("seed", "width", "bytes"), (int, True)),
@@ -164,7 +164,7 @@ def load(family: str, seed: int, where: Path | None = None) -> nn.Module:
 
 
 def overview(networks: Sequence[tuple[str, int]], where: Path | None = None) -> pd.DataFrame:
-    """What is known of trained networks, and how many weights each has: a row for each.
+    """A row for each trained network: its entry in the manifest and its number of weights.
 
     Arguments:
         networks: family and seed of each, all checked as :func:`load` does.

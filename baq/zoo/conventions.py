@@ -86,7 +86,7 @@ def digits_controls(
     n: int = 241,
     sides: str = "two",
 ) -> pd.DataFrame:
-    """A digits network against itself, its quantized copies, and another training; copies of a control.
+    """A digits network against itself, its quantized copies and another training; and a control.
 
     Another training has the same images and another start. The control is a network trained on the
     labels in random order, which is compared with its own copies.

@@ -125,7 +125,7 @@ def _check_name(name: str) -> None:
 
 
 def _folder(name: str, download: bool) -> Path | None:
-    """Root folder of a complete data set; None for the one inside scikit-learn; raises for others."""
+    """Root folder of a complete data set; None for digits, which scikit-learn has."""
     if name == "digits":
         return None
     try:

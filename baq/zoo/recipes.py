@@ -1,15 +1,41 @@
-"""The networks that several chapters train, each with its splits, from a seed alone."""
+"""The networks that several chapters measure, each with its splits, from a seed alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
-from baq.zoo import data, models, training
+from baq.zoo import checkpoints, data, models, training
 
-__all__ = ["digits_network", "mnist_network"]
+__all__ = ["digits_network", "mnist_network", "network_on"]
+
+
+def network_on(
+    dataset: str, seed: int, family: str = "mlp", **given: Any
+) -> tuple[nn.Module, data.Splits]:
+    """The float network of a seed on a named data set, and its splits.
+
+    Arguments:
+        dataset: ``digits``, whose network is trained by :func:`digits_network`; ``mnist`` or
+            ``fashion-mnist``, by :func:`mnist_network`; or ``cifar10``, whose network is loaded by
+            :func:`baq.zoo.checkpoints.load`.
+        seed: seed of the splits and of the network.
+        family: the kind of network; on digits there is ``mlp`` alone.
+        given: what the function named takes besides; on CIFAR-10 the sizes of the splits.
+
+    Raises:
+        ValueError: for a family that the data set does not have, or as the functions named.
+    """
+    if dataset == "cifar10":
+        return checkpoints.load(family, seed), data.load(dataset, seed, **given)
+    if dataset != "digits":
+        return mnist_network(dataset, seed, family, **given)
+    if family != "mlp":
+        raise ValueError(f"family is {family!r}: allowed on digits is mlp")
+    return digits_network(seed, **given)
 
 
 def digits_network(
@@ -27,8 +53,8 @@ def digits_network(
 ) -> tuple[nn.Sequential, data.Splits]:
     """A network with one hidden layer on the digits (:func:`baq.zoo.models.mlp`), and its splits.
 
-    The seed decides the splits, the initialization and the order of the batches, so that equal
-    arguments give equal weights on one machine with one number of threads.
+    The seed decides the splits, the initialization and the order of the batches, so that the same
+    arguments, machine and number of threads give the same weights.
 
     Arguments:
         seed: seed of the splits, and of all else.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 __all__ = ["SOURCES", "Source", "check", "fetch", "root"]
 
-#: Longest wait in seconds for one answer of a server, so that a missing network is noticed soon.
+#: Seconds to wait for a server, so that a missing network is noticed soon.
 TIMEOUT = 10.0
 
 
@@ -25,7 +25,7 @@ TIMEOUT = 10.0
 class Source:
     """A data set's name in ``torchvision.datasets``, and its files: path in the root, bytes, md5.
 
-    They come in one ``archive``, or where it has no name in one of their own, ``path.gz``.
+    They come in one ``archive``, or, if that is empty, each as ``path.gz``.
     """
 
     kind: str
@@ -51,8 +51,8 @@ def _idx(folder: str, *md5: str) -> tuple[tuple[str, int, str], ...]:
     )
 
 
-#: The data sets that torchvision fetches. It has md5 sums of the archives alone for the first two;
-#: these are of the files inside, which are kept and may get damaged.
+#: The data sets that torchvision fetches. For the first two it has md5 sums of the archives only;
+#: these are of the unpacked files, which are kept and may get damaged.
 SOURCES = {
     "mnist": Source(
         "MNIST",
@@ -165,7 +165,7 @@ def fetch(name: str) -> Path:
     raise FileNotFoundError(f"{name} could not be fetched into {folder}: {'; '.join(reasons)}")
 
 
-#: What unpacking and downloading may end in.
+#: Errors that unpacking and downloading may raise.
 _FAILURES = (
     *(OSError, RuntimeError, ValueError, EOFError),
     *(HTTPException, tarfile.TarError, zlib.error),

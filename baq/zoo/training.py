@@ -31,7 +31,7 @@ def _checked(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
     x, y = check_points(x), as_tensor(y, "labels")
-    # Those made in inference mode cannot be trained on.
+    # Tensors made in inference mode cannot be trained on.
     x, y = (values.clone() if values.is_inference() else values for values in (x, y))
     if y.ndim and len(x) != len(y):
         raise ValueError(f"{len(x)} inputs and {len(y)} labels: allowed are equal counts")
@@ -188,7 +188,7 @@ def fit_images(
     """Minimize the cross-entropy on augmented images with SGD, in place; deterministic for a seed.
 
     The step size rises and falls linearly once, from and to 0 (one cycle: Smith, Topin 2019,
-    arXiv:1708.07120). Equal weights come out on one machine with one number of threads.
+    arXiv:1708.07120). The same machine and number of threads give the same weights.
 
     Arguments:
         model: a module from images to logits; it is returned in evaluation mode.
@@ -291,7 +291,7 @@ def _restore(
     try:
         state = torch.load(path, weights_only=True)
         found = state["run"]
-    except Exception as error:  # whatever unpickling ends in
+    except Exception as error:  # unpickling may raise anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} holds no run ({reason}): use fresh=True") from None
     if found != run:
