@@ -14,6 +14,7 @@ from workflow.project import Project, UserError
 from workflow.runner import execute
 from workflow.sweep import read
 
+pytestmark = pytest.mark.slow  # nearly all of them start processes
 FIGURE = """\
 import matplotlib.pyplot as plt
 _, axes = plt.subplots()
@@ -63,7 +64,6 @@ def test_a_file_in_place_of_the_build_folder_is_named(root):
 
 
 @pytest.mark.parametrize("options", ["size=8k", "size=1m,ro", "size=100k", "size=400k"])
-@pytest.mark.slow
 def test_a_build_folder_without_room_is_told_in_lines(root, options):
     with mounted(root / "_build", options):
         for what in ("book", "book -n", "run one"):
@@ -90,7 +90,6 @@ def test_a_path_may_hold_braces_and_blanks(root, tmp_path_factory):
 # Environments
 
 
-@pytest.mark.slow
 def test_nothing_of_the_users_environment_gets_into_a_chapter(root, tmp_path):
     write_chapter(root, "01-one", FIGURE + BODY)
     home = tmp_path / "home"
@@ -184,7 +183,6 @@ def sweep_file(path, table="a", rows="[1, 2]"):
     return path
 
 
-@pytest.mark.slow
 def test_two_sweeps_of_one_name_do_not_share_a_table(root):
     first = sweep_file(root / "x" / "rows.yml", rows="[1]")
     other = sweep_file(root / "y" / "rows.yml", rows="[2]")
@@ -208,7 +206,6 @@ def test_an_unknown_table_is_told_before_anything_runs(root):
     assert not (root / "runs").exists()
 
 
-@pytest.mark.slow
 def test_a_failed_sweep_names_no_page_of_all_runs(root):
     write_chapter(root, "01-one", BODY + "1 / (rows - 1)\n")
     done = command(root, "sweep", str(sweep_file(root / "s" / "rows.yml")))

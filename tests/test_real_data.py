@@ -26,9 +26,8 @@ LABELS_FILE = "MNIST/raw/t10k-labels-idx1-ubyte"
 
 def whole(name):
     reasons = data.missing([name], download=False)
-    return pytest.param(
-        name, marks=pytest.mark.skipif(name in reasons, reason=reasons.get(name, ""))
-    )
+    marks = [pytest.mark.skipif(name in reasons, reason=reasons.get(name, ""))]
+    return pytest.param(name, marks=marks + [pytest.mark.slow] * (name == "cifar10"))
 
 
 @pytest.fixture

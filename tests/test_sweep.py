@@ -320,6 +320,7 @@ def test_a_run_whose_last_words_found_no_room_says_so(project, file, small_disk)
         gather(project, sweep)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_an_error_of_one_line(root, file, tmp_path):
     done = command(root, "sweep", "pairs.yml", "--cluster", "nowhere")
     assert done.returncode == 1

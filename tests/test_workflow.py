@@ -292,6 +292,7 @@ def test_a_run_killed_between_two_renames_gets_its_tables_back(root, project):
     assert contents(root / "book") == before
 
 
+@pytest.mark.slow
 def test_other_parameters_go_to_a_folder_of_their_own(root):
     (root / "given.yml").write_text("rows: 3\nword: y\n")
     done = command(root, "run", "one", "-y", "given.yml", "-p", "rows", "4")
@@ -494,6 +495,7 @@ def test_the_gate_refuses_a_notebook_that_was_edited(root, project, monkeypatch)
     assert problems(project, "full") == [told]
 
 
+@pytest.mark.slow
 def test_networks_that_are_missing_are_trained_where_their_data_can_be_had(root):
     path = root / "notebooks" / "01-one.py"
     loads = 'families: list[str] = ["cnn"]  # families\nseeds: int = 2  # seeds\nword: str'
@@ -510,6 +512,7 @@ def test_a_graph_that_cannot_be_made_says_why():
         plan([sys.executable, "-c", "raise SystemExit('many\\nwords\\nno space left')"])
 
 
+@pytest.mark.slow
 def test_a_warning_keeps_the_last_site(root, project):
     pretend(project)
     site = root / "_build" / "html"
