@@ -17,8 +17,8 @@ from tiny_project import BODY, ROOT, command, contents, mounted, write_chapter
 
 from workflow.compare import compare_runs
 from workflow.gather import gather, sweep_page
-from workflow.page import page
 from workflow.project import Project, UserError
+from workflow.run_page import run_page
 from workflow.runs import arguments, run, run_name
 from workflow.sweep import failures, read, run_log
 
@@ -300,7 +300,7 @@ def test_a_full_disk_is_named_and_loses_no_run(root, project, small_disk):
         run(project, chapter, {"rows": 200_000})
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="the page of .* was not made: No space left on device"):
-        page(project, first)
+        run_page(project, first)
     assert {path: contents(small_disk)[path] for path in before} == before
     assert not project.run_record(run_name(chapter, {"rows": 200_000})).exists()
     assert run(project, chapter, {"rows": 2}).is_file()

@@ -13,9 +13,9 @@ from workflow.files import run_record, write_json
 from workflow.gate import problems
 from workflow.graph import make
 from workflow.outcome import settle
-from workflow.page import page
 from workflow.parameters import check, declared, from_text
 from workflow.project import PROFILES, Chapter, Project, UserError, entries
+from workflow.run_page import run_page
 from workflow.runner import matplotlib_folder
 from workflow.runs import run
 from workflow.site import render
@@ -133,7 +133,7 @@ def run_(
     notebook = run(project, chapter, given)
     print(notebook)
     if not no_page:
-        print(page(project, notebook))
+        print(run_page(project, notebook))
     return 0
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 
 from baq.machine import whole
 from workflow.files import run_record, write_json
-from workflow.page import page
 from workflow.project import Chapter, Project, UserError
+from workflow.run_page import run_page
 from workflow.runner import execute
 from workflow.sweep import Sweep, cell, failures
 
@@ -33,7 +33,7 @@ def sweep_page(project: Project, sweep: Sweep) -> Path:
     told = ", ".join(f"{name} = {cell(value)}" for name, value in sweep.given.items())
     given = {"name": sweep.name, "chapter": sweep.chapter.name, "given": told}
     notebook = Chapter(project.root / "notebooks" / "sweep.py")
-    return page(project, execute(project, notebook, given, sweep.folder(project)))
+    return run_page(project, execute(project, notebook, given, sweep.folder(project)))
 
 
 def gathered_tables(project: Project, sweep: Sweep) -> dict[str, pd.DataFrame]:

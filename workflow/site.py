@@ -58,7 +58,7 @@ def forget_changed_site(project: Project, profile: str) -> None:
 
 def site_sources(project: Project, profile: str) -> str:
     """The fingerprint of everything that a site is rendered from."""
-    files = {*pages(project), *package_files(project)}
+    files = {*prose(project), *package_files(project)}
     for chapter in project.notebooks:
         files |= {project.record(profile, chapter.name), chapter.source}
     return fingerprint(files, project.root)
@@ -74,7 +74,7 @@ def jupyter_book(site: Path, output: Path, log: Path, *options: str) -> bool:
     return not done.returncode
 
 
-def pages(project: Project) -> list[Path]:
+def prose(project: Project) -> list[Path]:
     """The sources of the site that neither a chapter nor a build makes."""
     made = re.compile(r".*\.ipynb|results|__pycache__|\..*")
     found = [project.root / "_config.yml", project.root / "_toc.yml"]
@@ -91,7 +91,7 @@ def stage(project: Project, profile: str) -> Path:
     site = project.build / profile / "site"
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
-    for path in pages(project):
+    for path in prose(project):
         copy = site / path.relative_to(project.root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)

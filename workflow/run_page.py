@@ -12,7 +12,7 @@ from workflow.project import Project, UserError
 from workflow.site import jupyter_book
 
 
-def page(project: Project, notebook: Path) -> Path:
+def run_page(project: Project, notebook: Path) -> Path:
     """Render the notebook of a run below ``runs`` as a page in the book's style.
 
     Style, formulas' fonts and figures are shared by all pages of ``runs``, so that a page costs
