@@ -48,7 +48,7 @@
 # %% tags=["parameters"]
 seeds: int = 20  # each draws its own split and initialization [1..1000]
 first_seed: int = 0  # the first of the seeds [0..1000000]
-levels: list[int] = [8, 6, 4, 3]  # neighbours change [2..16]
+levels: list[int] = [8, 6, 4, 3]  # neighbours change [2..16, two or more]
 steps: int = 20  # steps of t along each transition [1..10000]
 n: int = 241  # cells a side of the label maps [2..8192]
 pad: float = 0.1  # share by which the slice is wider than its images [0..10]

@@ -77,7 +77,7 @@ rows: int = 2  # rows [1..9]
 rate: float = 0.5  # a rate [0.001..1]
 names: list[str] = ["a", "b"]  # names of tables [a | b | c]
 deep: bool = False  # a switch
-weights: list[float] = [1.0, 2.0]  # numbers [..3]
+weights: list[float] = [1.0, 2.0]  # numbers [..3, two or more]
 word: str = ""  # a word [x | '']
 shown: int = 0  # which row [0..rows - 1]
 """
@@ -86,16 +86,17 @@ shown: int = 0  # which row [0..rows - 1]
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"rows": 9, "names": ["c"], "weights": [3], "word": "x", "rate": 1}, ""),
+        ({"rows": 9, "names": ["c"], "weights": [3, 1], "word": "x", "rate": 1}, ""),
         ({"rows": 0}, "rows is 0, allowed is an int, 1..9"),
         ({"rate": 1e-300}, "rate is 1e-300, allowed is a finite float, 0.001..1"),
         ({"names": ["a", "a"]}, "['a', 'a'], allowed is a list[str], a | b | c, each once"),
         ({"names": []}, "names is [], allowed is a list[str], a | b | c, each once, one at least"),
-        ({"weights": []}, "weights is [], allowed is a list[float], ..3, each once, one at least"),
+        ({"weights": []}, "weights is [], allowed is a list[float], ..3, two or more, each once"),
+        ({"weights": [2]}, "weights is [2.0], allowed is a list[float], ..3, two or more, each"),
         ({"names": ["d"]}, "names is ['d'], allowed is a list[str], a | b | c"),
         (
             {"weights": [1.0, 4.0]},
-            "weights is [1.0, 4.0], allowed is a list[float], ..3, each once",
+            "weights is [1.0, 4.0], allowed is a list[float], ..3, two or more",
         ),
         ({"weights": [1, 1]}, "weights is [1.0, 1.0], allowed"),
         ({"word": "y"}, "word is 'y', allowed is a str, x | ''"),

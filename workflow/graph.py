@@ -56,10 +56,8 @@ def make(
         try:
             lock = stack.enter_context(locked(path))
         except BlockingIOError as error:
-            known = target if sweep else "`make book`"
-            process = path.read_text("utf-8").partition("\n")[0]
-            told = f"another {known} is at work in this checkout (process {process})"
-            raise UserError(told) from error
+            known = f"another {target if sweep else '`make book`'} is at work in this checkout"
+            raise UserError(f"{known} (process {path.read_text('utf-8').strip()})") from error
         if dry_run:
             print("\n".join(plan(command)))
             return

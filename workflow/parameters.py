@@ -27,7 +27,7 @@ _TYPES = {
         "list[str]": list[str],
     }.items()
 }
-_RULES = "A..B, A.., ..B, word | word, or some"
+_RULES = "A..B, A.., ..B, word | word, some, two or more"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Parameter:
     The rules, with commas between them, say what is allowed: ``A..B`` is a range for a number or for
     each number of a list, both ends included and each a number or a sum of parameters' names;
     ``word | word`` are choices, ``''`` for the empty one; ``some`` allows some of the default's words.
-    A list is never empty, and has nothing twice.
+    A list is never empty, and has nothing twice; it may have to hold ``two or more``.
     """
 
     name: str
@@ -155,7 +155,9 @@ def _keep_rules(chapter: Chapter, parameter: Parameter, values: dict[str, object
     if not 0 < len(set(items)) == len(items):
         raise _refused(chapter, parameter, value)
     for rule in parameter.rules:
-        if "|" in rule or parameter.kind == "list[str]":
+        if rule == "two or more":
+            kept = len(items) > 1
+        elif "|" in rule or parameter.kind == "list[str]":
             kept = {*items} <= {word.strip().strip("'") for word in rule.split("|")}
         else:
             try:

@@ -194,12 +194,11 @@ def matplotlib_folder(project: Project) -> Path:
 def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, str]:
     """An environment in which equal inputs give equal bytes."""
     threads = str(chapter.header.threads)
-    path = os.environ.get("PYTHONPATH")
-    places = {name: os.environ.get(name) for name in ("BAQ_DATA", "BAQ_CHECKPOINTS")}
+    path, places = os.environ.get("PYTHONPATH"), ("BAQ_DATA", "BAQ_CHECKPOINTS")
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_LEAKS)},
         # The kernel works elsewhere, where a relative path would lead nowhere.
-        **{name: os.path.abspath(value) for name, value in places.items() if value},
+        **{name: os.path.abspath(os.environ[name]) for name in places if os.environ.get(name)},
         "BAQ_RESULTS": str(work / "results"),
         "BAQ_PROGRESS": str(work / "progress"),
         # An empty file, in place of the user's; the list of fonts is kept for the next run.
@@ -208,7 +207,7 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         "PYTHONNOUSERSITE": "1",
         "BAQ_TABLES": str(work / "tables"),
         # The kernel must import the package that the stamp describes.
-        "PYTHONPATH": os.pathsep.join([str(project.root), *([path] if path else [])]),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(project.root), path))),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "IPYTHONDIR": str(work / "ipython"),

@@ -1,0 +1,51 @@
+"""Every chapter runs with one seed, with any one bit width, and with values that answer no claim."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workflow.parameters import declared
+from workflow.project import Project
+from workflow.runs import run
+
+ROOT = Path(__file__).parents[1]
+BOOK = Project(ROOT)
+#: One seed, one bit width, at most one value of everything else of which there are several.
+ODD = {
+    **dict.fromkeys(("seeds", "seeds_digits", "seeds_cifar", "choice_seeds", "planes"), 1),
+    **dict.fromkeys(("calibration_planes", "choice_planes"), 1),
+    "bits": [5],
+    "levels": [5, 2],
+    "grids": [33],
+    "shares": [0.5],
+    "datasets": ["digits"],
+    "gap_weights": [2.0],
+    "exact_weights": [0.5],
+    "families": ["resnet"],
+    "eps_study": [0.5],
+    "tau_f_study": [0.5],
+    "tau_j_study": [0.5],
+}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """What it takes to execute a chapter, away from the working tree."""
+    for folder in ("baq", "notebooks", "checkpoints"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    (tmp_path / "book").mkdir()
+    for file in ("_toc.yml", "book/claims.yml"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    return Project(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [chapter.name for chapter in BOOK.chapters])
+def test_a_chapter_runs_with_one_of_everything(checkout, name):
+    chapter = checkout.chapter(name)
+    given = dict(BOOK.parameters("quick")[name])
+    given |= {key: value for key, value in ODD.items() if key in declared(chapter)}
+    if missing := checkout.missing_data(chapter.requires(given)):
+        pytest.skip("; ".join(missing.values()))
+    assert run(checkout, chapter, given).is_file()
