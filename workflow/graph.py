@@ -56,8 +56,9 @@ def make(
         try:
             lock = stack.enter_context(locked(path))
         except BlockingIOError as error:
-            known = f"another {target if sweep else '`make book`'} is at work in this checkout"
-            raise UserError(f"{known} (process {path.read_text('utf-8').strip()})") from error
+            process = path.read_text("utf-8").partition("\n")[0]
+            told = f"another {target if sweep else '`make book`'} is at work in this checkout"
+            raise UserError(f"{told} (process {process})") from error
         if dry_run:
             print("\n".join(plan(command)))
             return
