@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   baq:
-#     requires: [mnist, fashion-mnist]
+#     requires: [digits, mnist, fashion-mnist]
 #     minutes: 5
 #     threads: 2
 # ---
@@ -63,9 +63,9 @@ bits: list[int] = [8, 7, 6, 5, 4, 3, 2]  # walked down [2..16]
 eps: float = 0.01  # largest loss of calibration accuracy, for both rules [0..1]
 tau_f: float = 0.01  # largest calibration flip rate, boundary-aware rule [0..1]
 tau_j: float = 0.6667  # largest calibration J: shift of a cell [0..1]
-eps_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # eps in it [0..1]
-tau_f_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # tau_f [0..1]
-tau_j_study: list[float] = [0.2, 0.4, 0.6667, 0.8, 0.9, 1.0]  # tau_j [0..1]
+eps_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # studied eps [0..1]
+tau_f_study: list[float] = [0.0025, 0.005, 0.01, 0.02, 0.04]  # studied tau_f [0..1]
+tau_j_study: list[float] = [0.2, 0.4, 0.6667, 0.8, 0.9, 1.0]  # studied tau_j [0..1]
 n: int = 241  # cells a side of the label maps [2..8192]
 epochs_digits: int = 200  # passes over the training images: digits [1..10000]
 epochs_mlp: int = 15  # the same: one hidden layer on the other sets [1..10000]

@@ -239,7 +239,7 @@ unsatisfied = int(of_rule["unsatisfied"].sum()["boundary-aware"])
 text = (
     f"The boundary-aware rule keeps more bits than the accuracy rule for **{more} of {seeds}** "
     f"networks; for {unsatisfied} of {seeds} no level keeps its conditions, and it keeps the most bits "
-    "for want of one that does."
+    "because none does."
 )
 if seeds > 1:
     text += " Held-out means over seeds at the picks, and the paired difference with Student's 90 % interval:"

@@ -336,7 +336,7 @@ tables.show_intervals(cuts, "planes", "setting", ON_PLANES, 3)
 # %% [markdown]
 # ## The noise floor
 #
-# How large is that against training anew? Two float networks of a family differ in initialization, in the
+# How does this compare with retraining? Two float networks of a family differ in initialization, in the
 # order of batches and in the 2,000 images that each seed keeps for calibration. The same measures between
 # two such networks, beside those between a network and its quantized copies (one scale for each tensor):
 

@@ -10,7 +10,7 @@
 #     language: python
 #     name: python3
 #   baq:
-#     requires: [mnist, fashion-mnist, cifar10]
+#     requires: [digits, mnist, fashion-mnist, cifar10]
 #     minutes: 3
 #     threads: 2
 # ---

@@ -123,8 +123,7 @@ if maps is not None:
         ax.legend(fontsize=8)
     axes[0].set_ylabel("seconds")
 
-# %% [markdown]
-# Power laws fitted to these costs, with 90 % intervals; maps from 129 cells a side on:
-
 # %% tags=["remove-input"]
-Markdown(NONE if maps is None else costs.exponents_table(maps, least_side))
+text = "Power laws fitted to these costs, with 90 % intervals; maps from "
+text += f"{least_side} cells a side on:\n\n"
+Markdown(NONE if maps is None else text + costs.exponents_table(maps, least_side))

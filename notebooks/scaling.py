@@ -30,7 +30,7 @@ planes: int = 20  # label maps of each network [1..1000]
 side: int = 241  # their cells a side [2..100000]
 radii_images: int = 1000  # whose radii over all classes are taken [1..1000000]
 training_images: int = 1_281_167  # of a training from scratch [1..1000000000]
-epochs: int = 90  # of it [1..10000]
+epochs: int = 90  # of such a training [1..10000]
 cores: int = 1024  # that share the work [1..1000000]
 
 # %% tags=["remove-cell"]
@@ -75,7 +75,7 @@ Markdown(NONE if costs is None else laws.check_table(costs))
 # %% [markdown]
 # ## Networks of ImageNet's size
 #
-# The study of one network as in [Full CIFAR-10](06-cifar-full): the float network and six bit widths, all
+# The study of one network as in [Full CIFAR-10](06-cifar-full): the float network and its quantized copies, all
 # validation images, label maps of planes through three images, and radii over all classes of some images. Labels
 # take the law of evaluation of ResNet-18, and training its law. A map counts as many evaluations as the
 # adaptive map of a convolutional network on digits takes, which has as much boundary as a plane through ten classes;
@@ -93,9 +93,11 @@ STUDY = {
     "epochs": epochs,
     "cores": cores,
 }
-Markdown(NONE if costs is None else laws.study_table(costs, reference, **STUDY))
+text = f"""
 
-# %% [markdown]
-# Times are for one core of this machine; a faster processor divides all of them alike. The jobs are
-# independent, so the last column is the sum of the three before *training*, divided by 16 nodes of 64 cores.
-# A sweep with one run for each network and bit width is of that form.
+Times are for one core of this machine; a faster processor divides all of them alike. The jobs are
+independent, so the last column is the sum of the three before *training*, divided by {cores} cores.
+A sweep with one run for each network and bit width is of that form."""
+Markdown(
+    NONE if costs is None else laws.study_table(costs, reference, **STUDY) + text
+)

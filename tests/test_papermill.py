@@ -32,9 +32,9 @@ def test_every_parameter_has_its_type_and_a_sentence_for_papermill(name, tmp_pat
 @pytest.mark.parametrize(
     ("given", "needed"),
     [
-        ({}, ["mnist", "fashion-mnist"]),
+        ({}, ["digits", "mnist", "fashion-mnist"]),
         ({"dataset": "fashion-mnist"}, ["fashion-mnist"]),
-        ({"dataset": ""}, ["mnist", "fashion-mnist"]),
+        ({"dataset": ""}, ["digits", "mnist", "fashion-mnist"]),
         ({"dataset": "digits", "datasets": ["mnist"]}, ["digits"]),
     ],
 )
