@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--planes",
         type=int,
-        help="no race: adaptive maps against dense ones on so many planes, 1 to 20; it takes an "
+        help="no race: adaptive maps against dense ones on this many planes, 1 to 20; it takes an "
         "hour, may be stopped, and goes on where it was",
     )
     parser.add_argument(

@@ -39,7 +39,7 @@ class Race:
     ``ours`` and ``peer`` take the number of the round, so that rounds may differ in their inputs, and
     return an answer. ``agree`` takes the answers of all rounds, two sequences, and returns in words
     how far they agree, and whether that is enough. ``target`` is the least median ratio of the peer's
-    time to ours. ``repeats`` runs of ours are timed together, so that milliseconds can be told.
+    time to ours. ``repeats`` runs of ours are timed together, so that short runs can be timed.
     """
 
     work: str

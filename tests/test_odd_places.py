@@ -149,7 +149,7 @@ def test_a_figure_that_was_recorded_must_be_there_again(root, project):
     path = root / "notebooks" / "01-one.py"
     path.write_text(path.read_text().replace("# %%\nimport", "# %%\nimport baq\n\n# %%\nimport"))
     project = Project(root)
-    with pytest.raises(UserError, match="^01-one cell 3: its recorded figure is missing$"):
+    with pytest.raises(UserError, match="^01-one cell 3: the recorded figure is missing$"):
         execute(project, project.chapter("one"), {}, root / "book")
     assert contents(root / "book") == before
     write_chapter(root, "01-one", BODY)  # a figure that is no longer wanted

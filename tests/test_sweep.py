@@ -302,7 +302,7 @@ def test_a_full_disk_is_named_and_loses_no_run(root, project, small_disk):
     with pytest.raises(UserError, match="the page of .* was not made: No space left on device"):
         run_page(project, first)
     assert {path: contents(small_disk)[path] for path in before} == before
-    assert not project.run_record(run_name(chapter, {"rows": 200_000})).exists()
+    assert not project.completion(run_name(chapter, {"rows": 200_000})).exists()
     assert run(project, chapter, {"rows": 2}).is_file()
 
 

@@ -139,11 +139,12 @@ def run_(
 
 def _describe(project: Project, chapter: Chapter) -> None:
     needs = ", ".join(chapter.header.requires) or "nothing"
-    cost = f"about {chapter.header.minutes} minutes on {chapter.header.threads} threads"
+    cost = f"should take about {chapter.header.minutes:g} min"
     if run := run_record(project.root / "book" / f"{chapter.name}.ipynb"):
-        cost = f"{run['minutes']:.1f} minutes and {run['peak_memory_mib']} MiB "
-        cost += f"on {run['threads']} threads of {run['processor']}"
-    print(f"{chapter.name} requires {needs}; with its defaults it took {cost}")
+        cost = (
+            f"took {run['minutes']:.1f} min and {run['peak_memory_mib']} MiB on {run['processor']}"
+        )
+    print(f"{chapter.name} requires {needs}; with its defaults it {cost}")
     for parameter in declared(chapter).values():
         print(f"  {parameter.name}: {parameter.kind} = {parameter.default!r}")
         print(f"      {parameter.comment}")

@@ -89,7 +89,7 @@ def _tables(project: Project, path: Path) -> Path:
 
 
 def _record(folder: Path) -> dict:
-    """A run's record, with all that is told of it."""
+    """A run's record, with every entry that is shown."""
     path = folder / "run.json"
     record = read_json(path)
     kinds = dict.fromkeys(("source", "package", "processor"), str) | {"minutes": (int, float)}

@@ -1,4 +1,4 @@
-"""The small files by which parts of the workflow tell each other what was done."""
+"""JSON records and checksums that the parts of the workflow share."""
 
 import hashlib
 import json

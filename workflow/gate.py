@@ -1,4 +1,4 @@
-"""Refuse to render what a reader could take for a result and is none."""
+"""Keep stale, edited and failed results from being rendered."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Have Snakemake make the book or a sweep, one at a time in a checkout; what its jobs need."""
+"""Run Snakemake for the book or a sweep, one at a time in a checkout; what its jobs need."""
 
 import contextlib
 import csv

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from baq.machine import from_yaml
 from workflow.project import Chapter, UserError
 
-#: Larger ones are slips of the hand: no loop of so many steps ends.
+#: Larger ones are typing errors: no such loop would end.
 _Int = Annotated[int, Field(gt=-(2**31), lt=2**31)]
 _TYPES = {
     text: TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))

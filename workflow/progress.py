@@ -1,4 +1,4 @@
-"""Say where the execution of a chapter stands."""
+"""Show the progress of a chapter or a sweep."""
 
 import sys
 import threading

@@ -169,7 +169,7 @@ class Project:
         """The file that says how a chapter last came out here; fresh clones have none."""
         return self.build / profile / "runs" / f"{chapter}.json"
 
-    def run_record(self, run: str) -> Path:
+    def completion(self, run: str) -> Path:
         """The file that says that a run below ``runs`` is complete; it goes by the run's folder."""
         return self.build / "runs" / f"{run}.json"
 
@@ -182,7 +182,7 @@ class Project:
         return self.build / "html" if profile == "full" else self.build / profile / "html"
 
     def missing_data(self, names: Iterable[str]) -> dict[str, str]:
-        """Those of the data sets named that cannot be had here, each with a reason."""
+        """The named data sets that are not available here, each with a reason."""
         names = sorted(set(names))
         if not names:
             return {}

@@ -84,9 +84,9 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
         recorded = project.root / "book" / f"{chapter.name}.ipynb"
         if not ours and recorded.is_file():
-            lost = lost_figures(nbformat.read(recorded, as_version=4), done)
-            for number in lost:
-                raise UserError(f"{chapter.name} cell {number}: its recorded figure is missing")
+            if lost := lost_figures(nbformat.read(recorded, as_version=4), done):
+                cells = ", ".join(map(str, lost))
+                raise UserError(f"{chapter.name} cell {cells}: the recorded figure is missing")
         stamp = {**made_from, "versions": versions()}
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
         record = {

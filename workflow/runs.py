@@ -28,7 +28,7 @@ def run(project: Project, chapter: Chapter, given: dict) -> Path:
         raise UserError(f"{chapter.name} requires {name}: {reason}")
     name = run_name(chapter, given)
     notebook = execute(project, chapter, given, project.runs / name)
-    write_json(project.run_record(name), {"files": files_of(project, notebook)})
+    write_json(project.completion(name), {"files": files_of(project, notebook)})
     return notebook
 
 

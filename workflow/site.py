@@ -14,7 +14,7 @@ from workflow.figures import link_figures
 from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load
-from workflow.project import Chapter, Project, UserError
+from workflow.project import Chapter, Project, UserError, entries
 from workflow.stamp import package_files
 
 _BRANCH = "main"
@@ -96,7 +96,7 @@ def stage(project: Project, profile: str) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     url = repository_url(project)
-    config = yaml.safe_load((site / "_config.yml").read_text("utf-8"))
+    config = entries(site / "_config.yml")
     (site / "_config.yml").write_text(yaml.safe_dump(_with_links(config, url)), "utf-8")
     for chapter in project.notebooks:
         outcome = load(project, chapter, profile)

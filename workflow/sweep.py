@@ -105,7 +105,7 @@ def run_log(project: Project, run: str) -> Path:
 def complete(project: Project, sweep: Sweep) -> set[str]:
     """The runs that were made, from the chapter and the package as they are now."""
     now = sources(project, sweep.chapter, {})
-    made = (run for run in sweep.runs if project.run_record(run).is_file())
+    made = (run for run in sweep.runs if project.completion(run).is_file())
     return {run for run in made if _current(project, sweep, run, now)}
 
 
@@ -113,7 +113,7 @@ def forget_changed_runs(project: Project, sweep: Sweep) -> None:
     """Set aside the records of runs that are not what would be made now, whatever the files' times."""
     now = sources(project, sweep.chapter, {})
     for run in sweep.runs:
-        record = project.run_record(run)
+        record = project.completion(run)
 
         def holds(run: str = run, record: Path = record) -> bool:
             notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
@@ -140,7 +140,7 @@ def failures(project: Project, sweep: Sweep) -> dict[str, str]:
 
 def _said(project: Project, run: str) -> str:
     log = run_log(project, run)
-    if project.run_record(run).is_file():
+    if project.completion(run).is_file():
         return "its sources have changed since it ran"
     if not log.is_file():
         return "has not run"
@@ -149,7 +149,7 @@ def _said(project: Project, run: str) -> str:
     said = errors[-1] if errors else "stopped without a message, as if killed"
     if not errors and shutil.disk_usage(project.runs).free < _ROOM:
         said = f"stopped without a message, and no space is left for {project.runs.name}/"
-    # What kept a cluster's job from its start is in the cluster's own log.
+    # Why a job of a cluster did not start is in the cluster's own log.
     logs = [log, *sorted((project.root / ".snakemake/slurm_logs/rule_run" / run).glob("*.log"))]
     shown = [str(path.relative_to(project.root)) for path in (logs[:1] if errors else logs)]
     return f"{said}, see {' and '.join(shown)}"
