@@ -83,10 +83,9 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
         if sources(project, chapter, given, book) != made_from:
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
         recorded = project.root / "book" / f"{chapter.name}.ipynb"
-        if not ours and recorded.is_file():
-            if lost := lost_figures(nbformat.read(recorded, as_version=4), done):
-                cells = ", ".join(map(str, lost))
-                raise UserError(f"{chapter.name} cell {cells}: the recorded figure is missing")
+        drew = nbformat.read(recorded, as_version=4) if recorded.is_file() and not ours else done
+        if lost := ", ".join(map(str, lost_figures(drew, done))):
+            raise UserError(f"{chapter.name} cell {lost}: the recorded figure is missing")
         stamp = {**made_from, "versions": versions()}
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
         record = {
