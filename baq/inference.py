@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from types import CellType, CodeType, FunctionType
 from typing import Any, TypeVar, overload
 
 import torch
@@ -126,14 +126,39 @@ def _first_parameter(model: nn.Module) -> Tensor | None:
     return here
 
 
-def _reads_mode(kind: type[nn.Module]) -> bool:
-    """Whether a method of a module class, other than those of every module, reads ``training``."""
-    return any(
-        "training" in method.__code__.co_names
-        for base in kind.__mro__[: kind.__mro__.index(nn.Module)]
-        for name, method in vars(base).items()
-        if isinstance(method, FunctionType) and name not in ("__init__", "train", "eval")
-    )
+def _reads_mode(module: nn.Module) -> bool:
+    """Whether anything that a call of a module may run reads ``training``.
+
+    Looked at are its methods, but for those of every module, its hooks, and the functions that these
+    name or hold. Code that Python does not see, as TorchScript's, may read it.
+    """
+    kind, hooks = type(module), (module._forward_hooks, module._forward_pre_hooks)
+    todo: list[Any] = [hook for kept in hooks for hook in kept.values()] + [*vars(module).values()]
+    for base in kind.__mro__[: kind.__mro__.index(nn.Module)]:
+        left_out = ("__init__", "train", "eval")
+        todo += [value for name, value in vars(base).items() if name not in left_out]
+    seen: set[Any] = set()
+    while todo:
+        part = todo.pop()
+        for name in ("fget", "func", "__func__", "__wrapped__"):  # what a wrapper holds
+            part = getattr(part, name, None) or part
+        if isinstance(part, FunctionType) and part not in seen:
+            seen.add(part)
+            codes = [part.__code__]
+            for code in codes:  # grows by the functions inside
+                if "training" in (*code.co_names, *code.co_consts):
+                    return True
+                codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
+                todo += [part.__globals__.get(name) for name in code.co_names]
+            todo += [cell.cell_contents for cell in part.__closure__ or () if _filled(cell)]
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def _filled(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 def _not_finite(values: Tensor) -> int:
@@ -226,7 +251,7 @@ def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
     if model is None:
         return x
     for name, module in model.named_modules():
-        if module.training and _reads_mode(type(module)):
+        if module.training and _reads_mode(module):
             raise ValueError(f"module {name!r} is in training mode: call .eval() first")
     here = _first_parameter(model)
     return x if here is None else x.to(device=here.device, dtype=here.dtype)
@@ -240,6 +265,9 @@ def check_logits(z: Tensor, count: int) -> Tensor:
     """
     if z.ndim != 2 or z.shape[0] != count or z.shape[1] < 2:
         raise ValueError(f"logits have shape {tuple(z.shape)}: allowed is ({count}, K) with K >= 2")
+    if z.is_complex():
+        raise ValueError(f"logits are {z.dtype}: allowed are real numbers")
+    z = z if z.is_floating_point() else z.double()
     if bad := _not_finite(z.detach()):
         raise ValueError(f"logits hold {bad} values that are not finite: check the weights")
     return z
@@ -263,7 +291,8 @@ def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
         MemoryError: if the batch does not fit in memory.
     """
     try:
-        return torch.as_tensor(classifier(batch))
+        z = classifier(batch)
+        return z if isinstance(z, Tensor) else as_tensor(z, "logits")
     except RuntimeError as error:
         # The processor's allocator has no exception of its own.
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from baq.arguments import check_flag, check_share
 from baq.inference import as_tensor, copied
+from baq.structure import has_own_forward
 
 __all__ = [
     "WeightGrid",
@@ -157,7 +158,8 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
 
     Raises:
         ValueError: if the model has none, or one whose weight is computed from other parameters, as
-            ``weight_norm`` and pruning do, so that a new weight would not be used.
+            ``weight_norm`` and pruning do, or that has a forward pass of its own, so that a new weight
+            might not be used.
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
@@ -170,6 +172,11 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
             raise ValueError(
                 f"layer {name!r} computes its weight from others: allowed is a stored weight, see "
                 "parametrize.remove_parametrizations, remove_weight_norm and prune.remove of torch.nn.utils"
+            )
+        if has_own_forward(layer):
+            raise ValueError(
+                f"layer {name!r}, a {type(layer).__name__}, has a forward pass of its own, which may use "
+                "another weight: allowed are torch's own layers"
             )
         if id(layer.weight) not in weights:
             weights.add(id(layer.weight))

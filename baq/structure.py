@@ -17,6 +17,7 @@ __all__ = [
     "affine_part",
     "fold_batch_norm",
     "has_one_hidden_layer",
+    "has_own_forward",
     "hidden_layer",
     "is_sequential",
     "runs_as_written",
@@ -29,9 +30,19 @@ _PRODUCTS = nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d
 _AFFINE = (*_PRODUCTS, _BatchNorm, nn.Flatten, nn.Identity)
 
 
+def has_own_forward(module: nn.Module) -> bool:
+    """Whether a call of a module is anything but the forward pass of a class of torch, hooks aside."""
+    kind = type(module)
+    return (
+        "forward" in vars(module)
+        or not kind.forward.__module__.startswith("torch.nn.")
+        or kind.__call__ is not nn.Module.__call__
+        or kind._call_impl is not nn.Module._call_impl
+    )
+
+
 def runs_as_written(module: nn.Module) -> bool:
     """Whether a call of a module is the forward pass of a class of torch, without hooks of any kind."""
-    own = "forward" in vars(module) or not type(module).forward.__module__.startswith("torch.nn.")
     hooks = (
         module._forward_hooks,
         module._forward_pre_hooks,
@@ -39,7 +50,7 @@ def runs_as_written(module: nn.Module) -> bool:
         module._backward_pre_hooks,
     )
     # Those of register_module_forward_hook and its like, which run with every module.
-    return not own and not any(hooks) and not _has_any_global_hook()
+    return not has_own_forward(module) and not any(hooks) and not _has_any_global_hook()
 
 
 def is_sequential(model: object) -> TypeGuard[nn.Sequential]:
@@ -119,7 +130,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     folded = copied(model)
     for module in folded.modules():
         pairs: Iterable[tuple[str, str]] = ()
-        if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
+        if is_sequential(module):
             # named_children would skip a module that occurs twice.
             pairs = itertools.pairwise(list(module._modules))
         else:

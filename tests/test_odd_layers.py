@@ -283,13 +283,53 @@ def test_hooks_of_all_modules_are_seen(kind):
     assert (label_map(model, plane, 21).labels == before.labels).all()
 
 
-@pytest.mark.parametrize("kind", ["hook on the first layer", "own layer"])
-def test_a_layer_whose_output_is_not_its_weights_alone_is_not_rounded_by_a_loss(kind):
-    model, x = seeded(ODD[kind]), torch.rand(9, 4)
+def test_a_layer_with_a_hook_is_not_rounded_by_a_loss():
+    model, x = seeded(ODD["hook on the first layer"]), torch.rand(9, 4)
     assert len(ptq_w(model, 2)[0].weight.unique()) <= 3
     for measure in (lambda: adaround(model, 3, x), lambda: Statistics(model, x)):
         with pytest.raises(ValueError, match="layer '0' has hooks or a forward pass of its own"):
             measure()
+
+
+class Standardized(nn.Linear):
+    def forward(self, x):
+        weight = (self.weight - self.weight.mean()) / self.weight.std()
+        return nn.functional.linear(x, weight, self.bias)
+
+
+class Called(nn.Linear):
+    def __call__(self, x):
+        return -super().__call__(x)
+
+
+@pytest.mark.parametrize("kind", [Standardized, Called, ODD["own layer"]])
+def test_a_layer_with_a_forward_pass_of_its_own_is_never_quantized(kind):
+    layer = kind if not isinstance(kind, type) else lambda: nn.Sequential(kind(4, 3))
+    model, x = seeded(layer), torch.rand(9, 4)
+    for measure in (
+        lambda: ptq_w(model, 2),
+        lambda: adaround(model, 3, x),
+        lambda: interpolate(model, model, 0.5),
+    ):
+        with pytest.raises(ValueError, match="layer '0', a .*, has a forward pass of its own"):
+            measure()
+
+
+class Negated(nn.Sequential):
+    def __call__(self, x):
+        return -super().__call__(x)
+
+
+def test_a_call_that_is_not_the_forward_pass_is_measured_as_it_runs():
+    model = seeded(lambda: Negated(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))).double()
+    x = normal(40, 4)
+    plane = pca_plane(x, pad=2)
+    plain = lambda batch: model(batch)  # noqa: E731
+    assert (label_map(model, plane, 21).labels == label_map(plain, plane, 21).labels).all()
+    torch.testing.assert_close(local.radii(model, x)[0], local.radii(plain, x)[0])
+    folded = seeded(lambda: Negated(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))).double()
+    images = normal(5, 1, 4, 4)
+    torch.testing.assert_close(fold_batch_norm(folded)(images), folded(images))
 
 
 def test_hooks_keep_batch_norm_from_being_folded():
@@ -332,7 +372,70 @@ class Noisy(nn.Module):
         return x + torch.rand_like(x) if self.training else x
 
 
+def disturbed(module, x):
+    return x + torch.rand_like(x) if module.training else x
+
+
+def decorated(method):
+    return lambda self, x: method(self, x)
+
+
+class Helped(nn.Module):
+    def forward(self, x):
+        return disturbed(self, x)
+
+
+class Nested(nn.Module):
+    def forward(self, x):
+        return (lambda: x + torch.rand_like(x) if self.training else x)()
+
+
+class ByName(nn.Module):
+    def forward(self, x):
+        return x + torch.rand_like(x) if getattr(self, "training") else x  # noqa: B009
+
+
+class Property(nn.Module):
+    @property
+    def loud(self):
+        return self.training
+
+    def forward(self, x):
+        return x + torch.rand_like(x) if self.loud else x
+
+
+class Decorated(nn.Module):
+    @decorated
+    def forward(self, x):
+        return x + torch.rand_like(x) if self.training else x
+
+
+def own_forward():
+    model = nn.Identity()
+    model.forward = lambda x: disturbed(model, x)
+    return model
+
+
+def noisily_hooked():
+    model = nn.Linear(4, 3)
+    model.register_forward_hook(lambda module, inputs, output: disturbed(module, output))
+    return model
+
+
+def scripted():
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        return torch.jit.script(nn.Dropout(0.5))
+
+
 RANDOM = {
+    "a helper": Helped,
+    "a function inside": Nested,
+    "by name": ByName,
+    "a property": Property,
+    "a decorator": Decorated,
+    "forward of the instance": own_forward,
+    "a hook": noisily_hooked,
+    "TorchScript": scripted,
     "stochastic depth": lambda: StochasticDepth(0.5, "row"),
     "randomized ReLU": nn.RReLU,
     "attention": Attention,

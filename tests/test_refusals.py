@@ -377,3 +377,15 @@ def test_columns_that_picks_lack_are_named():
     refused(
         lambda: pick_counts(pd.DataFrame({"rule": ["a"]}), ["rule"]), "picks lack bits, satisfied"
     )
+
+
+def test_logits_may_be_whole_numbers_and_not_complex_or_pairs():
+    rows = compare(lambda x: (10 * MODEL(x)).round().long(), CANDIDATE, X, gradients=False)
+    assert 0 <= rows["flip_rate"][0] <= 1
+    refused(
+        lambda: compare(lambda x: MODEL(x) + 0j, CANDIDATE, X, gradients=False),
+        "complex64: allowed",
+    )
+    refused(
+        lambda: logits(lambda x: (MODEL(x), MODEL(x)), X), "logits are a tuple that is no array"
+    )

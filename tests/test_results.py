@@ -10,7 +10,7 @@ import pytest
 
 from baq.report.answers import collect, judged
 from baq.report.claims import claims
-from baq.report.differences import differences
+from baq.report.differences import differences, side_by_side
 from baq.zoo import data
 from workflow.compare import verify_chapter
 from workflow.project import Project
@@ -147,3 +147,38 @@ def test_other_shapes_and_lacking_tables_differ_and_times_do_not(tmp_path):
     (tmp_path / "none").mkdir()
     assert differences(old, tmp_path / "none") == ["a.csv is not in both"]
     assert differences(old, tmp_path / "none", part=True) == []
+
+
+MAPS = {"map": ["8 bits"] * 3, "row": [8, 8, 9], "first": [0, 40, 0], "last": [39, 99, 99]}
+
+
+@pytest.mark.parametrize("column", ["row", "label"])
+def test_names_that_are_numbers_are_equal_or_not(tmp_path, column):
+    old = MAPS | {"label": [3, 5, 5]}
+    new = old | {column: [k + 1 for k in old[column]]}
+    recorded, made = tables(tmp_path / "old", **old), tables(tmp_path / "new", **new)
+    assert differences(recorded, recorded) == []
+    (found,) = differences(recorded, made)
+    assert found.startswith(f"a.csv: {column} in row 0 is")
+
+
+def test_a_column_that_only_sounds_like_time_is_compared(tmp_path):
+    for name, told in (("sometimes", 1), ("seconds_median", 0), ("minutes", 0), ("time", 0)):
+        recorded = tables(tmp_path / "old", **{name: [0.5]})
+        assert len(differences(recorded, tables(tmp_path / "new", **{name: [0.9]}))) == told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "count"),
+    [
+        (MAPS | {"label": [3, 5, 5]}, MAPS | {"label": [3, 5, 7]}, 1),
+        ({"row": [8, 8], "j": [1, 2]}, {"row": [8, 8], "j": [1, 3]}, 1),
+        ({"#": [8, 8], "j": [1, 2]}, {"#": [8, 8], "j": [1, 3]}, 1),
+        ({"bits": [8, 6], "share": [0.1, 0.2]}, {"bits": [8, 5], "share": [0.1, 0.2]}, 2),
+        ({"bits": [8, 8]}, {"bits": [8, 8]}, 0),
+        ({"t": ["0", "0.5"], "j": [1, 2]}, {"t": ["0.0", "0.50"], "j": [1, 2]}, 0),
+    ],
+)
+def test_rows_of_any_table_are_put_side_by_side(tmp_path, old, new, count):
+    folders = {"a": tables(tmp_path / "old", **old), "b": tables(tmp_path / "new", **new)}
+    assert len(side_by_side(folders, "a")) == count

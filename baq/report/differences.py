@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,19 +16,20 @@ __all__ = ["COUNTS", "KEYS", "RELATIVE", "SMALL", "differences", "side_by_side"]
 #: them apart: a whole number may be either.
 KEYS = frozenset(
     (
+        *("against", "band", "bits", "candidate", "choice", "claim", "dataset", "eps", "family"),
         *(
-            "against",
-            "band",
-            "bits",
-            "candidate",
-            "choice",
-            "claim",
-            "dataset",
-            "eps",
-            "family",
             "first",
+            "kind",
+            "level",
+            "map",
+            "measure",
+            "method",
+            "model",
+            "n",
+            "pair",
+            "part",
+            "plane",
         ),
-        *("kind", "level", "map", "measure", "method", "model", "n", "pair", "part", "plane"),
         *("quantity", "rounding", "row", "rule", "scheme", "scope", "seed", "setting", "share"),
         *("sides", "step", "t", "tau_f", "tau_j", "tenth", "transition", "way", "weight", "work"),
     )
@@ -38,8 +40,10 @@ _OUTCOMES = {"n": "paper", "bits": "satisfied"}
 #: is more, and a whole number by COUNTS: another processor rounds otherwise, and after a training
 #: that may flip an image or two.
 RELATIVE, SMALL, COUNTS = 0.05, 0.01, 2
-#: Columns that differ between any two runs.
-_TIMES = ("second", "minute", "time")
+#: Words in the names of columns that differ between any two runs.
+_TIMES = {"second", "seconds", "minute", "minutes", "time", "times"}
+#: Whole numbers that name something, and count nothing, are equal or not; cells of a map are counted.
+_NAMES = KEYS - {"first"} | {"label"}
 
 
 def side_by_side(folders: Mapping[str, Path], table: str) -> pd.DataFrame:
@@ -66,9 +70,11 @@ def _by_keys(path: Path) -> pd.DataFrame:
     for name in keys:  # 0 and 0.0 name one row
         numbers = pd.to_numeric(frame[name], errors="coerce")
         frame[name] = frame[name].where(numbers.isna(), numbers.map("{:.12g}".format))
-    frame["row"] = frame.groupby(keys).cumcount() if keys else range(len(frame))
-    keys += ["row"] if frame["row"].any() or not keys else []
-    return frame.drop(columns=[] if "row" in keys else ["row"]).set_index(keys)
+    count = frame.groupby(keys).cumcount() if keys else pd.Series(range(len(frame)))
+    if len(keys) == frame.shape[1]:
+        frame = frame.assign(**{"#row": "present"})  # keys alone: a row is there or not
+    repeated = [count.rename("#")] if count.any() or not keys else []
+    return frame.set_index([*keys, *repeated])
 
 
 def differences(recorded: Path, made: Path, part: bool = False) -> list[str]:
@@ -98,9 +104,11 @@ def _differing(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
     if list(old) != list(new) or len(old) != len(new):
         return [f"has {new.shape} rows and columns, or other names, in place of {old.shape}"]
     for column in old:
-        if any(word in str(column) for word in _TIMES):
+        if _TIMES & set(re.findall("[a-z]+", str(column))):
             continue
-        far = ~_close(old[column], new[column])
+        exact = column in _NAMES
+        same = old[column].eq(new[column]) | (old[column].isna() & new[column].isna())
+        far = ~(same.to_numpy() if exact else _close(old[column], new[column]))
         if far.any():
             row = int(far.argmax())
             before, after = old[column][row], new[column][row]
