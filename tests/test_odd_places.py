@@ -91,7 +91,10 @@ def test_a_path_may_hold_braces_and_blanks(root, tmp_path_factory):
 
 
 def test_nothing_of_the_users_environment_gets_into_a_chapter(root, tmp_path):
-    write_chapter(root, "01-one", FIGURE + BODY)
+    warns = "import warnings\nimport seaborn\nwarnings.warn('odd', stacklevel=1)\n"
+    write_chapter(root, "01-one", warns + FIGURE + BODY)
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "seaborn.py").write_text("raise ImportError('of the user')\n")
     home = tmp_path / "home"
     spec = home / ".local" / "share" / "jupyter" / "kernels" / "python3" / "kernel.json"
     spec.parent.mkdir(parents=True)
@@ -119,6 +122,8 @@ def test_nothing_of_the_users_environment_gets_into_a_chapter(root, tmp_path):
         OMP_SCHEDULE="dynamic",
         TORCH_LOGS="all",
         COLUMNS="20",
+        BAQ_CHECKPOINTS="elsewhere",
+        PYTHONPATH=os.pathsep.join((str(ROOT), str(tmp_path / "users"))),
     )
     assert done.returncode == 0, done.stderr
     after = contents(root / "book")
@@ -131,10 +136,10 @@ def test_a_relative_folder_of_data_is_the_same_for_a_chapter(root):
     body = "import os\nfrom pathlib import Path\n"
     body += "Path(os.environ['BAQ_RESULTS'], 'a.csv').write_text(os.environ['BAQ_DATA'])\n"
     write_chapter(root, "01-one", body)
-    done = shell(root, "workflow execute one", BAQ_DATA="some/data")
-    assert done.returncode == 0, done.stderr
-    table = root / "book" / "results" / "01-one" / "a.csv"
-    assert table.read_text() == str(root / "some" / "data")
+    for place, told in (("some/data", root / "some" / "data"), ("~/data", root / "data")):
+        done = shell(root, "workflow execute one", BAQ_DATA=place, HOME=str(root))
+        assert done.returncode == 0, done.stderr
+        assert (root / "book" / "results" / "01-one" / "a.csv").read_text() == str(told)
 
 
 # What a chapter holds
@@ -215,6 +220,30 @@ def test_a_failed_sweep_names_no_page_of_all_runs(root):
     assert "sweep rows  done" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "text", ['{"minutes": "long"}', '{"parameters": 5}', "[1]", '{"minutes": null}']
+)
+def test_a_damaged_record_is_no_record(root, text):
+    results = root / "book" / "results" / "01-one"
+    results.mkdir(parents=True)
+    (results / "run.json").write_text(text)
+    done = command(root, "run", "one", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "should take about 0.1 min" in done.stdout
+
+
+def test_a_record_of_other_types_is_made_anew(root):
+    record = root / "_build" / "full" / "runs" / "01-one.json"
+    record.parent.mkdir(parents=True)
+    good = {"chapter": "01-one", "notebook": "book/01-one.ipynb", "live": True, "reason": ""}
+    for bad in ({"notebook": 5}, {"live": "perhaps"}, {"files": None}, {"reason": ["x"]}):
+        record.write_text(json.dumps(good | {"files": ""} | bad))
+        done = command(root, "book", "--dry-run")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "01-one" in done.stdout.split()
+        assert "01-one   not executed" in command(root, "table").stdout
+
+
 def test_a_run_that_another_process_makes_is_waited_for(root):
     write_chapter(root, "01-one", BODY + "import time\ntime.sleep(3)\n")
     begun = time.monotonic()
@@ -249,13 +278,15 @@ def test_the_plan_of_many_runs_takes_no_minutes(root, project):
 @pytest.mark.parametrize(
     ("profile", "told"),
     [
-        ({"config.yaml": ""}, "doesn't appear to contain 'key: value' pairs"),
-        ({"config.yaml": "cluster: qsub\n"}, "unrecognized arguments: --cluster=qsub"),
-        ({"config.yaml": "jobs: [\n"}, "allowed is a folder with a Snakemake profile"),
+        ({"config.yaml": ""}, "config.yaml: allowed are lines of the form name: value"),
+        ({"config.yaml": "cluster: qsub\n"}, "has cluster, which this Snakemake does not know"),
+        ({"config.yaml": 'cluster: "qsub {threads}"\njobs: 1'}, "has cluster, which this"),
+        ({"config.yaml": "jobs: [\n"}, "config.yaml: line 2: "),
+        ({"config.yaml": "jobs: many\n"}, "no plan: "),
         ({}, "allowed is a folder with a Snakemake profile"),
     ],
 )
-def test_what_snakemake_says_of_a_profile_is_shown(root, profile, told):
+def test_what_is_wrong_with_a_profile_is_told_in_one_line(root, profile, told):
     folder = root / "profile"
     folder.mkdir()
     for name, text in profile.items():

@@ -68,7 +68,7 @@ def runs(root: Path) -> set[str]:
         ("rows: [1, 2]", "rows: 1", "allowed are lines of the form name: [values]"),
         ("rows: [1, 2]", "rows: []", "the grid is empty"),
         ("rows: [1, 2]", "rows: [1, 1]", "the grid has rows = 1, word = x twice"),
-        ("table: a", "table: 1", "table is 1, allowed is the name of a table"),
+        ("table: a", "table: 1", "table is 1, allowed are letters, digits and hyphens"),
         ("table: a", "table: ../a", "table is '../a', allowed are letters, digits and hyphens"),
         ("rows: [1, 2]", "rows: [1]\n  rows: [2]", "line 5: key 'rows' stands twice"),
         ("chapter: one", "chapter: [", "pairs.yml: line 3: expected"),

@@ -36,7 +36,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def run_record(notebook: Path) -> dict:
     """The run.json beside a notebook's tables; empty where it is missing or damaged."""
-    return read_json(notebook.parent / "results" / notebook.stem / "run.json")
+    found = read_json(notebook.parent / "results" / notebook.stem / "run.json")
+    return found if isinstance(found.get("minutes"), int | float) else {}
 
 
 def write_json(path: Path, value: object) -> None:

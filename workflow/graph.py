@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from baq.machine import locked, read_yaml
+from baq.machine import locked
 from workflow.files import run_record
 from workflow.parameters import declared
 from workflow.progress import Progress
-from workflow.project import Chapter, Project, UserError
+from workflow.project import Chapter, Project, UserError, entries
 from workflow.sweep import Sweep, complete
 
 
@@ -30,13 +30,8 @@ def make(
 ) -> None:
     """Make what the settings name.
 
-    Arguments:
-        project: the checkout.
-        settings: the configuration for the Snakefile.
-        cores: how many to use here.
-        cluster: a Snakemake profile, such as profiles/slurm, to run the jobs elsewhere.
-        dry_run: only print what would be executed.
-        sweep: the sweep that is made, to count its runs.
+    The ``settings`` are the Snakefile's configuration; ``cluster`` is a Snakemake profile to run the
+    jobs elsewhere, ``sweep`` the one whose runs are counted. A dry run only prints what would be done.
 
     Raises:
         UserError: when another process is making the same, there is no plan, or not all was made.
@@ -62,8 +57,6 @@ def make(
         if dry_run:
             print("\n".join(plan(command)))
             return
-        if cluster:
-            plan(command)  # a profile may hold what Snakemake refuses, and it says why
         with subprocess.Popen([*command, "--quiet", "all"], pass_fds=[lock]) as child:
             os.pwrite(lock, f"{child.pid}\n".encode(), 0)  # it holds the lock when we are killed
             # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
@@ -103,14 +96,16 @@ def _cluster(folder: Path) -> list[str]:
         UserError: for a folder without a profile, or without the Slurm that it asks for.
     """
     path = max(folder.glob("config.v*+.yaml"), default=folder / "config.yaml")
-    try:
-        profile = read_yaml(path)
-    except ValueError as error:
-        raise UserError(
-            f"cluster is {str(folder)!r}, allowed is a folder with a Snakemake profile "
-            f"in config.yaml, such as profiles/slurm ({error})"
-        ) from error
-    if isinstance(profile, dict) and profile.get("executor") == "slurm":
+    if not path.is_file():
+        allowed = "a folder with a Snakemake profile in config.yaml, such as profiles/slurm"
+        raise UserError(f"cluster is {str(folder)!r}, allowed is {allowed}")
+    profile = entries(path)
+    from snakemake.cli import get_argument_parser  # slow to import
+
+    options = {name for one in get_argument_parser()._actions for name in one.option_strings}
+    if unknown := sorted(name for name in profile if f"--{name}" not in options):
+        raise UserError(f"{path} has {', '.join(unknown)}, which this Snakemake does not know")
+    if profile.get("executor") == "slurm":
         if absent := [name for name in ("sbatch", "squeue") if not shutil.which(name)]:
             raise UserError(f"{folder} needs Slurm: {' and '.join(absent)} cannot be found here")
         if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
@@ -128,7 +123,7 @@ def _count(project: Project, sweep: Sweep, child: subprocess.Popen) -> None:
         while child.poll() is None:
             progress.cell = len(complete(project, sweep))
             time.sleep(1)
-        progress.cell = len(complete(project, sweep))
+        progress.cell, progress.failed = len(complete(project, sweep)), child.returncode != 0
 
 
 def networks(project: Project) -> list[Path]:

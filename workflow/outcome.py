@@ -1,8 +1,10 @@
 """How each chapter came out here: executed live, or shown as recorded elsewhere."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.project import Chapter, Project, UserError
@@ -22,6 +24,9 @@ class Outcome:
     live: bool
     reason: str
     files: str
+
+
+_OUTCOME = TypeAdapter(Outcome)
 
 
 def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
@@ -52,9 +57,10 @@ def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
 
 def load(project: Project, chapter: Chapter, profile: str) -> Outcome | None:
     """The recorded outcome of a chapter, or None where there is none that can be read."""
-    found = read_json(project.record(profile, chapter.name))
-    known = {field.name for field in fields(Outcome)}
-    return Outcome(**found) if found.keys() == known else None
+    try:
+        return _OUTCOME.validate_python(read_json(project.record(profile, chapter.name)))
+    except ValidationError:
+        return None
 
 
 def forget_changed(project: Project, profile: str) -> None:

@@ -24,7 +24,7 @@ class Progress:
         self, name: str, cells: int, unit: str = "cell", inner: Path | None = None
     ) -> None:
         self.name, self.unit, self.inner = name, unit, inner
-        self.cell, self.cells = 0, cells
+        self.cell, self.cells, self.failed = 0, cells, False
         self._terminal = sys.stderr.isatty()
         self._begin = time.monotonic()
         self._stopped = threading.Event()
@@ -37,7 +37,7 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
-        done = kind is None and self.cell >= self.cells
+        done = kind is None and not self.failed and self.cell >= self.cells
         state = "done" if done else f"stopped in {self.unit} {self.cell}/{self.cells}"
         self._say(state, last=True)
 

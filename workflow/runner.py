@@ -180,6 +180,7 @@ def _run(
 
 #: Beginnings of the variables that Python, its notebooks and the libraries read.
 _LEAKS = (
+    "BAQ_",
     *("PYTHON", "IPYTHON", "JUPYTER", "MPL", "MATPLOTLIB", "TORCH", "PYTORCH", "ATEN", "CUBLAS"),
     *("OMP_", "MKL_", "KMP_", "OPENBLAS_", "DNNL_", "ONEDNN_", "SKLEARN_", "COLUMNS", "LINES"),
 )
@@ -193,11 +194,11 @@ def matplotlib_folder(project: Project) -> Path:
 def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, str]:
     """An environment in which equal inputs give equal bytes."""
     threads = str(chapter.header.threads)
-    path, places = os.environ.get("PYTHONPATH"), ("BAQ_DATA", "BAQ_CHECKPOINTS")
+    data = os.environ.get("BAQ_DATA")
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_LEAKS)},
         # The kernel works elsewhere, where a relative path would lead nowhere.
-        **{name: os.path.abspath(os.environ[name]) for name in places if os.environ.get(name)},
+        **({"BAQ_DATA": os.path.abspath(os.path.expanduser(data))} if data else {}),
         "BAQ_RESULTS": str(work / "results"),
         "BAQ_PROGRESS": str(work / "progress"),
         # An empty file, in place of the user's; the list of fonts is kept for the next run.
@@ -205,8 +206,8 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         "MPLCONFIGDIR": str(matplotlib_folder(project)),
         "PYTHONNOUSERSITE": "1",
         "BAQ_TABLES": str(work / "tables"),
-        # The kernel must import the package that the stamp describes.
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(project.root), path))),
+        # The package that the stamp describes, with its checkpoints, and nothing else of the user's.
+        "PYTHONPATH": str(project.root),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "IPYTHONDIR": str(work / "ipython"),
@@ -231,6 +232,8 @@ def _tidy(notebook: NotebookNode, stamp: dict) -> NotebookNode:
         for output in cell.get("outputs", []):
             if text := output.get("data", {}).get("text/plain"):  # addresses of objects
                 output.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", text)
+            if "text" in output:  # where a cell's warning says that it comes from
+                output.text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "cell", output.text)
     nbformat.validate(notebook)
     return notebook
 

@@ -26,12 +26,7 @@ def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Pat
     """What a page finds in the folder of tables, by name: a folder for each chapter, and files.
 
     A chapter that has no tables in ``book`` is shown as recorded, so its recorded tables are taken; a
-    sweep's page reads those beside it.
-
-    Arguments:
-        project: the checkout.
-        chapter: a chapter reads nothing; a page what its header names.
-        book: the folder that takes the executed page.
+    sweep's page reads those beside it. Chapters read nothing.
     """
     if not chapter.is_page:
         return {}

@@ -65,9 +65,7 @@ def read(project: Project, path: Path) -> Sweep:
         default if found.get(key) is None else found[key]
         for key, default in (("given", {}), ("grid", {}), ("table", "claims"))
     )
-    if not isinstance(table, str):
-        raise UserError(f"{where}: table is {table!r}, allowed is the name of a table")
-    if not re.fullmatch(_NAME, table):
+    if not isinstance(table, str) or not re.fullmatch(_NAME, table):
         raise UserError(f"{where}: table is {table!r}, allowed are letters, digits and hyphens")
     recorded = project.root / "book" / "results" / chapter.name
     known = sorted(path.stem for path in recorded.glob("*.csv"))
