@@ -3,9 +3,11 @@
 import hashlib
 import json
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from tiny_images import TINY, images, same
 
 from baq.inference import logits
@@ -135,6 +137,51 @@ def test_a_network_that_is_not_finite_is_not_saved(shipped, name, value):
         with pytest.raises(ValueError, match=f"{name} of cnn-{seed} holds values that are not"):
             checkpoints.save(model, "cnn", seed, {"width": 2}, where)
     assert {path.name: path.read_bytes() for path in where.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": ...}, "width of cnn-5 is absent: allowed is a number"),
+        ({"width": "2"}, "width of cnn-5 is '2': allowed is a number"),
+        ({"width": math.nan}, "width of cnn-5 is nan: allowed is a number"),
+        ({"width": torch.tensor(2)}, "width of cnn-5 is tensor(2): allowed is a number"),
+        ({"family": None}, "family of cnn-5 is None: allowed is a text"),
+        ({"family": "vgg"}, "family of cnn-5 is 'vgg': allowed is 'cnn'"),
+        ({"seed": 4}, "seed of cnn-5 is 4: allowed is 5"),
+        ({"minutes": "1"}, "minutes of cnn-5 is '1': allowed is a number"),
+        ({"accuracy": math.nan}, "accuracy of cnn-5 is nan: allowed are finite numbers, texts"),
+        ({"accuracy": torch.ones(2, 2)}, "accuracy of cnn-5 is tensor([[1., 1.], [1., 1.]]): all"),
+        ({"recipe": {"crop": math.inf}}, "recipe of cnn-5 is {'crop': inf}: allowed are finite"),
+        ({"note": torch.ones(3, 1)}, "note of cnn-5 is tensor([[1.], [1.], [1.]]): allowed are"),
+        (None, "the entry of cnn-5 is None: allowed is a map"),
+    ],
+)
+def test_an_entry_that_no_manifest_may_hold_is_not_saved(shipped, change, message):
+    where, model = shipped
+    entry = change and {k: v for k, v in ({"width": 2} | change).items() if v is not ...}
+    before = {path.name: path.read_bytes() for path in where.iterdir()}
+    for place in (where, where / "new"):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}") as caught:
+            checkpoints.save(model, "cnn", 5, entry, place)
+        assert "\n" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in where.iterdir()} == before
+    assert list(checkpoints.manifest(where)) == ["cnn-4"]
+
+
+def test_a_network_without_values_or_with_shared_ones_is_not_saved(tmp_path):
+    with torch.device("meta"):
+        empty = torch.nn.Linear(2, 2)
+    shared = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    shared[1].weight = shared[0].weight
+    for model, message in (
+        (empty, "weight of cnn-5 is on meta: allowed are tensors with values"),
+        (shared, r"cnn-5 cannot be stored: .*share memory.*0\.weight"),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}") as caught:
+            checkpoints.save(model, "cnn", 5, {"width": 2}, tmp_path / "new")
+        assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_lists_and_fails_with_one_line(shipped, capsys):

@@ -121,6 +121,21 @@ def test_both_are_pearsons_and_spearmans():
     assert found["networks"] == 20 and found["r"] != found["rho"]
 
 
+@pytest.mark.parametrize("lacking", [None, float("nan"), np.nan])
+def test_a_missing_group_among_texts_is_no_text(lacking):
+    for labels in (["a", "a", "b", lacking], np.array(["a", "a", "b", lacking], dtype=object)):
+        with pytest.raises(ValueError, match="^groups is NaN or None in 1 rows: allowed is a val"):
+            correlation([1, 2, 3, 4], [1, 2, 3, 0], labels)
+        with pytest.raises(ValueError, match="^within is NaN or None in 1 rows"):
+            both_correlations([1, 2, 3, 4], [1, 2, 3, 0], [0, 0, 1, 1], within=labels)
+
+
+def test_a_group_may_be_called_nan():
+    x, y = [1, 2, 3, 5], [1, 2, 4, 3]
+    named = correlation(x, y, ["a", "a", "nan", "None"])
+    assert named == correlation(x, y, [0, 0, 1, 2]) and named["n"] == 3
+
+
 def test_a_seed_fixes_the_resamples():
     x, y, label = rows()
     assert correlation(x, y, label) == correlation(x, y, label)

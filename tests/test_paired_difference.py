@@ -94,3 +94,10 @@ def test_one_pair_has_no_row():
     assert set(found["bits"]) == {8}
     none = paired_differences(ROWS[ROWS["seed"] == 0], ["flips"], **ASKED)
     assert len(none) == 0 and list(none) == list(found)
+
+
+@pytest.mark.parametrize("lacking", [None, np.nan])
+def test_rows_without_a_setting_are_named(lacking):
+    rows = ROWS.assign(bits=ROWS["bits"].where(ROWS["bits"] == 8, lacking))
+    with pytest.raises(ValueError, match="^bits is NaN or None in 9 rows: allowed is a value in"):
+        paired_differences(rows, ["flips"], **ASKED)

@@ -204,6 +204,40 @@ def test_archives_that_are_there_are_unpacked(folder, monkeypatch, name, file, a
     assert found == {file, archive}
 
 
+HELLO = "5d41402abc4b2a76b9719d911017c592"
+
+
+@pytest.mark.parametrize("one", ["whole", "with an archive that is none", "damaged"])
+def test_files_and_archives_side_by_side_make_a_set(folder, monkeypatch, one):
+    paths = [f"FashionMNIST/raw/{letter}-ubyte" for letter in "abcd"]
+    small = sources.Source("FashionMNIST", tuple((path, 5, HELLO) for path in paths))
+    monkeypatch.setitem(sources.SOURCES, "fashion-mnist", small)
+
+    def no_network(source, scratch):
+        raise OSError("there is no network")
+
+    monkeypatch.setattr(sources, "_download", no_network)
+    (folder / "FashionMNIST/raw").mkdir(parents=True)
+    for path in paths[:2]:
+        (folder / path).write_text("hello")
+    for path in paths[2:]:
+        packed(folder / f"{path}.gz", path, b"hello")
+    if one == "damaged":
+        (folder / paths[0]).write_text("jello")
+        with pytest.raises(FileNotFoundError, match="could not be fetched .*; there is no network"):
+            sources.fetch("fashion-mnist")
+        assert not (folder / paths[2]).exists()
+        packed(folder / f"{paths[0]}.gz", paths[0], b"hello")
+    elif one != "whole":
+        (folder / f"{paths[0]}.gz").write_bytes(b"no archive")
+    kept = (folder / paths[1]).stat().st_ino
+    assert sources.fetch("fashion-mnist") == folder
+    assert [(folder / path).read_text() for path in paths] == ["hello"] * 4
+    assert (folder / paths[1]).stat().st_ino == kept
+    assert {path.name for path in folder.iterdir()} == {"FashionMNIST"}
+    sources.check("fashion-mnist")
+
+
 def test_a_root_that_cannot_be_written_is_one_line(folder, monkeypatch):
     (folder / "file").touch()
     monkeypatch.setenv("BAQ_DATA", str(folder / "file"))

@@ -350,3 +350,13 @@ def test_bad_masks_and_maps_are_named():
             slices.boundary_mask(small)
     with pytest.raises(ValueError, match="sides is 'both': allowed are one, two"):
         slices.boundary_mask(a, "both")
+
+
+def test_masks_and_maps_that_track_gradients_are_read():
+    a, b = torch.tensor([[1.0, 1, 0], [1, 1, 0]]), torch.tensor([[0.0, 1, 1], [0, 1, 1]])
+    tracked = a.clone().requires_grad_()
+    assert slices.jaccard_distance(tracked, b) == slices.jaccard_distance(a, b) == 1 - 2 / 6
+    assert slices.jaccard_distance(b, tracked) == 1 - 2 / 6
+    assert slices.grid_change(tracked, b) == 4 / 6
+    assert (slices.boundary_mask(tracked) == slices.boundary_mask(a)).all()
+    assert tracked.requires_grad

@@ -117,3 +117,26 @@ def test_rows_without_a_group_are_named():
         correlation([1, 2, 3, 4], [1, 2, 3, 0], [0, 0, 1, np.nan])
     with pytest.raises(ValueError, match="within is NaN or None in 2 rows"):
         correlation([1, 2, 3, 4], [1, 2, 3, 0], [0, 0, 1, 1], within=["a", "b", None, None])
+    with pytest.raises(ValueError, match="bits is NaN or None in 1 rows"):
+        interpolate_at(table, ["bits"], "j", 0.5, ["j"])
+
+
+@pytest.mark.parametrize("values", [[3, None, 1.0, 2], [3.0, 1, np.nan, 2.0], [1, 2, 3, pd.NA]])
+def test_none_in_a_column_of_objects_is_no_value(values):
+    table = pd.DataFrame({"bits": 4, "j": pd.Series(values, dtype=object)})
+    row = summarize(table, ["bits"], ["j"], 0.5).iloc[0]
+    assert row[["median", "lo", "hi", "count"]].tolist() == [2.0, 1.5, 2.5, 3]
+    assert table["j"].dtype == object  # the caller's table stays as it was
+
+
+def test_a_measure_without_any_value_has_no_quantiles():
+    table = pd.DataFrame({"bits": 4, "j": pd.Series([None, None], dtype=object)})
+    row = summarize(table, ["bits"], ["j"]).iloc[0]
+    assert row[["median", "lo", "hi"]].isna().all() and row["count"] == 0
+
+
+@pytest.mark.parametrize("value", ["x", "3", True])
+def test_measures_that_are_no_numbers_are_named(value):
+    for values in ([value] * 2, pd.Series([1.0, value], dtype=object)):
+        with pytest.raises(ValueError, match=f"^j holds {value!r}: allowed are numbers$"):
+            summarize(pd.DataFrame({"bits": 4, "j": values}), ["bits"], ["j"])

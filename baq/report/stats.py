@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from baq.arguments import is_real
 
 __all__ = [
     "both_correlations",
@@ -63,6 +65,9 @@ def correlation(
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}: allowed is 1 or more")
     frame = pd.DataFrame(_columns(x=x, y=y, groups=groups, within=within))
+    # An array of texts would hold NaN and None as texts.
+    given = {"groups": groups} | ({} if within is None else {"within": within})
+    _check_keys(pd.DataFrame({k: list(labels) for k, labels in given.items()}, dtype=object), given)
     _check_keys(frame, [name for name in ("groups", "within") if name in frame])
     values = frame[["x", "y"]].to_numpy(dtype=float)
     if not np.isfinite(values).all():
@@ -110,7 +115,7 @@ def both_correlations(
     return found | {"networks": one["n"]}
 
 
-def _check_keys(frame: pd.DataFrame, by: Sequence[str]) -> None:
+def _check_keys(frame: pd.DataFrame, by: Iterable[str]) -> None:
     """Raise if a row has no group, since pandas would drop it."""
     for name in by:
         if lacking := int(frame[name].isna().sum()):
@@ -199,8 +204,10 @@ def paired_differences(
         of the mean before, NaN where that is 0. A setting with one pair has no interval and no row.
 
     Raises:
-        ValueError: for two rows of one pair and variant, and as :func:`paired_difference`.
+        ValueError: for two rows of one pair and variant, a NaN in ``by``, and as
+            :func:`paired_difference`.
     """
+    _check_keys(frame, by)
     rows = []
     for key, part in frame.groupby(list(by), sort=False):
         wide = part.pivot(index=list(pair), columns=variant, values=list(measures))
@@ -228,10 +235,12 @@ def summarize(
 
     Returns:
         One row a measure and group: ``measure``, the columns of ``by``, ``median``, ``lo``, ``hi``,
-        and ``count``, the rows with a value; quantiles are interpolated linearly.
+        and ``count``, the rows with a value, which NaN and None are not; quantiles are interpolated
+        linearly.
 
     Raises:
-        ValueError: for a level outside (0, 1), a column that the frame lacks, or a NaN in ``by``.
+        ValueError: for a level outside (0, 1), a column that the frame lacks, a NaN in ``by``, or a
+            measure of other than numbers.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: allowed is above 0 and below 1")
@@ -239,6 +248,9 @@ def summarize(
         raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, frame))}")
     _check_keys(frame, by)
     tail = (1 - level) / 2
+    frame = frame.copy()
+    for name in measures:
+        frame[name] = _numbers(frame[name])
     groups = frame.groupby(list(by), sort=False)
     parts = {
         name: groups[name].agg(
@@ -272,12 +284,13 @@ def interpolate_at(
         the goal lies outside the group's rates.
 
     Raises:
-        ValueError: for a goal that is not above 0, or a column that the frame lacks.
+        ValueError: for a goal that is not above 0, a column that the frame lacks, or a NaN in ``by``.
     """
     if not goal > 0:
         raise ValueError(f"goal is {goal}: allowed is above 0")
     if lacking := [name for name in (*by, rate, *measures) if name not in frame]:
         raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, frame))}")
+    _check_keys(frame, by)
     rows = []
     for key, group in frame.groupby(list(by), sort=False):
         group = group[group[rate] > 0].sort_values(rate)
@@ -288,6 +301,16 @@ def interpolate_at(
             row[name] = np.interp(np.log(goal), at, group[name], **ends) if len(at) else np.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=[*by, *measures])
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """A column of numbers as it is, one of objects as numbers; raises where others are in it."""
+    if pd.api.types.is_any_real_numeric_dtype(values):
+        return values
+    for value in values[values.notna()]:
+        if not is_real(value):
+            raise ValueError(f"{values.name} holds {value!r}: allowed are numbers")
+    return values.map(lambda value: np.nan if pd.isna(value) else value).astype(float)
 
 
 def _quantile(values: pd.Series, share: float) -> float:

@@ -32,7 +32,7 @@ def as_map(grid: ArrayLike | Tensor | LabelMap) -> np.ndarray:
     if isinstance(grid, LabelMap):
         return grid.labels
     try:
-        found = grid.cpu().numpy() if isinstance(grid, Tensor) else np.asarray(grid)
+        found = grid.detach().cpu().numpy() if isinstance(grid, Tensor) else np.asarray(grid)
     except ValueError as error:
         raise ValueError(f"the map is a {type(grid).__name__} that is no array: {error}") from None
     if found.dtype.kind not in "biu" and not (

@@ -90,15 +90,10 @@ def manifest(where: Path | None = None) -> dict[str, dict[str, Any]]:
     if not isinstance(entries, dict):
         raise ValueError(f"{path} holds a {type(entries).__name__}: allowed is a map of entries")
     for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise ValueError(f"{path}: {name} is {entry!r}: allowed is a map")
-        for key, (kind, needed) in _ENTRY.items():
-            value = entry.get(key)
-            absent = key not in entry
-            if needed if absent else isinstance(value, bool) or not isinstance(value, kind):
-                allowed = "a text" if kind is str else "a number"
-                found = "absent" if absent else repr(value)
-                raise ValueError(f"{path}: {key} of {name} is {found}: allowed is {allowed}")
+        try:
+            _check_entry(name, entry)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     return entries
 
 
@@ -110,6 +105,24 @@ _ENTRY: dict[str, tuple[Any, bool]] = {
     "threads": (int, False),
     "processor": (str, False),
 }
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    """Raise where an entry is no map, or lacks a field that is used here, or has one of another type."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"{name} is {_shown(entry)}: allowed is a map")
+    for key, (kind, needed) in _ENTRY.items():
+        value = entry.get(key)
+        absent = key not in entry
+        if needed if absent else isinstance(value, bool) or not isinstance(value, kind):
+            allowed = "a text" if kind is str else "a number"
+            found = "absent" if absent else _shown(value)
+            raise ValueError(f"{key} of {name} is {found}: allowed is {allowed}")
+
+
+def _shown(value: object) -> str:
+    """A value in one line."""
+    return " ".join(repr(value).split())[:200]
 
 
 def _name(family: str, seed: int) -> str:
@@ -198,21 +211,44 @@ def save(
         where: the folder; :func:`folder` where not given.
 
     Raises:
-        ValueError: for an unknown family, a network with values that are not finite, or a manifest as
-            :func:`manifest`; nothing is written.
+        ValueError: for an unknown family, a network with values that are not finite, are on ``meta``
+            or share memory, an entry that :func:`manifest` would refuse, is of another family or seed,
+            or cannot be written as JSON, or a manifest as :func:`manifest`; nothing is written.
     """
     name, where = _name(family, seed), where or folder()
     for key, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor) or value.is_meta:
+            found = "on meta" if isinstance(value, torch.Tensor) else _shown(value)
+            raise ValueError(f"{key} of {name} is {found}: allowed are tensors with values")
         if not torch.isfinite(value).all():
             raise ValueError(
                 f"{key} of {name} holds values that are not finite: allowed are finite"
             )
     state = {key: value.cpu().contiguous() for key, value in model.state_dict().items()}
-    content = write_tensors(state)
+    try:
+        content = write_tensors(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{name} cannot be stored: {reason}") from None
     digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    own = {"family": family, "seed": int(seed)}
+    if not isinstance(entry, dict):
+        raise ValueError(f"the entry of {name} is {_shown(entry)}: allowed is a map")
+    full = own | entry | digest
+    _check_entry(name, full)
+    for key, value in full.items():
+        if key in own and value != own[key]:
+            raise ValueError(f"{key} of {name} is {value!r}: allowed is {own[key]!r}")
+        try:
+            json.dumps(value, allow_nan=False)
+        except (RecursionError, TypeError, ValueError):
+            raise ValueError(
+                f"{key} of {name} is {_shown(value)}: allowed are finite numbers, texts, and lists "
+                "and maps of them"
+            ) from None
     where.mkdir(parents=True, exist_ok=True)
     with locked(where, wait=True):  # networks are trained side by side
-        entries = manifest(where) | {name: {"family": family, "seed": seed} | entry | digest}
+        entries = manifest(where) | {name: full}
         text = json.dumps(dict(sorted(entries.items())), indent=2) + "\n"
         with whole(where / f"{name}.safetensors") as part:
             part.write_bytes(content)

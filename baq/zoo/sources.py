@@ -11,7 +11,7 @@ import socket
 import tarfile
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -114,14 +114,17 @@ def check(name: str, folder: Path | None = None) -> None:
     """
     folder = root() if folder is None else folder
     for path, size, md5 in _source(name).files:
-        file = folder / path
-        expected = f"expected are {size} bytes with md5 {md5}"
-        if not file.is_file():
-            raise FileNotFoundError(f"{name}: {file} is absent: {expected}")
-        if (found := file.stat().st_size) != size:
-            raise ValueError(f"{name}: {file} is partial, {found} bytes: {expected}")
-        if not _has_sum(file, md5, file.stat().st_mtime_ns):
-            raise ValueError(f"{name}: {file} is damaged: {expected}")
+        _check_file(name, folder / path, size, md5)
+
+
+def _check_file(name: str, file: Path, size: int, md5: str) -> None:
+    expected = f"expected are {size} bytes with md5 {md5}"
+    if not file.is_file():
+        raise FileNotFoundError(f"{name}: {file} is absent: {expected}")
+    if (found := file.stat().st_size) != size:
+        raise ValueError(f"{name}: {file} is partial, {found} bytes: {expected}")
+    if not _has_sum(file, md5, file.stat().st_mtime_ns):
+        raise ValueError(f"{name}: {file} is damaged: {expected}")
 
 
 @functools.cache
@@ -137,26 +140,31 @@ def fetch(name: str) -> Path:
     Archives that lie where torchvision keeps them are unpacked; else torchvision downloads. Files are
     written beside their place, checked, and only then moved there, so that an
     interrupted download leaves nothing that could be taken for data. Files that are damaged are
-    replaced. Shows progress.
+    replaced, whole ones are kept. Shows progress.
 
     Raises:
         FileNotFoundError: if the data set cannot be downloaded or stored.
         ValueError: for an unknown name.
     """
     source, folder = _source(name), root()
-    try:
-        check(name)
+    lacking = []
+    for part in source.files:
+        try:
+            _check_file(name, folder / part[0], *part[1:])
+        except (FileNotFoundError, ValueError):
+            lacking.append(part)
+    if not lacking:
         return folder
-    except (FileNotFoundError, ValueError):
-        pass
+    source = replace(source, files=tuple(lacking))
     reasons = []
     for get in (_unpack, _download) if _packed(source) else (_download,):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
                 get(source, Path(scratch))
-                check(name, Path(scratch))
-                for path, _, _ in source.files:
+                for path, size, md5 in lacking:
+                    _check_file(name, Path(scratch) / path, size, md5)
+                for path, _, _ in lacking:
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     os.replace(Path(scratch) / path, folder / path)
             return folder
