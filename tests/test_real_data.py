@@ -331,7 +331,7 @@ def test_without_data_and_network_the_recorded_chapter_stays(checkout, folder):
 def test_with_data_the_chapter_is_executed(checkout, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = {"datasets": ["mnist"], "seeds": 2, "bits": [8, 4], "n": 33}
-    small |= {"epochs_mlp": 1, "epochs_cnn": 1, "eps_study": [], "tau_f_study": []}
+    small |= {"epochs_mlp": 1, "epochs_cnn": 1, "eps_study": [0.01], "tau_f_study": [0.01]}
     assert checkout.missing_data(checkout.chapter(CHAPTER).requires(small)) == {}
     made = execute(checkout, checkout.chapter(CHAPTER), small, checkout.root / "runs")
     assert nbformat.read(made, as_version=4).metadata["baq"]["parameters"]["datasets"] == ["mnist"]

@@ -57,6 +57,8 @@ def make(
         if dry_run:
             print("\n".join(plan(command)))
             return
+        if cluster:
+            plan(command)  # a profile may hold what Snakemake refuses, and it says why
         with subprocess.Popen([*command, "--quiet", "all"], pass_fds=[lock]) as child:
             os.pwrite(lock, f"{child.pid}\n".encode(), 0)  # it holds the lock when we are killed
             # A terminal interrupts both of us, and Snakemake is the one that has to clean up.
@@ -100,11 +102,6 @@ def _cluster(folder: Path) -> list[str]:
         allowed = "a folder with a Snakemake profile in config.yaml, such as profiles/slurm"
         raise UserError(f"cluster is {str(folder)!r}, allowed is {allowed}")
     profile = entries(path)
-    from snakemake.cli import get_argument_parser  # slow to import
-
-    options = {name for one in get_argument_parser()._actions for name in one.option_strings}
-    if unknown := sorted(name for name in profile if f"--{name}" not in options):
-        raise UserError(f"{path} has {', '.join(unknown)}, which this Snakemake does not know")
     if profile.get("executor") == "slurm":
         if absent := [name for name in ("sbatch", "squeue") if not shutil.which(name)]:
             raise UserError(f"{folder} needs Slurm: {' and '.join(absent)} cannot be found here")
@@ -114,6 +111,11 @@ def _cluster(folder: Path) -> list[str]:
         if asked.returncode:
             reason = " ".join(asked.stderr.split()) or "sinfo failed"
             raise UserError(f"{folder} needs a Slurm that answers: {reason}")
+    from snakemake.cli import get_argument_parser  # slow to import
+
+    options = {name for one in get_argument_parser()._actions for name in one.option_strings}
+    if unknown := sorted(name for name in profile if f"--{name}" not in options):
+        raise UserError(f"{path} has {', '.join(unknown)}, which this Snakemake does not know")
     return ["--profile", str(folder.resolve())]
 
 

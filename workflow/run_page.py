@@ -1,6 +1,8 @@
 """The HTML page of one run, beside its notebook."""
 
+import errno
 import filecmp
+import os
 import shutil
 from pathlib import Path
 
@@ -32,8 +34,7 @@ def run_page(project: Project, notebook: Path) -> Path:
         _stage(project, notebook, site)
         if not jupyter_book(site, work, log):
             raise UserError(f"{place}: the page was not rendered, see {log}")
-        html = work / "_build" / "html"
-        shutil.copytree(html, project.runs, copy_function=_place, dirs_exist_ok=True)
+        _merge(work / "_build" / "html", project.runs)
         shutil.rmtree(work)
     except OSError as error:
         where = error.filename or project.runs.name
@@ -57,8 +58,13 @@ def _stage(project: Project, notebook: Path, site: Path) -> None:
     nbformat.write(made, site / place)
 
 
-def _place(source: str, target: str) -> None:
-    """Put a file in its place as a whole; an equal one stays."""
-    if not Path(target).is_file() or not filecmp.cmp(source, target, shallow=False):
-        with whole(Path(target)) as part:
+def _merge(html: Path, runs: Path) -> None:
+    """Put a site's files among those that are there, each as a whole, if all have room."""
+    files = [path for path in sorted(html.rglob("*")) if path.is_file()]
+    pairs = [(path, runs / path.relative_to(html)) for path in files]
+    new = [(s, t) for s, t in pairs if not t.is_file() or not filecmp.cmp(s, t, shallow=False)]
+    if sum(source.stat().st_size for source, _ in new) > shutil.disk_usage(runs).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for source, target in new:
+        with whole(target) as part:
             shutil.copy(source, part)

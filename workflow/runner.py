@@ -83,9 +83,11 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
         if sources(project, chapter, given, book) != made_from:
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
         recorded = project.root / "book" / f"{chapter.name}.ipynb"
-        drew = nbformat.read(recorded, as_version=4) if recorded.is_file() and not ours else done
-        if lost := ", ".join(map(str, lost_figures(drew, done))):
-            raise UserError(f"{chapter.name} cell {lost}: the recorded figure is missing")
+        same = run_record(recorded).get("parameters") == made_from["parameters"]
+        if same and recorded.is_file():
+            lost = lost_figures(nbformat.read(recorded, as_version=4), done)
+            if cells := ", ".join(map(str, lost)):
+                raise UserError(f"{chapter.name} cell {cells}: the recorded figure is missing")
         stamp = {**made_from, "versions": versions()}
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
         record = {
@@ -255,11 +257,7 @@ def _publish(work: Path, target: Path, tables: Path) -> None:
 
 @contextlib.contextmanager
 def _workshop(folder: Path, wait: bool) -> Iterator[tuple[Path, bool]]:
-    """A folder of our own while we work, whose lock goes with us even when we are killed.
-
-    Returns:
-        The folder, and whether another process was at work in it before.
-    """
+    """A folder of our own, and whether another process was at work in it; its lock dies with us."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock, waited = folder.with_suffix(".lock"), False
     with contextlib.ExitStack() as stack:

@@ -21,10 +21,7 @@ _BRANCH = "main"
 
 
 def render(project: Project, profile: str) -> Path:
-    """Render the book with warnings as errors, and replace the site only when that succeeded.
-
-    Returns:
-        The first page.
+    """Render the book, warnings being errors; only then replace the site, and return its first page.
 
     Raises:
         UserError: when the gate refuses, or for a warning, such as of a dead link; one line each.

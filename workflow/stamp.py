@@ -60,5 +60,4 @@ def sources(
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the libraries that results depend on."""
-    found = {name: version(name) for name in _LIBRARIES}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
