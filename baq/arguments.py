@@ -40,7 +40,7 @@ def check_choice(allowed: Sequence[str], **named: Any) -> None:
 
 
 def check_seed(**named: Any) -> None:
-    """Raise a ValueError for a seed that not every generator of random numbers takes."""
+    """Raise a ValueError for a seed that some random generators reject."""
     check_whole(0, 2**32 - 1, **named)
 
 

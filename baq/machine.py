@@ -1,4 +1,4 @@
-"""What is asked of the machine below: whole files, locks, YAML, and the processor's name."""
+"""Operating-system helpers: whole files, locks, YAML, and the processor's name."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@
 # which is linear in the change $D$ of the weights. So the mean squared displacement over points near the boundary is a
 # quadratic form in $D$, and to round for the boundary is to minimize it over the roundings. We use it in two shapes.
 #
-# **Exact.** With a row of gradients for each of $m$ points the form is $\frac1m \lVert J D \rVert^2$, over all layers at once. It
+# **Exact.** With a row of gradients for each of $m$ points the form is $\frac1m \lVert G D \rVert^2$, over all layers at once. It
 # knows how layers make up for each other, but its rank is $m$, and there are far more weights: alone it fits its own points.
 #
 # **Kronecker.** At one layer, with $s_p$ the gradient of $e$ with respect to its output at position $p$, $e = \sum_p s_p^\top D\,a_p$. Taking
@@ -93,7 +93,7 @@
 #    A_q = \sum_p \mathbb{E}[a_{q,p} a_{q,p}^\top], \quad T = \sum_p \mathbb{E}[W a_p\, a_{q,p}^\top]. $$
 #
 # A ridge draws each weight to its float value, for what the data leave open. After the last layer, both shapes are taken
-# together, with $J$ and $e$ anew at the rounded network, and coordinate descent goes on over all layers; the weight of the exact
+# together, with $G$ and $e$ anew at the rounded network, and coordinate descent goes on over all layers; the weight of the exact
 # shape is chosen on validation images by the mean squared displacement there.
 #
 # **Points.** Half of them are the calibration images of lowest margin, half lie on the boundary: they are bisected between two

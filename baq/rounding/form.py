@@ -112,7 +112,7 @@ def boundary_form(
     left_out = len(x) - int(kept.sum())
     if left_out == len(x):
         raise ValueError(
-            "the gap has no gradient at any point: allowed are points that are not all so"
+            "the gap has no gradient at any point: at least one point must have a gradient"
         )
     if left_out:
         found_rows = {name: row[:, kept] for name, row in found_rows.items()}

@@ -118,7 +118,7 @@ def _refined(
 
 
 def _check_rounding(start: nn.Module, known: Statistics, bits: int, per_channel: bool) -> None:
-    """Raise where a network is no rounding of the one that is rounded, on its grid."""
+    """Raise if ``start`` is no rounding of the model, on its grid."""
     layers = matrix_layers(start)
     for name, layer in known.layers.items():
         below, above, _ = neighbours(layer.weight, bits, per_channel=per_channel)

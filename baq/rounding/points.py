@@ -1,4 +1,4 @@
-"""Calibration points near the decision boundary and on it."""
+"""Points near the decision boundary and on it."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def chosen_gap(
     share: float = 0.2,
     steps: int = 300,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """The boundary gap with the weight that turns fewest pair orders in the band of validation inputs.
+    """The boundary gap with the weight that flips the fewest top pairs in the band of validation inputs.
 
     Arguments:
         known: the network, and the inputs that it is rounded on.
