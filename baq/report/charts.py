@@ -267,7 +267,7 @@ def paired_dots(pairs: pd.DataFrame, panels: Mapping[str, str], ends: tuple[str,
         ax.set_axis_off()
     for ax, (measure, label) in zip(axes.flat, panels.items(), strict=False):
         for k, setting in enumerate(settings):
-            rows = pairs.loc[setting, measure]
+            rows = pairs.loc[setting][measure]  # a pair of keys would be looked for among the rows
             at = k + np.linspace(-0.3, 0.3, len(rows))
             start, stop = (rows[end] for end in ends)
             ax.hlines(at, start, stop, color=f"C{k}", lw=1)
