@@ -195,10 +195,10 @@ def test_against_thresholds_draws_means_and_thresholds():
 
 def test_paired_dots_join_the_two_ends_of_each_network():
     style.use_style()
-    index = pd.MultiIndex.from_tuples([("s", 0), ("s", 1), ("t", 0)])
+    index = pd.MultiIndex.from_tuples([("s", "d", 0), ("s", "d", 1), ("t", "c", 0)])
     columns = pd.MultiIndex.from_tuples([("j", "b"), ("j", "a")])
     pairs = pd.DataFrame([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], index, columns)
-    assert charts.paired_dots(pairs.loc[["t", "s"]], {"j": "J"}, ("a", "b"))  # in any order
+    plt.close(charts.paired_dots(pairs.loc[["t", "s"]], {"j": "J"}, ("a", "b")))  # in any order
     figure = charts.paired_dots(pairs, {"j": "J"}, ("a", "b"))
     axis = figure.axes[0]
     hollow, filled = axis.lines[:2]
