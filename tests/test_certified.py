@@ -58,6 +58,7 @@ def test_equals_the_dense_map_on_random_networks(seed, d, hidden, classes, act, 
 
 
 @pytest.mark.parametrize("act", ["relu", "tanh"])
+@pytest.mark.slow
 def test_equals_the_dense_map_on_trained_networks_and_evaluates_little(act):
     for seed in range(5):
         split = data.load("digits", seed)

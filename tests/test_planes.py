@@ -66,6 +66,7 @@ def test_copies_of_an_input_do_not_hide_the_planes_through_others():
         )
 
 
+@pytest.mark.slow
 def test_the_direct_draw_takes_every_triple_of_three_classes_as_often():
     y = torch.tensor([0, 0, 0, 1, 1, 2, 3])
     expected = {

@@ -161,6 +161,7 @@ def layer_inputs(model, name, x):
 
 
 @pytest.mark.parametrize("kind", ["MLP", "CNN"])
+@pytest.mark.slow
 def test_adaround_needs_no_batches(kind):
     """At most 2 % above AdaRound by mini-batches, as its paper has it, in fewer steps.
 
