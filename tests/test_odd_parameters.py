@@ -32,11 +32,9 @@ ODD = {
 @pytest.fixture
 def checkout(tmp_path):
     """What it takes to execute a chapter, away from the working tree."""
-    for folder in ("baq", "notebooks", "checkpoints"):
+    for folder in ("baq", "book/claims", "notebooks", "checkpoints"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    (tmp_path / "book").mkdir()
-    for file in ("_toc.yml", "book/claims.yml"):
-        shutil.copy(ROOT / file, tmp_path / file)
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
     return Project(tmp_path)
 
 

@@ -1,7 +1,7 @@
 """No prose types a result: decimals and percentages are the paper's, a parameter's or a setting's.
 
 A number that a run produced must come from an output or an include. Typed are allowed: what the paper
-prints (``book/claims.yml``), the values of the chapter's parameters (on the book's own pages: of all
+prints (``book/claims/``), the values of the chapter's parameters (on the book's own pages: of all
 chapters), the level of the intervals, and versions of Python. Code, formulas, links and whole numbers
 are not looked at, but for counts of the form "3 of 20".
 """
@@ -64,14 +64,15 @@ def value(number):
 
 
 def unaccounted(text, allowed):
-    paper = numbers([claim["paper"] for claim in yaml.safe_load(CLAIMS)])
-    paper |= numbers([claim.get("given", {}) for claim in yaml.safe_load(CLAIMS)])
+    paper = numbers([claim["paper"] for claim in CLAIMS])
+    paper |= numbers([claim.get("given", {}) for claim in CLAIMS])
     level = inspect.signature(summarize).parameters["level"].default
     fair = {round(number, 9) for number in (*paper, *allowed, level)}
     return [n for n in typed(text) if " of " in n or round(value(n), 9) not in fair]
 
 
-CLAIMS = (ROOT / "book" / "claims.yml").read_text("utf-8")
+FILES = (ROOT / "book" / "claims").glob("*.yml")
+CLAIMS = [claim for path in FILES for claim in yaml.safe_load(path.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

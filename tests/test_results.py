@@ -72,10 +72,9 @@ def test_controls_are_what_they_must_be():
 @pytest.fixture
 def checkout(tmp_path):
     """What it takes to execute a chapter anew, away from the working tree."""
-    for folder in ("baq", "notebooks", "book/results"):
+    for folder in ("baq", "book/claims", "book/results", "notebooks"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    for file in ("_toc.yml", "book/claims.yml"):
-        shutil.copy(ROOT / file, tmp_path / file)
+    shutil.copy(ROOT / "_toc.yml", tmp_path)
     return Project(tmp_path)
 
 

@@ -38,11 +38,9 @@ def needed():
 
 def checkout(folder: Path) -> Path:
     """What a sweep needs of this checkout, in a folder of its own."""
-    for name in ("baq", "notebooks", "profiles", "workflow"):
+    for name in ("baq", "book/claims", "notebooks", "profiles", "workflow"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("_toc.yml", "book/claims.yml"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "_toc.yml", folder)
     shutil.copytree(ROOT / "checkpoints", folder / "checkpoints")
     (folder / "seeds.yml").write_text(SWEEP)
     return folder

@@ -76,11 +76,10 @@ def root(tmp_path):
     toc += "  - file: book/01-one\n  - file: book/02-two\n"
     (tmp_path / "_toc.yml").write_text(toc)
     shutil.copy(ROOT / "_config.yml", tmp_path)
-    for folder in ("_static", "_ext"):
+    for folder in ("_static", "_ext", "claims"):
         shutil.copytree(ROOT / "book" / folder, tmp_path / "book" / folder)
     (tmp_path / "book" / "intro.md").write_text("# Intro\n")
     (tmp_path / "book" / "references.bib").write_text("")
-    shutil.copy(ROOT / "book" / "claims.yml", tmp_path / "book")
     shutil.copy(ROOT / "CITATION.cff", tmp_path)
     # The pages are made with the real package, but for the data.
     shutil.copytree(ROOT / "baq", tmp_path / "baq", ignore=shutil.ignore_patterns("__pycache__"))

@@ -13,8 +13,9 @@ _LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 def package_files(project: Project) -> list[Path]:
     """The files of ``baq``, the claims that ship with it, and the manifest of its checkpoints."""
-    data = (project.root / "book" / "claims.yml", project.root / "checkpoints" / "manifest.json")
-    return [*(project.root / "baq").rglob("*.py"), *data]
+    claims = (project.root / "book" / "claims").glob("*.yml")
+    manifest = project.root / "checkpoints" / "manifest.json"
+    return [*(project.root / "baq").rglob("*.py"), *claims, manifest]
 
 
 def tables_of(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Every claim with its answer and its verdict, from the chapters' tables: as a table and in Markdown.
 
-A claim is answered in the chapter that ``book/claims.yml`` names, which saves the answer in its table
+A claim is answered in the chapter that ``book/claims/`` names, which saves the answer in its table
 ``claims``. Here these tables come together, for the page that ``notebooks/claims.py`` makes.
 """
 
@@ -60,7 +60,7 @@ def collect(results: Path) -> pd.DataFrame:
 
 
 def judged(answers: pd.DataFrame) -> pd.DataFrame:
-    """One row a claim, or a part of one, in the order of ``book/claims.yml``: columns ``JUDGED``."""
+    """One row a claim, or a part of one, in the order of ``book/claims/``: columns ``JUDGED``."""
     rows = []
     for claim, entry in claims().items():
         shared = {

@@ -1,7 +1,29 @@
 """The paper's numbers, each by the id of its claim, and the table that answers them.
 
-The entry of a claim in ``book/claims.yml`` names the chapter that answers it with :func:`answer`;
-:mod:`baq.report.verdicts` judges the answer.
+The entry of a claim in ``book/claims/`` (a file for each letter) names the chapter that answers it with
+:func:`answer`; :mod:`baq.report.verdicts` judges the answer. Its keys:
+
+statement
+    what is claimed, in our words; ``work`` and ``quantity``: of what and which
+paper
+    a number, in quotes with the decimals that the paper prints; [lowest, highest] of a range; a mapping of two
+    named parts; or a word: falls, rises (the sign of a paired difference), holds (a statement, true of a seed
+    or not), occurs (the same, and one seed is enough). Shares are of 1
+after
+    the claim from which the paper's comparison starts, so that the order of the two can be judged
+sign
+    rises or falls, where the sign of the number is itself a finding
+given
+    what the paper says beside, and the answer takes over
+chapter
+    whose table ``claims`` holds the answer
+section
+    of the chapter with the figure that shows it, as a link names it; ``beside-the-paper`` where none is given
+setting
+    the row of that table that stands for the claim where there are several; ``why`` it was taken, a reason
+    that is no result
+not_testable
+    why no data of ours can answer it
 """
 
 from __future__ import annotations
@@ -39,14 +61,15 @@ COLUMNS = (
 
 @cache
 def claims() -> dict[str, dict[str, Any]]:
-    """All claims by id, with the entries that ``book/claims.yml`` explains.
+    """All claims by id, in the order of the chapters that answer them; the module says what the keys mean.
 
     Source: O. M. Kiselev 2026, arXiv:2607.01478, abstract.
     """
     here = Path(__file__).parent
-    packaged, checkout = here.parent / "claims.yml", here.parents[1] / "book" / "claims.yml"
+    packaged, checkout = here.parent / "claims", here.parents[1] / "book" / "claims"
     source = packaged if packaged.exists() else checkout
-    return {claim["id"]: claim for claim in read_yaml(source)}
+    groups = sorted(map(read_yaml, source.glob("*.yml")), key=lambda group: group[0]["chapter"])
+    return {claim["id"]: claim for group in groups for claim in group}
 
 
 def paper_text(claim: str, part: str = "") -> str:
@@ -94,7 +117,7 @@ def answer(
         values: claim id to one value a seed, always in the same order of seeds; for a claim with
             parts, part to such values. A claim that ``falls`` or ``rises`` takes the paired
             differences over seeds, one that ``holds`` or ``occurs`` takes truth values.
-        setting: which of several conventions gave the values; the one that ``book/claims.yml``
+        setting: which of several conventions gave the values; the one that ``book/claims/``
             names stands for the claim.
 
     Returns:

@@ -45,7 +45,7 @@ def standing(claim: str, answers: pd.DataFrame, setting: str | None = None) -> p
         claim: its id.
         answers: tables of :func:`baq.report.claims.answer`, one below the other, with texts where cells
             are empty.
-        setting: another setting than the one that ``book/claims.yml`` names.
+        setting: another setting than the one that ``book/claims/`` names.
     """
     rows = _rows(claim, answers, setting)
     return rows[~rows["part"].str.startswith("less ") & rows["median"].notna()]
