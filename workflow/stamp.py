@@ -13,9 +13,8 @@ _LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 def package_files(project: Project) -> list[Path]:
     """The files of ``baq``, the claims that ship with it, and the manifest of its checkpoints."""
-    claims = (project.root / "book" / "claims").glob("*.yml")
-    manifest = project.root / "checkpoints" / "manifest.json"
-    return [*(project.root / "baq").rglob("*.py"), *claims, manifest]
+    data = [*(project.root / "baq").rglob("*.py"), *(project.root / "book/claims").glob("*.yml")]
+    return [*data, project.root / "checkpoints" / "manifest.json"]
 
 
 def tables_of(folder: Path) -> str:
