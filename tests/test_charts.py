@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from baq.band import band_flip_law
 from baq.report import charts, maps, style
+from baq.report.answers import judged
+from baq.report.claims import answer
 from baq.report.stats import summarize
 from baq.slices import LabelMap, Plane
 
@@ -89,12 +92,33 @@ def test_against_paper_draws_every_seed_the_interval_and_the_paper():
     values = pd.Series(np.linspace(0.3, 0.5, 21))
     figure = charts.against_paper({"D2": values})
     axis = figure.axes[0]
-    dots, median, paper = axis.lines
+    dots, mean, paper = axis.lines
     np.testing.assert_allclose(np.sort(dots.get_xdata()), values)
-    assert median.get_xdata() == pytest.approx([0.4])
+    assert mean.get_xdata() == pytest.approx([0.4])
     assert paper.get_xdata() == pytest.approx([0.428])
     (bar,) = axis.collections
-    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.31, 0.49])
+    # D2 is one run of the paper: mean -+ t s sqrt(1 + 1 / n).
+    half = stats.t.ppf(0.95, 20) * values.std() * np.sqrt(22 / 21)
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.4 - half, 0.4 + half])
+    plt.close(figure)
+
+
+def test_the_overview_has_each_claim_as_a_multiple_of_the_papers():
+    style.use_style()
+    answers = [answer({"D2": pd.Series([0.2, 0.228])}), answer({"D1": pd.Series([0.0, 1.0])})]
+    answers += [
+        answer({"D3": pd.Series([0.9733, 0.9733])}),
+        answer({"S6": pd.Series([-1, -1])}, "MLP"),
+    ]
+    figure = charts.claims_overview(judged(pd.concat(answers)))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["D3", "D2"], (
+        "the first on top"
+    )
+    inside, _, outside, one = axis.lines
+    assert inside.get_xdata().tolist() + outside.get_xdata().tolist() == pytest.approx([1, 0.5])
+    assert inside.get_ydata().tolist() == [0] and outside.get_ydata().tolist() == [1]
+    assert list(one.get_xdata()) == [1, 1] and axis.get_xscale() == "log"
     plt.close(figure)
 
 
@@ -116,7 +140,7 @@ def test_interval_rows_run_from_top_to_bottom():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
     np.testing.assert_allclose(axis.lines[0].get_xdata(), [0.5, 0.5])
-    np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0.05, 0.95])
+    np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0, 1])
     plt.close(figure)
 
 

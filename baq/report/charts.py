@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from baq.band import band_flip_law
-from baq.report.claims import WORDS, claims, paper_text, paper_value
+from baq.report.claims import WORDS, answer, claims, paper_text, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
 from baq.report.stats import summarize
 from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
+from baq.report.verdicts import judging_interval
 
 __all__ = [
     "DASHES",
@@ -36,6 +37,7 @@ __all__ = [
     "by_bits",
     "by_bits_and_group",
     "claims_over_grid",
+    "claims_overview",
     "dodged_intervals",
     "frontier",
     "interval_lines",
@@ -116,20 +118,19 @@ def by_bits(
     return figure
 
 
-def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure:
+def against_paper(values: Mapping[str, pd.Series]) -> Figure:
     """Our distribution over seeds for each claim, with the paper's value marked.
 
-    A dot is a seed, the bar holds the central share ``level`` of them, the tick is the median. Where
-    the paper says that something falls or rises, a dotted line marks zero.
+    A dot is a seed, the tick the mean. The bar is what the claim is judged by
+    (:func:`baq.report.verdicts.judging_interval`). Where the paper says that something falls or rises, a
+    dotted line marks zero.
 
     Arguments:
         values: claim id to one value a seed, as :func:`baq.report.claims.answer` takes it, without parts.
-        level: share of the seeds within the bar.
     """
     figure, axes = plt.subplots(
         len(values), 1, figsize=(WIDTH, 0.4 + 1.05 * len(values)), squeeze=False
     )
-    tail = (1 - level) / 2
     for ax, (claim, series) in zip(axes.flat, values.items(), strict=True):
         series = series.dropna().sort_values()
         colour = sns.color_palette()[0]
@@ -137,8 +138,9 @@ def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure
         bins = pd.cut(series, 60, labels=False) if series.nunique() > 1 else series
         rank = series.groupby(bins).cumcount()
         ax.plot(series, 0.08 + 0.4 * rank / max(4, rank.max()), "o", ms=4, color=colour, mew=0)
-        ax.hlines(-0.1, *series.quantile([tail, 1 - tail]), lw=5, color=colour, alpha=0.5)
-        ax.plot(series.median(), -0.1, "|", ms=14, mew=2.5, color=colour)
+        (row,) = answer({claim: series}).itertuples()
+        ax.hlines(-0.1, *judging_interval(row), lw=5, color=colour, alpha=0.5)
+        ax.plot(row.mean, -0.1, "|", ms=14, mew=2.5, color=colour)
         title = f"{claim}  {claims()[claim]['work']}: {claims()[claim]['quantity']}"
         if (said := paper_text(claim)) in WORDS:
             title += f" ({said})"
@@ -153,10 +155,40 @@ def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=pd.api.types.is_integer_dtype(series)))
     handles = [
         plt.Line2D([], [], marker="o", ls="none", color=colour, label="a seed"),
-        plt.Line2D([], [], lw=5, alpha=0.5, color=colour, label=f"{level:.0%} interval, median"),
+        plt.Line2D([], [], lw=5, alpha=0.5, color=colour, label="interval judged by, mean"),
         plt.Line2D([], [], label="paper", **PAPER),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def claims_overview(judged: pd.DataFrame) -> Figure:
+    """Every claim with a number: our mean and prediction interval as multiples of the paper's number.
+
+    Arguments:
+        judged: the table of :func:`baq.report.answers.judged`. A claim of which the paper's number is 0 or
+            ours is below it has no place on a logarithmic axis and is left out.
+    """
+    table = judged[judged["ratio"] > 0].iloc[::-1]
+    figure, ax = plt.subplots(figsize=(WIDTH, 1 + 0.24 * max(len(table), 1)))
+    low, high = 0.1, 10.0
+    for k, (name, marker) in enumerate(
+        zip(("inside", "direction", "not reproduced"), "os^", strict=True)
+    ):
+        place = np.flatnonzero(table["verdict"] == name)
+        part, colour = table.iloc[place], sns.color_palette()[(0, 1, 3)[k]]
+        paper = part["mean"] / part["ratio"]
+        ends = (part[end] / paper for end in ("at_least", "at_most"))
+        ax.hlines(place, *(np.clip(end, low, high) for end in ends), color=colour, lw=4, alpha=0.4)
+        ax.plot(part["ratio"].clip(low, high), place, marker, color=colour, ms=6, label=name)
+    ax.axvline(1, color="black", lw=1, zorder=0)
+    names = table["claim"] + table["part"].map(lambda part: f", {part}" if part else "")
+    ax.set_yticks(range(len(table)), names)
+    ax.set(xscale="log", xlim=(low, high), xlabel="ours, as a multiple of the paper's value")
+    ax.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+    ax.minorticks_off()
+    ax.margins(y=0.02)
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
