@@ -393,3 +393,28 @@ def test_scatter_panels_draw_every_row_once_in_its_panel():
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["s", "t", "8 bits", "4 bits"]
     plt.close(figure)
+
+
+def test_junctions_along_shows_the_papers_count_however_large():
+    style.use_style()
+    along = pd.DataFrame(
+        {"transition": ["a", "a", "b", "b"], "t": [0, 1] * 2, "triple": [3, 4, 5, 6]}
+    )
+    summary = summarize(along, ["transition", "t"], ["triple"])
+    figure = charts.junctions_along(summary, {"b": "T2"})
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b (T2)"]
+    assert figure.axes[1].lines[1].get_ydata()[0] == 34 < figure.axes[1].get_ylim()[1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "paper"
+    plt.close(figure)
+
+
+def test_shares_within_are_cumulative_and_leave_out_the_open_bin():
+    style.use_style()
+    kinds = ["changed cells", "boundary cells", "all cells", "regions"]
+    frame = pd.DataFrame(
+        [("a", kind, d, c) for kind in kinds for d, c in ((0.1, 1), (0.2, 2), (0.3, 1))],
+        columns=["transition", "kind", "distance", "count"],
+    )
+    figure = charts.shares_within(pd.concat([frame, frame]), 0.1)
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.25, 0.75]
+    plt.close(figure)

@@ -144,3 +144,8 @@ def test_a_styled_table_is_not_saved(tmp_path, monkeypatch):
     (tmp_path / "name.csv").unlink()
     tables.styled(FRAME, "name")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_spread_of_few_seeds_is_called_a_range():
+    assert tables.spread_text(10) == "Median and 90 % interval over 10 seeds"
+    assert tables.spread_text(9, "planes") == "Median and range of 9 planes"

@@ -43,10 +43,12 @@ __all__ = [
     "interval_lines",
     "interval_panels",
     "interval_rows",
+    "junctions_along",
     "label_maps",
     "map_runs",
     "paired_dots",
     "scatter_panels",
+    "shares_within",
     "stepper",
     "threshold_maps",
     "use_style",
@@ -190,6 +192,67 @@ def claims_overview(judged: pd.DataFrame) -> Figure:
     ax.margins(y=0.02)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def junctions_along(summary: pd.DataFrame, claimed: Mapping[str, str]) -> Figure:
+    """Triple-junction cells against t, a panel for each transition, with the paper's count where it has one.
+
+    Arguments:
+        summary: :func:`baq.report.stats.summarize` of the counts by ``transition`` and ``t``.
+        claimed: transition to the claim that counts its junctions.
+    """
+    figure, axes = _panels_of(summary["transition"].unique(), 3)
+    for ax, (transition, rows) in zip(axes, summary.groupby("transition", sort=False), strict=True):
+        ax.plot(rows["t"], rows["median"], label="median over seeds")
+        ax.fill_between(rows["t"], rows["lo"], rows["hi"], alpha=0.2, lw=0, label="90 % of them")
+        if claim := claimed.get(str(transition)):
+            ax.axhline(paper_value(claim), color="black", ls=":", label="paper")
+            ax.set_title(f"{transition} ({claim})")
+        ax.set_xlabel("t")
+    top = max([summary["hi"].max(), *map(paper_value, claimed.values())])
+    axes[0].set(ylim=(0, 1.08 * top), ylabel="triple-junction cells of a map")
+    _one_legend(figure, axes, 3)
+    return figure
+
+
+def shares_within(distances: pd.DataFrame, near: float) -> Figure:
+    """Share of cells and regions within a distance of the nearest junction, a panel for each transition.
+
+    Arguments:
+        distances: a row a bin, with ``transition``, ``kind``, ``distance`` (its upper edge; the last is open)
+            and ``count``.
+        near: the distance that counts as near, marked.
+    """
+    counts = distances.groupby(["transition", "kind", "distance"], sort=False)["count"].sum()
+    shares = counts.groupby(level=["transition", "kind"], sort=False).transform(
+        lambda k: k.cumsum() / k.sum()
+    )
+    figure, axes = _panels_of(distances["transition"].unique(), 3.2)
+    kinds = ("changed cells", "boundary cells", "all cells", "regions")
+    for ax, transition in zip(axes, distances["transition"].unique(), strict=True):
+        for kind, dash in zip(kinds, DASHES, strict=True):
+            curve = shares[transition, kind].iloc[:-1]
+            ax.plot(curve.index, curve, ls=dash, label=kind)
+        ax.axvline(near, color="0.6", lw=0.8, zorder=0)
+        ax.set(xlabel="distance,\nshare of width", ylim=(0, 1.02))
+    axes[0].set_ylabel("share within the distance")
+    _one_legend(figure, axes, 4)
+    return figure
+
+
+def _panels_of(titles: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
+    """Panels side by side with one vertical axis."""
+    figure, axes = plt.subplots(1, len(titles), figsize=(WIDTH, height), sharey=True, squeeze=False)
+    for ax, title in zip(axes.flat, titles, strict=True):
+        ax.set_title(title)
+    return figure, list(axes.flat)
+
+
+def _one_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
+    """A legend below all panels that has each name once."""
+    pairs = (pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True))
+    handles = {name: handle for handle, name in pairs}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
 def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> Figure:
