@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from baq.report.claims import COLUMNS, claims, paper_number, paper_parts, paper_text
+from baq.report.claims import COLUMNS, answer, claims, paper_number, paper_parts, paper_text
 from baq.report.excerpts import markdown_table
-from baq.report.tables import interval_text, show
+from baq.report.tables import interval_text, save, show
 from baq.report.verdicts import RULES, expected, judging_interval, same_sign, standing, verdict
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "experiment",
     "experiments_table",
     "judged",
+    "list_experiments",
+    "retried",
     "rules_list",
     "settings_table",
     "show_answers",
@@ -87,6 +90,46 @@ def experiment(
     paper_parts(claim)
     row = (claim, mechanism, bool(refuted), result, section)
     return pd.DataFrame([row], columns=list(EXPERIMENT))
+
+
+def retried(
+    claim: str, values: pd.Series, mechanism: str, where: str, section: str
+) -> pd.DataFrame:
+    """An experiment that answers a claim anew where its suspected reason would make the answer the paper's.
+
+    It refutes the reason if the paper's number lies outside the prediction interval there too.
+
+    Arguments:
+        claim, mechanism, section: as for :func:`experiment`; a claim with a single number.
+        values: one a seed.
+        where: what is different, as the beginning of a sentence: ``At 6 bits the flip rate is``.
+
+    Returns:
+        The row of the experiment; no row for fewer than two values, which have no interval.
+    """
+    setting = claims()[claim].get("setting", "")
+    row = answer({claim: values}, setting)
+    (found,) = row.itertuples()
+    if found.n < 2:
+        return pd.DataFrame(columns=list(EXPERIMENT))
+    inside = verdict(claim, row) == "inside"
+    result = (
+        f"{where} {_ours(found, *judging_interval(found))}; the paper's {paper_text(claim)} lies "
+        f"{'inside' if inside else 'outside'}."
+    )
+    return experiment(claim, mechanism, not inside, result, section)
+
+
+def list_experiments(found: Sequence[pd.DataFrame]) -> Markdown:
+    """Save a chapter's experiments as its table ``experiments``, and return what came out as a list."""
+    table = pd.concat(found, ignore_index=True)
+    if len(table):
+        save(table, "experiments")
+    lines = [
+        f"* **{row.claim}**: {row.mechanism}. *{'Refuted' if row.refuted else 'Not refuted'}.* {row.result}"
+        for row in table.itertuples()
+    ]
+    return Markdown("\n".join(lines) or "*Too few seeds for an experiment.*")
 
 
 def show_answers(answers: pd.DataFrame) -> Styler:

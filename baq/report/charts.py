@@ -49,6 +49,7 @@ __all__ = [
     "paired_dots",
     "scatter_panels",
     "shares_within",
+    "shifts_by_step",
     "stepper",
     "threshold_maps",
     "use_style",
@@ -253,6 +254,32 @@ def _one_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
     pairs = (pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True))
     handles = {name: handle for handle, name in pairs}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
+def shifts_by_step(ours: pd.Series, paper: Mapping[int, str]) -> Figure:
+    """Shift of the boundary in cells, from J, against the step between two levels of a weight.
+
+    ``s = 2 J / (2 - J)`` inverts :func:`baq.slices.jaccard_law`; the step is ``1 / (2^(bits - 1) - 1)`` of the
+    largest weight.
+
+    Arguments:
+        ours: J by bits.
+        paper: bits to the claim with the paper's J.
+    """
+    figure, ax = plt.subplots()
+    theirs = pd.Series({b: paper_value(claim) for b, claim in paper.items()})
+    parts = [pd.DataFrame({"j": j, "step": 1 / (2.0 ** (j.index - 1) - 1)}) for j in (ours, theirs)]
+    own, other = (part.assign(shift=2 * part["j"] / (2 - part["j"])) for part in parts)
+    ax.plot(own["step"], own["shift"], "o", label="ours, mean J over seeds")
+    line = (own["shift"] / own["step"]).loc[own["step"].idxmin()] * own["step"]
+    ax.plot(own["step"], line, "C0--", lw=1, label="proportional to the step")
+    ax.plot(other["step"], other["shift"], label="paper", **PAPER)
+    for row in own.itertuples():
+        at, offset = (row.step, row.shift), (6, -10)
+        ax.annotate(f"{row.Index} bits", at, offset, textcoords="offset points", fontsize=9)
+    ax.set(xscale="log", yscale="log", xlabel="step / largest weight", ylabel="shift, cells")
+    ax.legend()
+    return figure
 
 
 def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> Figure:
