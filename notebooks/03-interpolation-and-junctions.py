@@ -374,18 +374,8 @@ Markdown(
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `n` to 81 and then to 481. Which of the ways of counting depends on the grid, and why?
-# 2. Set `levels` to `[8, 3]`. Does one long step meet more junctions than three short ones?
-#
-# :::{admonition} What to look for
-# :class: dropdown
-#
-# 1. A junction is a point, so that the $2 \times 2$ count stays as long as the grid resolves all regions;
-#    the $3 \times 3$ rule sees each point several times, and *anywhere on the path* counts every cell that a
-#    moving junction crosses, which grows with the grid.
-# 2. The largest count depends on the regions of the maps and hardly on the way. With more cells between the
-#    ends, *anywhere on the path* is the number that grows.
-# :::
+# ```{include} exercises/03-interpolation-and-junctions.md
+# ```
 
 # %% tags=["opening", "remove-input"]
 regions_near = every.groupby("path")["regions"].mean()

@@ -382,15 +382,8 @@ Markdown(
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `tau_j` to 1, so that $J$ has no say. Which of the boundary-aware rule's conditions decides now?
-# 2. Set `train` to 20000. Do flips at 6 bits become rarer because accuracy is better?
-#
-# :::{admonition} What to look for
-# :class: dropdown
-#
-# 1. Compare *not satisfied* in the table of picks: what is left comes from the flip rate, which needs no grid.
-# 2. The table against the bit width has both. Flips follow the margins more than the accuracy.
-# :::
+# ```{include} exercises/05-cifar-subsets.md
+# ```
 
 # %% tags=["opening", "remove-input"]
 opening(
