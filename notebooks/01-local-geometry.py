@@ -85,6 +85,8 @@ from IPython.display import Markdown, display
 from baq import compare, local, ptq_w
 from baq.inference import labels, logits
 from baq.report import charts, style, tables
+from baq.report.answers import show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer
 from baq.report.runs import run_all
 from baq.report.stats import summarize
@@ -243,7 +245,7 @@ fig.axes[1].set_yscale("symlog", linthresh=1 / by_seed["points"].min())
 limits = fig.axes[1].set_ylim(0, 1)
 
 # %% tags=["hide-input"]
-display(Markdown(f"Median and 90 % interval over {seeds} seeds:"))
+display(Markdown(f"{tables.spread_text(seeds)}:"))
 shown = {
     "shift": "shift, input units",
     "band_shift": "shift in the band, input units",
@@ -298,7 +300,7 @@ legend = ax.legend()
 # The paper's three numbers come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, column]
     for claim, b, column in [
@@ -311,4 +313,39 @@ claimed = {
 fig = charts.against_paper(claimed) if claimed else None
 
 # %% tags=["hide-input"]
-tables.show(answer(claimed), "claims")
+show_answers(answer(claimed))
+
+# %% [markdown]
+# ## What to take along
+
+# %% tags=["hide-input"]
+at = by_seed.groupby("bits")[measures].median()
+few = 4 if 4 in at.index else min(bits)
+band = (
+    at["band_flip_rate"][few] / at["flip_rate"][few]
+    if at["flip_rate"][few]
+    else np.nan
+)
+Markdown(
+    f"* Each bit fewer doubles the movement: the median shift is {at['shift'][max(bits)]:.4f} at {max(bits)} bits and "
+    f"{at['shift'][few]:.4f} at {few}, while half of the images have {radius_table['radius'].median():.2f} of room.\n"
+    f"* Flips lie where room is short: at {few} bits they are {band:.1f} times as frequent in the boundary band as "
+    "among all images.\n"
+    "* Accuracy sees little of it, for gains and losses cancel in the count.\n\n"
+    "Next: [the same boundaries on a plane](02-slice-geometry)."
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{include} exercises/01-local-geometry.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "How far does the boundary move when weights are rounded?",
+    f"At {few} bits it moves by {at['shift'][few]:.3f} at half of the test images and turns by "
+    f"{at['normal_angle'][few]:.1f} degrees, where the nearest boundary is {radius_table['radius'].median():.2f} away. "
+    f"{at['flip_rate'][few]:.1%} of the labels change, in the band near the boundary {at['band_flip_rate'][few]:.1%}.",
+    f"Medians over {seeds} seeds of networks with one hidden layer on digits; distances to first order, in input units.",
+)

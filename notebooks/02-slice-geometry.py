@@ -19,9 +19,8 @@
 # # Slice geometry
 #
 # A plane through input space cuts the decision regions, and the cut can be looked at. This chapter
-# draws the label map of a float network and of its quantized copies on one plane, compares their
-# boundaries, and answers claims D2 and D4. It then asks what the comparison reads: the network, or the
-# grid it was drawn on.
+# draws the label map of a float network and of its quantized copies on one plane, compares their boundaries, and
+# answers claims D2 and D4. It then asks what the comparison reads: the network, or the grid it was drawn on.
 #
 # ## What is measured
 #
@@ -37,16 +36,14 @@
 # : the cells with a 4-neighbour of another label. A straight boundary is two cells thick in it.
 #
 # Boundary Jaccard distance
-# : $J = 1 - |A \cap B| \,/\, |A \cup B|$ of two boundary masks; 0 for equal ones (and for two empty ones),
-#   1 for disjoint ones.
+# : $J = 1 - |A \cap B| \,/\, |A \cup B|$ of two boundary masks; 0 for equal ones, 1 for disjoint ones.
 #
 # Grid prediction change
 # : the share of cells whose label differs.
 #
 # Mean displacement
-# : the changed area divided by the length of the reference's boundary, in input units. The length is
-#   measured on boundary points found by bisection between cell centres, joined within each square of
-#   four centres.
+# : the changed area divided by the length of the reference's boundary, in input units. The length is that of the
+#   curve through boundary points found by bisection.
 #
 # Junction cell
 # : a $2 \times 2$ block with at least three labels.
@@ -75,6 +72,8 @@ from IPython.display import Markdown, display
 
 from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
+from baq.report.answers import show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs
 from baq.report.runs import run_all
@@ -105,8 +104,7 @@ row = compare(network, ptq_w(network, 4), *held_out, planes=plane, n=n, sides=si
 row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
 
 # %% [markdown]
-# The boundary Jaccard distance is that of the two masks on the grid of $n \times n$ cells; beside it stand
-# the share of cells changed, the mean displacement in input units and the copy's junction cells.
+# Beside $J$ stand the share of cells changed, the mean displacement in input units and the copy's junction cells.
 
 
 # %% tags=["hide-input"]
@@ -129,8 +127,7 @@ tables.save(by_seed, "by-seed")
 # %% [markdown]
 # ## The maps of one network
 #
-# The slice of the first seed, which stands here as an illustration and for no other reason. At 8 bits
-# the eye sees no difference; at 4 bits regions have moved; at 3 bits some have gone.
+# The slice of the first seed. At 8 bits the eye sees no difference; at 4 bits regions have moved; at 3 some have gone.
 
 # %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} data=["maps"] tags=["hide-input"]
 drawn = sorted({*studied, 3} & set(bits), reverse=True)
@@ -171,7 +168,7 @@ fig = charts.by_bits(
 )
 
 # %% tags=["hide-input"]
-about = f"Median and 90 % interval, {seeds} seeds, n = {n}, {sides}-sided masks:"
+about = f"{tables.spread_text(seeds)}, n = {n}, {sides}-sided masks:"
 display(Markdown(about))
 shown_columns = {
     "jaccard": "J",
@@ -238,8 +235,8 @@ for b, group in by_grid.groupby("bits"):
 law, course, steadiness = map(", ".join, parts)
 display(
     Markdown(
-        "Median distance between the law and the measured $J$ over seeds and grids: "
-        f"{law}. From the coarsest to the finest grid the median $J$ goes {course}. "
+        "Median distance between the law and the measured *J* over seeds and grids: "
+        f"{law}. From the coarsest to the finest grid the median *J* goes {course}. "
         "The median distance of the curves, on the finest grid over that on the second "
         f"coarsest, is {steadiness}."
     )
@@ -249,7 +246,7 @@ display(
 # How far the two curves lie apart on the finest grid: from each boundary point of one network to the
 # nearest point of the other's boundary, in both directions, and by the first-order prediction
 # $|g_q - g| \,/\, \lVert P \nabla g \rVert$ at the points of the float network's boundary, with $g$ the gap of the
-# two labels that meet there and $P$ the projection on the slice. A boundary that has no partner nearby shows
+# two labels that meet there and $P$ the projection on the slice; input units, medians over seeds. A boundary that has no partner nearby shows
 # in the largest distance alone; where the gradient within the slice is small, first order says too much.
 
 # %% tags=["hide-input"]
@@ -258,15 +255,12 @@ ways = summarize(by_way, ["bits", "way"], SPREAD)
 ways = ways.pivot(index=["bits", "way"], columns="measure", values="median")
 ways = ways[SPREAD].rename_axis(columns=None).reset_index()
 ways = ways.sort_values(["bits", "way"], ascending=[False, True])
-display(Markdown("Distances in input units, medians over seeds:"))
 renamed = ways.rename(columns={"q95": "95th percentile"})
 tables.show(ways, "curve-distances", shown=renamed)
 
 # %% [markdown]
-# Since $J$ depends on $n$, and the paper's $n$ is not known, one may ask which grid would have given
-# the paper's two values. Each seed answers with the $n$ at which its own $J$ passes the value,
-# interpolated in $\log n$; a value that a seed never passes gives no answer. If the two claims come from
-# one grid, the two distributions must overlap.
+# Which grid would have given the paper's two values? Each seed answers with the $n$ at which its own $J$ passes
+# the value, interpolated in $\log n$. If the two claims come from one grid, the two distributions must overlap.
 
 # %% tags=["hide-input"]
 grid_of_claim = pd.DataFrame(
@@ -278,15 +272,20 @@ grid_of_claim = pd.DataFrame(
     columns=["claim", "n"],
 )
 grid_of_claim = summarize(grid_of_claim, ["claim"], ["n"])
-headings = {"measure": "cells a side", "count": f"seeds of {seeds} that pass it"}
-renamed = grid_of_claim.rename(columns=headings)
-tables.show(grid_of_claim, "grid-of-claim", precision=0, shown=renamed)
+tables.save(grid_of_claim, "grid-of-claim")
+Markdown(
+    "; ".join(
+        f"{row.claim} on {tables.interval_text(row.median, row.lo, row.hi, 0)} cells a side, {row.count} of {seeds} "
+        "seeds pass it"
+        for row in grid_of_claim.itertuples(index=False)
+    )
+)
 
 # %% [markdown]
 # ## What the other choices do
 #
-# The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so
-# standardized inputs, whose unit is a standard deviation of all pixels, have larger ones by that factor.
+# The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so standardized inputs
+# have larger ones by the factor of that unit.
 
 # %% tags=["hide-input"]
 chosen = partial(digits_choices, pad=pad, **drawing)
@@ -308,26 +307,15 @@ by_claim = pd.concat(
     for claim, (b, measure) in ANSWERS.items()
 )
 headings = {c: f"{c}, paper {paper_value(c):g}" for c in ANSWERS}
-display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
+display(Markdown(f"{tables.spread_text(choice_seeds)}:"))
 tables.show_intervals(by_claim, "choices", "choice", headings, 3, list(CHOICES))
 
 # %% [markdown]
 # ## Controls
 #
-# How large is a large $J$? Three controls give it a scale.
-#
-# A network against itself
-# : must be all zero.
-#
-# Another training
-# : a second float network, trained on the same images from another initialization with another order of
-#   batches. What separates the two is chance, and nobody calls it damage: it is the noise floor of training.
-#
-# Shuffled labels
-# : a network trained on the same images with their labels permuted, and its own quantized copies. Its
-#   accuracy must be that of guessing, else test images leak into training. The measures compare a network
-#   with its copy and never see a label, so they remain defined; what they say is about a network that
-#   has had to learn by heart.
+# How large is a large $J$? A network against *itself* must be at zero. *Another training*, on the same images from
+# another initialization and order of batches, is separated by chance alone: the noise floor. A network trained on
+# *shuffled labels* must have the accuracy of guessing, else test images leak; the measures never see a label.
 
 # %% tags=["hide-input"]
 controlled = partial(digits_controls, recipe=recipe, **drawing)
@@ -344,20 +332,11 @@ tables.save(controls, "controls")
 # %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
-fig = charts.interval_rows(
-    control_summary,
-    "pair",
-    {"jaccard": "Jaccard distance J", "flip_rate": "share of test images flipped"},
-)
+tables.save(control_summary, "controls-summary")
+panels = {name: tables.HEADINGS[name] for name in CONTROLLED[:2]}
+fig = charts.interval_rows(control_summary, "pair", panels)
 
 # %% tags=["hide-input"]
-headings = {
-    "jaccard": "J",
-    "grid_change": "grid prediction change",
-    "shift": "median local shift, input units",
-    "flip_rate": "flip rate",
-    "accuracy": "test accuracy",
-}
 middle = control_summary.set_index(["pair", "measure"])["median"]
 copies = ", ".join(
     f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
@@ -373,12 +352,11 @@ display(
         f"{controls.loc[itself, CONTROLLED[:-1]].max(axis=None):g}."
     )
 )
-tables.show_intervals(control_summary, "controls-summary", "pair", headings, 3)
 
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, "jaccard"]
     for claim, b in [("D2", 8), ("D4", 4)]
@@ -387,4 +365,36 @@ claimed = {
 fig = charts.against_paper(claimed) if claimed else None
 
 # %% tags=["hide-input"]
-tables.show(answer(claimed), "claims")
+show_answers(answer(claimed))
+
+# %% [markdown]
+# ## What to take along
+
+# %% tags=["hide-input"]
+few = min(studied)
+noise = middle["another training", "jaccard"]
+close = by_grid[by_grid["bits"] == few].groupby("n")["jaccard"].median()
+Markdown(
+    f"* *J* reads the grid: the same {few}-bit copies have {close.iloc[0]:.2f} on {close.index[0]} cells a side and "
+    f"{close.iloc[-1]:.2f} on {close.index[-1]}. A value without its grid says nothing.\n"
+    "* What does not depend on the grid is the share of the plane that changed, and that share over the length of the "
+    "boundary, its mean displacement.\n"
+    f"* Ask what training alone does: with another initialization *J* is {noise:.2f}, for the {few}-bit copy "
+    f"{middle[f'{few} bits', 'jaccard']:.2f}.\n\n"
+    "Next: [what happens between two bit widths](03-interpolation-and-junctions)."
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{include} exercises/02-slice-geometry.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "Does a large Jaccard distance mean that the boundary moved far?",
+    f"Not by itself: at {few} bits J = {middle[f'{few} bits', 'jaccard']:.2f} on {n} cells a side, and training the "
+    f"network again gives {noise:.2f}. On other grids the same pair of networks has any value from "
+    f"{close.min():.2f} to {close.max():.2f}, while its boundary moved by the same distance.",
+    f"Networks with one hidden layer on digits, {seeds} seeds, one plane each.",
+)

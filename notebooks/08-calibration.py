@@ -84,6 +84,8 @@ from IPython.display import Markdown, display
 from baq import compare, ptq_w, slices
 from baq.comparison import per_plane
 from baq.report import charts, style, tables
+from baq.report.answers import show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer, paper_text
 from baq.report.runs import run_all
 from baq.report.stats import both_correlations, correlation, paired_differences
@@ -300,21 +302,11 @@ for ax, scope in zip(axes, (EVERY, BETWEEN, OPTIMIZED), strict=True):
     ax.set(title=scope, ylabel="ρ with the held-out J")
 handles = axes[0].get_legend_handles_labels()
 legend = fig.legend(*handles, loc="outside lower center", ncols=2)
-# %% tags=["hide-input"]
-both = correlations[correlations["scope"].isin([EVERY, BETWEEN, OPTIMIZED])]
-shown = both.replace({"measure": NAMES}).sort_values(
-    ["scope", "family"], kind="stable"
-)
-shown = tables.interval_columns(shown, ["family", "scope", "measure"], BOTH, 3)
-tables.styled(shown, "predictors")
-
 # %% [markdown]
 # (calibration-optimism)=
 # ## Does rounding flatter its own calibration data?
 #
-# Optimized rounding saw the calibration images, nearest rounding only the weights. If it fitted them too well, its $J$
-# would be lower on the calibration slice than on the held-out one, by more than nearest rounding's, and no fair judge
-# between them. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network:
+# Optimized rounding saw the calibration images, nearest rounding only the weights. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network:
 # the mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data.
 # Nearest rounding per channel saw no image either, so its row shows what comes of other things.
 
@@ -331,11 +323,10 @@ tables.show(optimism, "optimism", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# One $r$ for each network, over its bit widths and roundings, which is the paper's number for a single network. All networks stand
-# for the claim, since the paper gives one range for all that it measured; digits have the most of them.
+# One $r$ for each network, over its bit widths and roundings. All networks stand for the claim; digits have the most.
 
 
-# %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and median of r over all levels of a network, and the two ends of the paper's range as diamonds."}} data=["per-network"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and mean of r over all levels of a network, and the two ends of the paper's range as diamonds."}} data=["per-network"] tags=["hide-input"]
 per_network = in_groups(["family", "seed"])[["family", "seed", "r"]]
 per_network["between"] = in_groups(["family", "seed"], within="bits")["r"]
 tables.save(per_network, "per-network")
@@ -349,19 +340,17 @@ answers = [answer({"P1": per_network["r"]}, "all networks")]
 own = per_network.groupby("family", sort=False)["r"]
 answers += [answer({"P1": r}, family) for family, r in own]
 answers.append(answer({"P1": per_network["between"]}, BETWEEN))
-tables.show(pd.concat(answers), "claims")
+show_answers(pd.concat(answers))
 
 # %% [markdown]
-# ## What to take from it
+# ## What to take along
 
 
 # %% tags=["hide-input"]
 def of(measure, scope):
     """The correlations of a measure in a scope, a row for each family."""
-    named = correlations["measure"] == measure
-    return correlations[named & (correlations["scope"] == scope)].set_index(
-        "family"
-    )
+    at = correlations["measure"].eq(measure) & correlations["scope"].eq(scope)
+    return correlations[at].set_index("family")
 
 
 def span(rows):
@@ -377,7 +366,8 @@ def above(rows):
 
 known, first = of("fewness", EVERY), of("jaccard", EVERY)
 strict, ours = of("jaccard", BETWEEN), of("jaccard", OPTIMIZED)
-best = both[both["scope"] == BETWEEN].dropna(subset="rho").sort_values("rho")
+at = correlations["scope"] == BETWEEN
+best = correlations[at].dropna(subset="rho").sort_values("rho")
 best = best.drop_duplicates("family", keep="last").sort_index()
 best = zip(best["measure"].map(NAMES), best["family"], best["rho"], strict=True)
 leaders = [f"{name} ({family}, ρ = {rho:.3f})" for name, family, rho in best]
@@ -390,8 +380,21 @@ lines = [
     f"* Between the optimized ones alone it is {span(ours)}, {above(ours)}.",
     f"* Between roundings the held-out *J* is best ranked by: {'; '.join(leaders) or 'none of them'}.",
 ]
-display(Markdown("\n".join(lines)))
+Markdown("\n".join(lines))
 
 # %% [markdown]
 # A correlation over bit widths is a statement on bit widths. Whoever uses calibration $J$ to stop at a bit width needs the first
-# reading; whoever uses it to choose between two roundings needs the last two, and should look at them before trusting it.
+# reading; whoever uses it to choose between two roundings needs the last two. Next: [which bits to choose](choosing-bits.ipynb).
+#
+# ## Exercises
+#
+# ```{include} exercises/08-calibration.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "Does J on calibration data tell J on held-out data?",
+    f"Over all bit widths yes: r is {span(first)}, and the bit width alone, which needs no data, has {span(known)}. "
+    f"Between two roundings of one network at equal bits r is {span(strict)}, and between optimized ones {span(ours)}.",
+    f"{len(first)} families of small networks; where there are three networks the intervals are too narrow.",
+)
