@@ -67,7 +67,7 @@ shown: int = 0  # seed whose maps are drawn; the first, not the best [0..999]
 choice_seeds: int = 5  # seeds in the study of the other choices [1..1000]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from functools import partial
 
 import pandas as pd
@@ -109,7 +109,7 @@ row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
 # the share of cells changed, the mean displacement in input units and the copy's junction cells.
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def measured(seed):
     """A seed's candidates compared, with the network, the candidates and the slice."""
     reference, split = digits_network(seed, **recipe)
@@ -132,7 +132,7 @@ tables.save(by_seed, "by-seed")
 # The slice of the first seed, which stands here as an illustration and for no other reason. At 8 bits
 # the eye sees no difference; at 4 bits regions have moved; at 3 bits some have gone.
 
-# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} data=["maps"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} caption="Label maps of one slice: the float network and its copies at three bit widths." data=["maps"] tags=["remove-input"]
 drawn = sorted({*studied, 3} & set(bits), reverse=True)
 float_map = slices.label_map(network, plane, n)
 maps = {f"{b} bits": slices.label_map(ptq_w(network, b), plane, n) for b in drawn}
@@ -142,13 +142,13 @@ fig = label_maps({"float": float_map} | maps, classes=10)
 # %% [markdown]
 # The masks say more than the maps. Where float and quantized boundary share a cell it is black.
 
-# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} data=["maps"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} caption="Boundary cells of the quantized network laid over those of the float one." data=["maps"] tags=["remove-input"]
 fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2]})
 
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} caption="Measures of a slice against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 summary = summarize(
     by_seed,
     ["bits"],
@@ -170,16 +170,14 @@ fig = charts.by_bits(
     paper={JACCARD: [(8, "D2"), (4, "D4")]},
 )
 
-# %% tags=["hide-input"]
-about = f"Median and 90 % interval, {seeds} seeds, n = {n}, {sides}-sided masks:"
-display(Markdown(about))
+# %% caption="Measures of a slice by bit width: median and 90 % interval over seeds." tags=["remove-input"]
 shown_columns = {
     "jaccard": "J",
     "grid_change": "grid prediction change",
     "mean_displacement": "mean displacement, input units",
     "triple": "triple-junction cells",
 }
-tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
+tables.show_intervals(summary, "by-bits", "bits", shown_columns)
 
 # %% [markdown]
 # ## What J reads
@@ -199,7 +197,7 @@ tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
 # takes those of the finest grid, and nothing else, to predict $J$ on all of them.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how the grids are compared"} tags=["hide-input"]
 def on_all_grids(seed, reference, candidates, plane):
     """Both tables of the grid study for one seed."""
     close = {b: candidates[b] for b in studied}
@@ -217,14 +215,14 @@ by_grid, by_way = (
 tables.save(by_grid, "by-grid")
 tables.save(by_way, "by-way")
 
-# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} data=["grid-summary"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} caption="J, grid prediction change and distance of the curves against the grid: median and 90 % interval over seeds." data=["grid-summary"] tags=["remove-input"]
 grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
 fig = charts.against_grids(grid_summary, {"D2": 8, "D4": 4})
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 second = sorted(grids)[min(1, len(grids) - 1)]
 parts = [[], [], []]
 for b, group in by_grid.groupby("bits"):
@@ -252,15 +250,13 @@ display(
 # two labels that meet there and $P$ the projection on the slice. A boundary that has no partner nearby shows
 # in the largest distance alone; where the gradient within the slice is small, first order says too much.
 
-# %% tags=["hide-input"]
+# %% caption="Distances between the two curves in input units, medians over seeds." tags=["remove-input"]
 SPREAD = ["mean", "median", "q95", "largest"]
 ways = summarize(by_way, ["bits", "way"], SPREAD)
 ways = ways.pivot(index=["bits", "way"], columns="measure", values="median")
 ways = ways[SPREAD].rename_axis(columns=None).reset_index()
 ways = ways.sort_values(["bits", "way"], ascending=[False, True])
-display(Markdown("Distances in input units, medians over seeds:"))
-renamed = ways.rename(columns={"q95": "95th percentile"})
-tables.show(ways, "curve-distances", shown=renamed)
+tables.show(ways, "curve-distances")
 
 # %% [markdown]
 # Since $J$ depends on $n$, and the paper's $n$ is not known, one may ask which grid would have given
@@ -268,7 +264,7 @@ tables.show(ways, "curve-distances", shown=renamed)
 # interpolated in $\log n$; a value that a seed never passes gives no answer. If the two claims come from
 # one grid, the two distributions must overlap.
 
-# %% tags=["hide-input"]
+# %% caption="Cells a side at which J passes the paper's value." tags=["remove-input"]
 grid_of_claim = pd.DataFrame(
     [
         (claim, grid_reaching(group["n"], group["jaccard"], paper_value(claim)))
@@ -278,8 +274,8 @@ grid_of_claim = pd.DataFrame(
     columns=["claim", "n"],
 )
 grid_of_claim = summarize(grid_of_claim, ["claim"], ["n"])
-headings = {"measure": "cells a side", "count": f"seeds of {seeds} that pass it"}
-renamed = grid_of_claim.rename(columns=headings)
+renamed = grid_of_claim.drop(columns="measure")
+renamed = renamed.rename(columns={"count": f"seeds of {seeds} that pass it"})
 tables.show(grid_of_claim, "grid-of-claim", precision=0, shown=renamed)
 
 # %% [markdown]
@@ -288,7 +284,7 @@ tables.show(grid_of_claim, "grid-of-claim", precision=0, shown=renamed)
 # The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so
 # standardized inputs, whose unit is a standard deviation of all pixels, have larger ones by that factor.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 chosen = partial(digits_choices, pad=pad, **drawing)
 tasks = [(seed, recipe) for seed in range(first_seed, first_seed + choice_seeds)]
 by_choice = pd.concat(run_all(chosen, tasks, jobs=jobs, label="choices"))
@@ -298,7 +294,7 @@ by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %% tags=["hide-input"]
+# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
 ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
 ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
 by_claim = pd.concat(
@@ -308,8 +304,8 @@ by_claim = pd.concat(
     for claim, (b, measure) in ANSWERS.items()
 )
 headings = {c: f"{c}, paper {paper_value(c):g}" for c in ANSWERS}
-display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
-tables.show_intervals(by_claim, "choices", "choice", headings, 3, list(CHOICES))
+order = list(CHOICES)
+tables.show_intervals(by_claim, "choices", "choice", headings, order=order)
 
 # %% [markdown]
 # ## Controls
@@ -329,7 +325,7 @@ tables.show_intervals(by_claim, "choices", "choice", headings, 3, list(CHOICES))
 #   with its copy and never see a label, so they remain defined; what they say is about a network that
 #   has had to learn by heart.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 controlled = partial(digits_controls, recipe=recipe, **drawing)
 tasks = [
     (seed, reference, {b: candidates[b] for b in studied[::-1]}, plane)
@@ -341,7 +337,7 @@ controls = pd.concat(controls, ignore_index=True).rename(
 )
 tables.save(controls, "controls")
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and 90 % interval over seeds." data=["controls"] tags=["remove-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
 fig = charts.interval_rows(
@@ -350,7 +346,7 @@ fig = charts.interval_rows(
     {"jaccard": "Jaccard distance J", "flip_rate": "share of test images flipped"},
 )
 
-# %% tags=["hide-input"]
+# %% caption="Every measure of the controls: median and 90 % interval over seeds." tags=["remove-input"]
 headings = {
     "jaccard": "J",
     "grid_change": "grid prediction change",
@@ -373,12 +369,12 @@ display(
         f"{controls.loc[itself, CONTROLLED[:-1]].max(axis=None):g}."
     )
 )
-tables.show_intervals(control_summary, "controls-summary", "pair", headings, 3)
+tables.show_intervals(control_summary, "controls-summary", "pair", headings)
 
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} caption="Claims D2 and D4: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, "jaccard"]
     for claim, b in [("D2", 8), ("D4", 4)]
@@ -386,5 +382,5 @@ claimed = {
 }
 fig = charts.against_paper(claimed) if claimed else None
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 tables.show(answer(claimed), "claims")

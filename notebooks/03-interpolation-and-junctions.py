@@ -60,7 +60,7 @@ test: float = 0.25  # share of the images held out for the test [0.01..0.9]
 shown: int = 0  # which seed's maps to step through; the first [0..999]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -106,7 +106,7 @@ pd.DataFrame([junction_readings(film)])
 # two controls: all boundary cells of the map before, and all its cells.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one seed is measured"} tags=["hide-input"]
 # Distances are shares of the slice's width; the last bin is open.
 edges = np.linspace(0, 0.5, 101)
 
@@ -139,7 +139,7 @@ tables.save(by_seed, "by-seed")
 # Move the slider: the first seed's slice on its way from the most bits to the fewest. Junction cells are
 # black.
 
-# %% data=["junctions-along-t"] tags=["hide-input"]
+# %% caption="The slice of one network on its way from the most bits to the fewest." data=["junctions-along-t"] tags=["remove-input"]
 maps, captions, marks = [], [], []
 for transition, (b, c) in transitions.items():
     film = follow(ptq_w(network, b), ptq_w(network, c), plane, steps, n)
@@ -165,7 +165,7 @@ stepper(
 # %% [markdown]
 # ## How many junctions
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} data=["junctions-along-t"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} caption="Triple-junction cells along each transition: median and 90 % interval over seeds." data=["junctions-along-t"] tags=["remove-input"]
 tables.save(along, "junctions-along-t")
 path = summarize(along, ["transition", "t"], ["triple"])
 fig, axes = plt.subplots(
@@ -201,15 +201,12 @@ legend = fig.legend(
 # any map on the path, depends neither on the number of steps nor on one end of the path, so it stands for
 # the claims; the others show how far the reading carries.
 
-# %% tags=["hide-input"]
+# %% caption="Triple-junction cells, counted in five ways: median and 90 % interval over seeds." tags=["remove-input"]
 readings = list(by_seed.columns.drop(["seed", "transition"]))
 readings_summary = summarize(by_seed, ["transition"], readings)
 wide = tables.interval_table(readings_summary, ["transition"], precision=0)
 paper = {name: f"{paper_value(claim):.0f}" for claim, name in claimed.items()}
 wide.insert(1, "paper", [paper.get(name, "") for name in wide["transition"]])
-display(
-    Markdown(f"Triple-junction cells, median and 90 % interval over {seeds} seeds:")
-)
 tables.show(readings_summary, "readings", shown=wide)
 
 # %% [markdown]
@@ -222,7 +219,7 @@ tables.show(readings_summary, "readings", shown=wide)
 # others has a junction at each end of its borders; only where it was or will be, in the map that lacks it,
 # is left to the network.
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} data=["distances"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} caption="Share within a distance of the nearest junction cell, all seeds." data=["distances"] tags=["remove-input"]
 tables.save(distances, "distances")
 pooled = distances.groupby(["transition", "kind", "distance"], sort=False)[
     "count"
@@ -246,7 +243,7 @@ legend = fig.legend(
     *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4
 )
 
-# %% tags=["hide-input"]
+# %% caption="Share near a junction, and number of regions: median and 90 % interval over seeds." tags=["remove-input"]
 counted = distances.assign(
     near=distances["count"] * (distances["distance"] <= near + 1e-9)
 )
@@ -264,16 +261,10 @@ columns = {
     "events": "regions vanished or appeared",
 }
 near_summary = summarize(shares, ["transition"], list(columns))
-display(
-    Markdown(
-        f"Share within {near:.0%} of the slice's width of a junction, and number of regions: median and 90 % "
-        f"interval over {seeds} seeds."
-    )
-)
 order = list(transitions)
-tables.show_intervals(near_summary, "near", "transition", columns, 2, order)
+tables.show_intervals(near_summary, "near", "transition", columns, order=order)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 rows = []
 for transition, group in shares.groupby("transition", sort=False):
     for kind in ("changed cells", "regions"):
@@ -308,7 +299,7 @@ display(
         )
     )
 )
-# %% tags=["hide-input"]
+# %% caption="Share near a junction in excess of that of boundary cells, paired by seed." tags=["remove-input"]
 wide = excesses[["transition", "kind"]].assign(
     **{
         "excess over boundary cells, median": excesses["excess"],
@@ -325,7 +316,7 @@ tables.show(excesses, "excess", shown=wide)
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}} caption="Claims T1 to T3: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 counts = {
     reading: {
         claim: by_seed.loc[by_seed["transition"] == transition, reading]
@@ -340,7 +331,7 @@ fig = charts.against_paper(first) if claimed else None
 # All readings of T1 to T3, and for T4 the share near a junction in excess of that of boundary cells, as
 # a mean over the transitions of each seed.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter, in every reading." tags=["remove-input"]
 excess_of_seed = {
     kind: {
         "T4": (shares[kind] - shares["boundary cells"])

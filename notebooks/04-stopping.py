@@ -72,7 +72,7 @@ epochs_mlp: int = 15  # the same: one hidden layer on the other sets [1..10000]
 epochs_cnn: int = 5  # the same: convolutional network [1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from functools import partial
 from itertools import product
 
@@ -103,7 +103,7 @@ datasets = [dataset] if dataset else datasets
 # estimate; nothing was set by a quantized network.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(dataset, family, seed):
     """Train a network and measure every level of it on calibration and on test data."""
     if dataset == "digits":
@@ -155,7 +155,7 @@ accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 # %% [markdown]
 # The float networks, on the test set:
 
-# %% tags=["hide-input"]
+# %% caption="Test accuracy of the float networks: mean, least and largest over seeds." tags=["remove-input"]
 floats = (
     test.drop_duplicates(NETWORK)
     .groupby("setting", sort=False)
@@ -168,14 +168,16 @@ floats = (
     )
 )
 display(Markdown(tables.audit_text(levels["error_bound"])))
-tables.show(floats.reset_index(), "float-accuracy")
+names = {"mean": "accuracy", "least": "accuracy_least", "most": "accuracy_most"}
+shown = floats.rename(columns=names).reset_index()
+tables.show(floats.reset_index(), "float-accuracy", shown=shown)
 # %% [markdown]
 # ## What the rules see
 #
 # Calibration measures of every level, which is all that the rules are given; here as means over seeds.
 # Dashed lines are the thresholds.
 
-# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} caption="What the rules see on calibration data, means over seeds; dashed: the thresholds." data=["levels"] tags=["remove-input"]
 calibration = calibration.assign(
     loss=(calibration["accuracy_reference"] - calibration["accuracy"]).clip(lower=0)
 )
@@ -188,7 +190,7 @@ fig = charts.against_thresholds(calibration, panels)
 # %% [markdown]
 # ## What they pick
 
-# %% tags=["hide-input"]
+# %% caption="Networks for which a rule picks each bit width." tags=["remove-input"]
 thresholds = {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}
 both = partial(boundary_aware_rule, **thresholds)
 RULES = {"accuracy": partial(accuracy_rule, eps=eps), "boundary-aware": both}
@@ -196,7 +198,7 @@ pick = partial(picked, calibration, test, by=NETWORK)
 picks = pd.concat(pick(rule).assign(rule=name) for name, rule in RULES.items())
 tables.save(picks, "picks")
 tables.show(pick_counts(picks, ["setting", "rule"]), "picked-bits")
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 walks = pd.concat(pick(partial(rule, stop_early=True)) for rule in RULES.values())
 differ = int((walks["bits"].to_numpy() != picks["bits"].to_numpy()).sum())
 display(
@@ -212,7 +214,7 @@ display(
 # From the accuracy rule's pick (hollow) to the boundary-aware rule's (filled), for the same network on
 # the same test images. The last panel has the accuracy less that of the float network.
 
-# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} caption="Held-out measures at the picks of the accuracy rule (hollow) and of the boundary-aware rule (filled)." data=["picks"] tags=["remove-input"]
 MEASURES = {
     "flip_rate": "flip rate",
     "band_flip_rate": "flip rate in the band",
@@ -228,7 +230,7 @@ fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # images, and those of digits overlap in theirs, so the intervals speak of other splits and
 # initializations, not of other images.
 
-# %% tags=["hide-input"]
+# %% caption="Held-out measures, boundary-aware rule less accuracy rule: mean and 90 % interval." tags=["remove-input"]
 before, after = RULES
 how = {"by": ["setting"], "pair": ["seed"], "variant": "rule"}
 rows = wide.stack("rule", future_stack=True).reset_index()
@@ -243,13 +245,13 @@ tables.show(differences, "differences", shown=shown)
 # The paper's values on digits must be means over splits, since its flip rates are not a whole
 # number of images in any single test split. Here every dot is a seed; the means over seeds stand below.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} caption="Claims S1 to S4 on digits: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
 ANSWERS |= {"S3": ("jaccard", "accuracy"), "S4": ("jaccard", "boundary-aware")}
 on_digits = "digits" in datasets
 numbers = {c: wide.loc["digits, MLP", of] for c, of in ANSWERS.items() if on_digits}
 fig = charts.against_paper(numbers) if numbers else None
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 if numbers:
     means_over_seeds = ", ".join(
         f"{values.mean():.4f} ({claim}, paper {paper_value(claim)})"
@@ -275,7 +277,7 @@ if numbers:
 # S5 and S6 say that held-out flips fall, so their rows have the paired differences of the seeds; the rows
 # "less ..." have those of S1 to S4.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 answers = [answer(numbers)]
 for model in ("MLP", "CNN"):
     falls = {
@@ -296,7 +298,7 @@ tables.show(pd.concat(answers), "claims")
 # Both rules again, over a grid of $\varepsilon$, $\tau_f$ and $\tau_J$ that holds the chapter's own. First the accuracy rule alone: means
 # over seeds at its pick, on test data.
 
-# %% tags=["hide-input"]
+# %% caption="The accuracy rule at other thresholds: means over seeds, held-out." tags=["remove-input"]
 STUDIED = ["bits", "satisfied", "flip_rate", "jaccard", "accuracy"]
 
 
@@ -323,9 +325,9 @@ tables.show(alone[["setting", "eps", *STUDIED]], "accuracy-rule")
 # Now the boundary-aware rule at the chapter's $\varepsilon$. A cell is a pair $(\tau_f, \tau_J)$; it shows the mean
 # bits picked, and its shade the mean held-out flip rate. The frame marks the thresholds of this chapter.
 
-# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} data=["thresholds"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} caption="Mean bits that the boundary-aware rule picks at other thresholds; shade: held-out flips; frame: this chapter's." data=["thresholds"] tags=["remove-input"]
 fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
-# %% tags=["hide-input"]
+# %% caption="Share of the triples of thresholds, by what comes of the flips." tags=["remove-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
 change = np.sign(against["flip_rate"] - against["flip_rate_alone"])
 shares = against[["setting"]].assign(
@@ -333,11 +335,6 @@ shares = against[["setting"]].assign(
 )
 shares["satisfied"] = against["satisfied"] == 1
 shares = shares.groupby("setting", sort=False).mean().reset_index()
-headings = {
-    "fewer": "fewer flips",
-    "more": "more flips",
-    "satisfied": "all satisfied",
-}
 display(
     Markdown(
         f"Of the {len(triples)} triples of thresholds, the "
@@ -345,9 +342,8 @@ display(
         "at the same ε, and the share at which every seed's pick kept the thresholds:"
     )
 )
-shown = shares.rename(columns=headings)
-tables.show(shares, "thresholds-verdict", precision=2, shown=shown)
-# %% tags=["hide-input"]
+tables.show(shares, "thresholds-verdict")
+# %% tags=["remove-input"]
 full = pick(both)
 dropped = {
     "flip rate": pick(partial(both, tau_f=np.inf)),
@@ -371,7 +367,7 @@ display(
 # $\varepsilon$: how many bits it keeps beyond the accuracy rule, and the share of the accuracy rule's held-out
 # flips that this avoids. Lines join the best triples of each setting; large marks are the chapter's own.
 
-# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} data=["frontier"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} caption="Flips avoided against bits kept; large marks: this chapter's thresholds." data=["frontier"] tags=["remove-input"]
 base = picks[picks["rule"] == "accuracy"].groupby("setting", sort=False)
 base = base[["bits", "flip_rate"]].mean()
 own = means(both, kind="own")
@@ -382,7 +378,7 @@ frontier["flips_avoided"] = 1 - frontier["flip_rate"] / frontier["flip_rate_base
 tables.save(frontier, "frontier")
 labels = "bits kept beyond the accuracy rule", "share of flips avoided"
 fig = charts.frontier(frontier, "extra_bits", "flips_avoided", labels)
-# %% tags=["hide-input"]
+# %% caption="What the boundary-aware rule costs and avoids: means over seeds." tags=["remove-input"]
 COST = ["setting", "bits_base", "bits", "extra_bits"]
 COST += ["flip_rate_base", "flip_rate", "flips_avoided"]
 tables.show(frontier.loc[frontier["kind"] == "own", COST], "cost")

@@ -56,7 +56,7 @@ choice_planes: int = 5  # planes in it [1..planes]
 grids: list[int] = [11, 31, 121]  # n in it [2..8192]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display
@@ -85,7 +85,7 @@ BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
 # has it; everything is measured in float32.
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def subset(seed):
     return data.load(
         "cifar10", seed, train=train, calibration=calibration, test=test
@@ -114,7 +114,7 @@ row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
 # The same for every seed and bit width, on calibration and on test images, and with $J$ on many planes:
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(seed, reference):
     """Every level of a network on calibration and test data, and on planes through each."""
     split, rows, by_plane = subset(seed), [], []
@@ -145,7 +145,7 @@ levels, by_plane = (
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 on_calibration, on_test = (
     levels[levels["part"] == part] for part in ("calibration", "test")
 )
@@ -160,7 +160,7 @@ display(Markdown(text + tables.audit_text(by_plane["error_bound"])))
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} caption="Measures on test data against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 on_test = on_test.assign(loss=on_test["accuracy_reference"] - on_test["accuracy"])
 MEASURES = {
     "loss": "loss of accuracy",
@@ -185,15 +185,14 @@ fig = charts.by_bits(
     },
 )
 
-# %% tags=["hide-input"]
-display(Markdown(f"Median and 90 % interval over {seeds} seeds, J with n = {n}:"))
-tables.show_intervals(summary, "by-bits", "bits", MEASURES, 3)
+# %% caption="Measures on test data by bit width: median and 90 % interval over seeds." tags=["remove-input"]
+tables.show_intervals(summary, "by-bits", "bits", MEASURES)
 
 # %% [markdown]
 # How much one plane would say: the standard deviation of $J$ over the planes of one network, and that of
 # the networks' means, each over all planes.
 
-# %% tags=["hide-input"]
+# %% caption="J over networks, and its standard deviation over the planes of one and over networks." tags=["remove-input"]
 tested = by_plane[by_plane["part"] == "test"].rename(columns={"candidate": "bits"})
 per_network = tested.groupby(["bits", "seed"])["jaccard"].agg(["mean", "std"])
 spread = per_network.groupby("bits").agg(
@@ -201,14 +200,14 @@ spread = per_network.groupby("bits").agg(
 )
 names = {"mean": "J, mean", "planes": "over planes", "networks": "over networks"}
 spread = spread.sort_index(ascending=False).reset_index()
-tables.show(spread, "spread", shown=spread.rename(columns=names))
+tables.show(spread, "spread", 3, shown=spread.rename(columns=names))
 
 # %% [markdown]
 # ## What the rules pick
 #
 # On calibration data alone. Where no level keeps a rule's conditions, it keeps the most bits.
 
-# %% tags=["hide-input"]
+# %% caption="Networks for which a rule picks each bit width." tags=["remove-input"]
 RULES = {
     "accuracy": lambda rows: accuracy_rule(rows, eps),
     "boundary-aware": lambda rows: boundary_aware_rule(rows, eps, tau_f, tau_j),
@@ -231,7 +230,7 @@ said = [int(paper_value("C1", f"{rule} rule")) for rule in RULES]
 shown.insert(0, "paper, C1", said)
 tables.show(counted, "picked-bits", precision=1, shown=shown.reset_index())
 
-# %% tags=["hide-input"]
+# %% caption="Held-out measures at the picks, boundary-aware rule less accuracy rule: mean and 90 % interval." tags=["remove-input"]
 values = ["bits", "flip_rate", "jaccard"]
 wide = picks.pivot(index="seed", columns="rule", values=values)
 more = int((wide["bits", "boundary-aware"] > wide["bits", "accuracy"]).sum())
@@ -257,7 +256,7 @@ if seeds > 1:
 #
 # First at the levels that our rules picked, whichever they are:
 
-# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} caption="Claims C2 to C5 at the bit widths that our rules picked: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 CLAIMED = [
     ("C2", 6, "accuracy", "flip_rate"),
     ("C3", 6, "accuracy", "jaccard"),
@@ -273,7 +272,7 @@ fig = charts.against_paper(at_picks)
 # The flips and the $J$ of a rule depend on the level that it picks. The same four at the levels that the
 # paper's rules picked, 6 and 8 bits, whatever ours did:
 
-# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at 6 and 8 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at 6 and 8 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} caption="Claims C2 to C5 at 6 and 8 bits: our seeds beside the paper." data=["levels"] tags=["remove-input"]
 fixed = {
     c: on_test.loc[on_test["bits"] == b, measure]
     for c, b, _, measure in CLAIMED
@@ -284,7 +283,7 @@ if fixed:
 # %% [markdown]
 # Both settings, C1, and the paired differences of the seeds:
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 picked_bits = {"C1": {f"{rule} rule": wide["bits", rule] for rule in RULES}}
 answers = [answer(picked_bits), answer(at_picks, "as picked")]
 if fixed:
@@ -301,7 +300,7 @@ tables.show(pd.concat(answers), "claims")
 # any more.)
 
 
-# %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} data=["shift-in-cells"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} caption="Shift in cells, by J, against the step of the quantizer." data=["shift-in-cells"] tags=["remove-input"]
 def shifts(jaccard):
     """Step of the quantizer and shift in cells at each bit width, from J at it."""
     found = pd.DataFrame({"bits": jaccard.index})
@@ -325,7 +324,7 @@ for b, *at in law.itertuples(index=False):
 ax.set(xscale="log", yscale="log")
 ax.set(xlabel="step / largest weight", ylabel="shift, cells")
 legend = ax.legend()
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 ratio = in_paper["shift"].iloc[1] / in_paper["shift"].iloc[0]
 text = f"From 8 to 6 bits the paper's shift grows by **{ratio:.2f}**; 127/31 is {127 / 31:.2f}"
 if {8, 6} <= set(bits):
@@ -341,7 +340,7 @@ display(Markdown(text + "."))
 # larger network that ships with this book, trained on all of CIFAR-10 but its calibration images, and
 # measured on the same subsets ([Full CIFAR-10](06-cifar-full)).
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 KINDS = AS_ABOVE, CHANNEL, FOLDED, FULL = (
     "as above",
     "one scale per channel",
@@ -357,7 +356,7 @@ SLICES = {
 CHOICES = [*KINDS[:3], *SLICES, FULL]
 
 
-# %% tags=["hide-input"]
+# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
 def chosen(kind, seed, own):
     """Both levels of one kind of network, on each slice that is measured with it."""
     split = subset(seed)
@@ -389,8 +388,7 @@ effects = pd.concat(
     for c, b, _, measure in CLAIMED
 )
 headings = {c: f"{c}, {b} bits, paper {paper_value(c):g}" for c, b, _, _ in CLAIMED}
-display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
-tables.show_intervals(effects, "choices", "choice", headings, 3, CHOICES)
+tables.show_intervals(effects, "choices", "choice", headings, order=CHOICES)
 # %% [markdown]
 # Flips do not depend on planes and grids, so these leave C2 and C4 as they are, and move C3 and C5 over
 # almost the whole range that $J$ has. So C2 and C4 can be checked without knowing more than the abstract

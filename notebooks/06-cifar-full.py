@@ -51,7 +51,7 @@ n: int = 61  # cells a side of the label maps [2..8192]
 shown: int = 0  # the seed whose maps are drawn; the first [0..2]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import numpy as np
 import pandas as pd
 import torch
@@ -84,16 +84,16 @@ F1, F2, F3 = (paper_value(claim) for claim in CLAIMED)
 # calibration. Recipes were set by cost and on training images alone. The trained networks ship with this
 # book, since training takes longest; `python -m baq.zoo.checkpoints train` makes them anew.
 #
-# Training was in bfloat16, measuring is in float32. The minutes are those of one thread of the processor
-# named; the machine was shared, so the clock ran longer than the processor worked.
+# Training was in bfloat16, measuring is in float32. The minutes are those of one thread of the processor.
 
-# %% tags=["hide-input"]
+# %% caption="The float networks: test accuracy, and what training took." tags=["remove-input"]
 split = data.load("cifar10", train=10, test=images)
 x, y = split.x_test, split.y_test
 spanned = random_planes(x, y, planes)
 tasks = [(family, seed) for family in families for seed in range(seeds)]
 networks = checkpoints.overview(tasks)
-display(tables.show(networks, "networks"))
+shown_networks = networks.drop(columns=["minutes", "processor"])
+display(tables.show(networks, "networks", shown=shown_networks))
 means = networks.groupby("family")["accuracy"].mean()
 text = ", ".join(f"**{mean:.4f}** ({family})" for family, mean in means.items())
 display(Markdown(f"Mean test accuracy: {text}."))
@@ -111,7 +111,7 @@ six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, x[:200], y[:200], share=share)
 row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate", "shift"]]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 SCHEMES = {
     "per tensor": ptq_w,
     "per channel": lambda model, b: ptq_w(model, b, per_channel=True),
@@ -120,7 +120,7 @@ SCHEMES = {
 CUT = [b for b in bits if b in (8, 6, 4)] or bits[:3]  # levels measured on planes
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(family, seed):
     """One network: every convention and level, the width of its band, its planes."""
     x = data.load("cifar10", train=10, test=images).x_test
@@ -157,7 +157,7 @@ tables.save(by_plane, "by-plane")
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Loss of accuracy, flip rate and flip rate in the boundary band over bit widths from 8 to 3, a column for each family, a line for each convention, with the paper's values F1 to F3 at 6 bits. Per channel flips fewest labels."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Loss of accuracy, flip rate and flip rate in the boundary band over bit widths from 8 to 3, a column for each family, a line for each convention, with the paper's values F1 to F3 at 6 bits. Per channel flips fewest labels."}} caption="Loss of accuracy and flips against the bit width, by family and convention." data=["by-bits"] tags=["remove-input"]
 measures = [*CLAIMED.values(), "pair_flip_rate", "band_pair_flip_rate"]
 summary = summarize(levels, ["family", "scheme", "bits"], measures)
 tables.save(summary, "by-bits")
@@ -171,7 +171,7 @@ fig = charts.by_bits_and_group(summary, "family", "scheme", rows, paper, ["loss"
 # All six settings at 6 bits, median and 90 % interval over the seeds. A setting answers a claim if the
 # paper's value lies between the least and the largest of its seeds.
 
-# %% tags=["hide-input"]
+# %% caption="Claims F1 to F3 in each setting at 6 bits: median and interval over seeds." tags=["remove-input"]
 six = levels[levels["bits"] == 6]
 if len(six):
     conventions = by_setting(six, CLAIMED)
@@ -199,12 +199,12 @@ if len(six):
 # How many bits would each setting need to reach the paper's flip rate, F2, and what does it lose and
 # flip in the band there? Each seed answers by interpolation between its levels, linear in log flip rate.
 
-# %% tags=["hide-input"]
+# %% caption="Where a setting flips as many labels as the paper says: median and interval over seeds." tags=["remove-input"]
 keys, INSIDE = ["setting", "seed"], ["bits", "loss", "band_flip_rate"]
 equal = interpolate_at(levels, keys, "flip_rate", F2, INSIDE)
 tables.save(equal, "equal-flips")
 summary = summarize(equal, ["setting"], INSIDE)
-display(tables.show_intervals(summary, "equal-flips-summary", "setting", INSIDE, 3))
+display(tables.show_intervals(summary, "equal-flips-summary", "setting", INSIDE))
 least, most = equal.groupby("setting")["loss"].median().agg(["min", "max"])
 if least <= most:  # false where no network flips as many
     text = (
@@ -237,14 +237,14 @@ if least <= most:  # false where no network flips as many
 # the network, its bits or its convention. So the flips in the band are no separate finding as long as the
 # law holds, and what does not lie on it is.
 
-# %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} caption="Flip rate in the band against flip rate of all images, and the law." data=["levels"] tags=["remove-input"]
 reported = float(claims()["O1"]["given"]["overall"])
 levels["law"] = [band_flip_law(min(f, 0.5), share) for f in levels["flip_rate"]]
 O1 = reported, paper_value("O1")
 stated = {"paper, F2 and F3": (F2, F3), "reported, O1": O1}
 fig = charts.band_law(levels, "setting", share, stated)
 
-# %% tags=["hide-input"]
+# %% caption="The paper's rates in the band, and what the law expects for bands of other widths." tags=["remove-input"]
 small = levels[(levels["flip_rate"] > 0) & (levels["flip_rate"] <= 0.1)]
 off = small["band_flip_rate"] / small["law"] - 1
 if len(small):
@@ -273,7 +273,7 @@ tables.show(law, "law-of-paper", precision=3, shown=wide)
 # The same flips, at 6 bits with one scale for each tensor, in bands of any width. The narrower the band,
 # the larger the rate, towards one half, which is what an image on the boundary has.
 
-# %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} data=["by-share"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} caption="Flip rate in bands of other widths at 6 bits, measured and by the law." data=["by-share"] tags=["remove-input"]
 fig = charts.band_widths(by_share, "family", 0.2, "F3")
 
 # %% [markdown]
@@ -282,7 +282,7 @@ fig = charts.band_widths(by_share, "family", 0.2, "F3")
 # O2 is said to be a quantized network that beats its float network's accuracy while its geometry changes.
 # Accuracy is the balance of flips to the right label and away from it, so with few flips it may well rise.
 
-# %% tags=["hide-input"]
+# %% caption="The quantized networks with the largest gain in accuracy." tags=["remove-input"]
 levels["win"] = (levels["loss"] < 0) & (levels["flip_rate"] > 0)
 better = levels[levels["win"]].sort_values("loss")
 FLOOR = ["flip_rate", "band_flip_rate", "jaccard"]
@@ -300,13 +300,12 @@ tables.show(better[columns].head(), "better")
 # Radius and displacement in input units, pixels from 0 to 1, over random test images, a part for each
 # seed; one scale for each tensor. Where the displacement in the band nears the radius, labels flip.
 
-# %% tags=["hide-input"]
+# %% caption=["Local geometry of the CNN: median and interval over seeds.", "Local geometry of the ResNet: median and interval over seeds."] tags=["remove-input"]
 tensor = levels[levels["scheme"] == "per tensor"]
 LOCAL = ["radius", "shift", "band_shift", "normal_angle", "band_pair_flip_rate"]
 for family in families:
     lines = summarize(tensor[tensor["family"] == family], ["family", "bits"], LOCAL)
-    display(Markdown(f"**{family}**"))
-    display(tables.show_intervals(lines, f"local-{family}", "bits", LOCAL, 3))
+    display(tables.show_intervals(lines, f"local-{family}", "bits", LOCAL))
 
 # %% [markdown]
 # ## On planes through three test images
@@ -314,7 +313,7 @@ for family in families:
 # One plane {cite}`somepalli2022`, the first of those measured, cut through the first seed's networks. It
 # illustrates and is not chosen for what it shows.
 
-# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} data=["maps-cnn", "maps-resnet"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} caption=["Label maps of a plane through three test images: the CNN, float and at three bit widths.", "Label maps of the same plane: the ResNet, float and at three bit widths."] data=["maps-cnn", "maps-resnet"] tags=["remove-input"]
 for family in families:
     nets = {"float": checkpoints.load(family, shown)}
     nets |= {f"{b} bits": ptq_w(nets["float"], b) for b in (8, 6, 4)}
@@ -324,14 +323,13 @@ for family in families:
     tables.save(map_runs(maps), f"maps-{family}")
     label_maps(maps, classes=10).suptitle(family)
 
-# %% tags=["hide-input"]
+# %% caption="J and grid prediction change on planes: median and 90 % interval over planes and seeds." tags=["remove-input"]
 by_plane = by_plane.rename(columns={"candidate": "bits"})
 pairs = [f"{p.family}, {p.bits} bits" for p in by_plane.itertuples()]
 ON_PLANES = ["jaccard", "grid_change"]
 cuts = summarize(by_plane.assign(setting=pairs), ["setting"], ON_PLANES)
-text = f"Median and 90 % interval over {planes} planes of {seeds} seeds, n = {n}:"
-display(Markdown(f"{tables.audit_text(by_plane['error_bound'])} {text}"))
-tables.show_intervals(cuts, "planes", "setting", ON_PLANES, 3)
+display(Markdown(tables.audit_text(by_plane["error_bound"])))
+tables.show_intervals(cuts, "planes", "setting", ON_PLANES)
 
 # %% [markdown]
 # ## The noise floor
@@ -341,7 +339,7 @@ tables.show_intervals(cuts, "planes", "setting", ON_PLANES, 3)
 # two such networks, beside those between a network and its quantized copies (one scale for each tensor):
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def floor(family, one):
     """The float network of one seed compared with those of all later ones."""
     later = range(one + 1, seeds)
@@ -365,21 +363,21 @@ floors["pair"] = floors["family"] + ", " + floors["candidate"]
 of = ["family", "seed", "candidate", "accuracy"]
 tables.save(floors[of + FLOOR], "noise-floor")
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval of the flip rate, the flip rate in the boundary band and J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} data=["noise-floor"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval of the flip rate, the flip rate in the boundary band and J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} caption="Flips and J of quantized copies and of another training: median and interval." data=["noise-floor"] tags=["remove-input"]
 floors = floors.sort_values("family", kind="stable")
 floor_summary = summarize(floors, ["pair"], FLOOR)
 panels = {measure: tables.HEADINGS[measure] for measure in ("flip_rate", "jaccard")}
 fig = charts.interval_rows(floor_summary, "pair", panels)
 
-# %% tags=["hide-input"]
-tables.show_intervals(floor_summary, "noise-floor-summary", "pair", FLOOR, 3)
+# %% caption="Quantized copies beside another training: median and interval over networks." tags=["remove-input"]
+tables.show_intervals(floor_summary, "noise-floor-summary", "pair", FLOOR)
 
 # %% [markdown]
 # ## Beside the paper
 #
 # With one scale for each tensor, this book's default; the table has all six settings.
 
-# %% mystnb={"image": {"alt": "For each family one row for each of the claims F1 to F3, per tensor at 6 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "For each family one row for each of the claims F1 to F3, per tensor at 6 bits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} caption=["Claims F1 to F3, CNN, one scale for each tensor: our seeds beside the paper.", "Claims F1 to F3, ResNet, one scale for each tensor: our seeds beside the paper."] data=["levels"] tags=["remove-input"]
 claimed = {setting: {} for setting in settings}
 for setting, rows in six.groupby("setting"):
     claimed[setting] = {claim: rows[measure] for claim, measure in CLAIMED.items()}
@@ -390,7 +388,7 @@ for family in families if len(six) else ():
 # many of all labels as it says, by the interpolation above, how many flip in the band? O2 is a statement,
 # and each seed meets it or not.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter, in every setting." tags=["remove-input"]
 wins = levels.groupby(keys, sort=False)["win"].any()
 there = interpolate_at(levels, keys, "flip_rate", reported, ["band_flip_rate"])
 for setting, values in claimed.items():

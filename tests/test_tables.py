@@ -224,9 +224,8 @@ def test_a_measure_in_a_row_writes_that_row():
     }
 
 
-def test_a_caption_stands_in_the_table_and_numbers_to_the_right():
-    html = tables.styled(FRAME.assign(name="a"), "name", caption="What it holds.").to_html()
-    assert "<caption>What it holds.</caption>" in html
+def test_numbers_stand_to_the_right_and_words_to_the_left():
+    html = tables.styled(FRAME.assign(name="a"), "name").to_html()
     sides = {line.split(" .")[1].split(" ")[0] for line in html.splitlines() if line[:2] == "#T"}
     assert sides == {"col0", "col1", "col2"}
     assert html.count("text-align: right") == 2 and html.count("text-align: left") == 1

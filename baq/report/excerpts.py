@@ -71,7 +71,6 @@ def excerpt(
     *,
     columns: Mapping[str, str] | None = None,
     by: Sequence[str] = (),
-    caption: str = "",
 ) -> Markdown:
     """Some rows of a chapter's table, with intervals in one cell; a sentence where it is not there.
 
@@ -82,7 +81,6 @@ def excerpt(
         rows: values of the first column; all where none are given.
         columns: the columns that are shown, and their headings; all where not given.
         by: sum the other columns up for each setting of these, as median and 90 % interval.
-        caption: what the table holds.
     """
     frame, texts = read(table), columns or {}
     if frame is None:
@@ -99,4 +97,4 @@ def excerpt(
     if texts:
         frame = frame[[name for name in texts if name in frame]]
     text = written(frame, headings=texts)
-    return Markdown(markdown_table(list(text), text.itertuples(index=False), caption))
+    return Markdown(markdown_table(list(text), text.itertuples(index=False)))

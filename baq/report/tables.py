@@ -57,9 +57,8 @@ def show(
     precision: int | None = None,
     *,
     shown: pd.DataFrame | None = None,
-    caption: str = "",
 ) -> Styler:
-    """Save a tidy table and return it for display: as :func:`written`, with a caption.
+    """Save a tidy table and return it for display as :func:`written`.
 
     Arguments:
         frame: the table: a column a variable, numbers as numbers.
@@ -67,26 +66,22 @@ def show(
             tables give equal pages.
         precision: as for :func:`written`.
         shown: what is displayed in place of the table, such as :func:`interval_table` of it.
-        caption: what the table holds; a rendered page numbers it.
     """
     save(frame, name)
-    return styled(frame if shown is None else shown, name, precision, caption=caption)
+    return styled(frame if shown is None else shown, name, precision)
 
 
-def styled(
-    shown: pd.DataFrame, name: str, precision: int | None = None, *, caption: str = ""
-) -> Styler:
+def styled(shown: pd.DataFrame, name: str, precision: int | None = None) -> Styler:
     """A table for display as :func:`show` returns it, not saved; no other on the page has its name."""
     text = written(shown, precision)
     styler = text.style.hide(axis="index").set_uuid(name)
     sides = {True: "text-align: right", False: "text-align: left"}
-    styler.set_table_styles(
+    return styler.set_table_styles(
         {
             column: [{"selector": "", "props": sides[all(map(_NUMBER.fullmatch, text[column]))]}]
             for column in text
         }
     )
-    return styler.set_caption(caption) if caption else styler
 
 
 def written(
@@ -126,7 +121,9 @@ def written(
             ]
         elif name == "quantity":
             kept = frame[[c for c in ("quantity", "part", "work") if c in frame]].to_numpy()
-            cells[name] = [", ".join(word for word in words if word) for words in kept]
+            cells[name] = [
+                ", ".join(w for w in words if isinstance(w, str) and w) for words in kept
+            ]
         elif name == "measure":
             cells[name] = [heading(word) for word in frame[name]]
         elif not (
@@ -274,8 +271,6 @@ def show_intervals(
     headings: Mapping[str, str] | Sequence[str],
     precision: int | None = None,
     order: Sequence[object] | None = None,
-    *,
-    caption: str = "",
 ) -> Styler:
     """Save a summary as numbers, and return its :func:`interval_table` for display.
 
@@ -284,10 +279,9 @@ def show_intervals(
         name: as for :func:`show`.
         index: its column that names the rows.
         headings, precision, order: as for :func:`interval_table`.
-        caption: as for :func:`show`.
     """
     wide = interval_table(summary, [index], precision=precision, headings=headings, order=order)
-    return show(summary, name, shown=wide, caption=caption)
+    return show(summary, name, shown=wide)
 
 
 def interval_columns(
