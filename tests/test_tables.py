@@ -155,6 +155,17 @@ def test_a_number_keeps_its_digits_and_shows_no_exponent(value, digits):
         assert written == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits), abs=0)
 
 
+@given(st.tuples(*[st.floats(-1e6, 1e6)] * 3), st.integers(2, 4))
+def test_an_estimate_and_its_interval_are_written_alike(values, digits):
+    texts = list(map(columns.alike(values, digits), values))
+    decimals = {len(t.partition(".")[2]) for t in texts if t != "0" and "×" not in t}
+    assert len(decimals) <= 1
+    if abs(values[0]) >= max(map(abs, values)) / 10 and abs(values[0]) >= 1e-4:
+        assert float(texts[0].replace(",", "")) == pytest.approx(
+            values[0], rel=0.51 * 10.0 ** (1 - digits)
+        )
+
+
 def test_small_numbers_have_a_power_of_ten():
     assert [columns.number(value) for value in (8e-05, -1.25e-12)] == ["8.0×10⁻⁵", "-1.2×10⁻¹²"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["COLUMNS", "HEADINGS", "Column", "form", "heading", "number"]
+__all__ = ["COLUMNS", "HEADINGS", "Column", "alike", "form", "heading", "number"]
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -24,6 +24,22 @@ def number(value: float, digits: int = 3) -> str:
             str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
         )
     return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
+
+
+def alike(values: Sequence[float], digits: int = 3) -> Callable[[float], str]:
+    """How an estimate and the ends of its interval are written: with the decimals of the estimate.
+
+    They are those of its significant digits, or of a tenth of the largest end if that is larger.
+
+    >>> list(map(alike([0.0013, -5e-05, 0.00202]), [0.0013, -5e-05, 0.00202]))
+    ['0.00130', '-0.00005', '0.00202']
+    """
+    middle, *ends = (abs(value) for value in values if not math.isnan(value))
+    size = max(middle, max(ends, default=0) / (10 if middle else 1))
+    if size < 1e-4:
+        return number
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    return lambda value: f"{value:z,.{decimals}f}" if value else "0"
 
 
 def _count(value: float) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from baq.report.columns import HEADINGS, form, heading, number
+from baq.report.columns import HEADINGS, alike, form, heading, number
 
 __all__ = [
     "HEADINGS",
@@ -102,13 +102,10 @@ def written(
         headings: column to a heading of its own, without the sign of a percentage.
     """
     texts = headings or {}
-    other: Callable[[float], str] = number
-    if precision is not None:
-        other = f"{{:,.{precision}f}}".format
+    digits = 4 if "claim" in frame else 3  # what the paper prints
+    other = partial(number, digits=digits) if precision is None else f"{{:,.{precision}f}}".format
     frame, cells = frame.reset_index(drop=True), {}
-    if "claim" in frame and precision is None:
-        other = partial(number, digits=4)  # what the paper prints
-    rows = [form(name) or other for name in frame.get("measure", [None] * len(frame))]
+    rows = [form(name) for name in frame.get("measure", [None] * len(frame))]
     for name in frame:
         if len(frame) and (frame[name].astype(object) == "").all():
             continue
@@ -116,7 +113,7 @@ def written(
             ends = frame[[name, "lo", "hi"]].to_numpy(dtype=float)
             signed = name == "difference"
             cells[_MIDDLES[name]] = [
-                interval_text(*row, form=how, signed=signed)
+                _told(row, how, precision, digits, signed)
                 for row, how in zip(ends, rows, strict=True)
             ]
         elif name == "quantity":
@@ -173,6 +170,20 @@ def interval_text(
     return f"{told[0]} [{told[1]}, {told[2]}]" if ends else told[0]
 
 
+def _told(
+    row: Sequence[float],
+    how: Callable[[float], str] | None,
+    precision: int | None = None,
+    digits: int = 3,
+    signed: bool = False,
+) -> str:
+    """An estimate with its interval, as its column writes it, or else with decimals or digits."""
+    if how is None and not math.isnan(row[0]):
+        how = alike(row, digits) if precision is None else f"{{:z.{precision}f}}".format
+    middle, lo, hi = row
+    return interval_text(middle, lo, hi, form=how, signed=signed)
+
+
 def audit_text(error_bound: pd.Series) -> str:
     """A sentence on the reliability of a chapter's label maps, from their error bounds."""
     bound = error_bound.max()
@@ -192,14 +203,14 @@ def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.Data
         differences: as :func:`baq.report.stats.paired_differences` returns it.
         names: measure to the text shown.
     """
-    forms = [form(name) or number for name in differences["measure"]]
+    forms = [form(name) for name in differences["measure"]]
     values = {
-        name: [how(value) for how, value in zip(forms, differences[name], strict=True)]
+        name: [(how or number)(value) for how, value in zip(forms, differences[name], strict=True)]
         for name in ("before", "after")
     }
     ends = differences[["difference", "lo", "hi"]].to_numpy(dtype=float)
     values["difference"] = [
-        interval_text(*row, form=how, signed=True) for row, how in zip(ends, forms, strict=True)
+        _told(row, how, signed=True) for row, how in zip(ends, forms, strict=True)
     ]
     counts = differences[["fall", "rise", "n"]].to_numpy()
     values["fall, rise"] = [f"{fall}, {rise} of {n}" for fall, rise, n in counts]
@@ -243,15 +254,14 @@ def interval_table(
     if not isinstance(headings, Mapping):
         headings = {name: heading(name) for name in (headings or frame[columns])}
     headings = {name: heading(name, text) for name, text in headings.items()}
-    other = number if precision is None else f"{{:.{precision}f}}".format
-    forms = [form(name) or other for name in frame.get("measure", frame[columns])]
+    forms = [form(name) for name in frame.get("measure", frame[columns])]
     given = frame[[*index, columns, value, *ends]].itertuples(index=False)
     rows: dict[tuple[object, ...], dict[str, str]] = {}
     for how, (*key, name, middle, lo, hi) in zip(forms, given, strict=True):
         cells = rows.setdefault(tuple(key), {})
         if name in cells:
             raise ValueError(f"{tuple(key)} has {name} twice: allowed is one estimate a cell")
-        cells[name] = interval_text(middle, lo, hi, form=how, signed=signed)
+        cells[name] = _told((middle, lo, hi), how, precision, signed=signed)
     for asked, known in ((headings, frame[columns]), (order or (), frame[index[0]])):
         if lacking := [name for name in asked if name not in set(known)]:
             allowed = ", ".join(map(str, dict.fromkeys(known)))
@@ -298,11 +308,9 @@ def interval_columns(
         values: the columns of estimates to their headings.
         precision: as for :func:`interval_table`.
     """
-    other = number if precision is None else f"{{:.{precision}f}}".format
     cells = {
         text: [
-            interval_text(*row, form=form(v) or other)
-            for row in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
+            _told(row, form(v), precision) for row in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
         ]
         for v, text in values.items()
     }
