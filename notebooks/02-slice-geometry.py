@@ -64,7 +64,7 @@ shown: int = 0  # seed whose maps are drawn; the first, not the best [0..999]
 choice_seeds: int = 5  # seeds in the study of the other choices [1..1000]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from functools import partial
 
 import pandas as pd
@@ -107,7 +107,7 @@ row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
 # Beside $J$ stand the share of cells changed, the mean displacement in input units and the copy's junction cells.
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def measured(seed):
     """A seed's candidates compared, with the network, the candidates and the slice."""
     reference, split = digits_network(seed, **recipe)
@@ -129,7 +129,7 @@ tables.save(by_seed, "by-seed")
 #
 # The slice of the first seed. At 8 bits the eye sees no difference; at 4 bits regions have moved; at 3 some have gone.
 
-# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} data=["maps"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} caption="Label maps of one slice: the float network and its copies at three bit widths." data=["maps"] tags=["remove-input"]
 drawn = sorted({*studied, 3} & set(bits), reverse=True)
 float_map = slices.label_map(network, plane, n)
 maps = {f"{b} bits": slices.label_map(ptq_w(network, b), plane, n) for b in drawn}
@@ -139,13 +139,13 @@ fig = label_maps({"float": float_map} | maps, classes=10)
 # %% [markdown]
 # The masks say more than the maps. Where float and quantized boundary share a cell it is black.
 
-# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} data=["maps"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} caption="Boundary cells of the quantized network laid over those of the float one." data=["maps"] tags=["remove-input"]
 fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2]})
 
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} caption="Measures of a slice against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 summary = summarize(
     by_seed,
     ["bits"],
@@ -176,7 +176,7 @@ shown_columns = {
     "mean_displacement": "mean displacement, input units",
     "triple": "triple-junction cells",
 }
-tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
+tables.show_intervals(summary, "by-bits", "bits", shown_columns)
 
 # %% [markdown]
 # ## What J reads
@@ -196,7 +196,7 @@ tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
 # takes those of the finest grid, and nothing else, to predict $J$ on all of them.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how the grids are compared"} tags=["hide-input"]
 def on_all_grids(seed, reference, candidates, plane):
     """Both tables of the grid study for one seed."""
     close = {b: candidates[b] for b in studied}
@@ -214,14 +214,14 @@ by_grid, by_way = (
 tables.save(by_grid, "by-grid")
 tables.save(by_way, "by-way")
 
-# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} data=["grid-summary"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} caption="J, grid prediction change and distance of the curves against the grid: median and 90 % interval over seeds." data=["grid-summary"] tags=["remove-input"]
 grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
 fig = charts.against_grids(grid_summary, {"D2": 8, "D4": 4})
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 second = sorted(grids)[min(1, len(grids) - 1)]
 parts = [[], [], []]
 for b, group in by_grid.groupby("bits"):
@@ -249,7 +249,7 @@ display(
 # two labels that meet there and $P$ the projection on the slice; input units, medians over seeds. A boundary that has no partner nearby shows
 # in the largest distance alone; where the gradient within the slice is small, first order says too much.
 
-# %% tags=["hide-input"]
+# %% caption="Distances between the two curves in input units, medians over seeds." tags=["remove-input"]
 SPREAD = ["mean", "median", "q95", "largest"]
 ways = summarize(by_way, ["bits", "way"], SPREAD)
 ways = ways.pivot(index=["bits", "way"], columns="measure", values="median")
@@ -262,7 +262,7 @@ tables.show(ways, "curve-distances", shown=renamed)
 # Which grid would have given the paper's two values? Each seed answers with the $n$ at which its own $J$ passes
 # the value, interpolated in $\log n$. If the two claims come from one grid, the two distributions must overlap.
 
-# %% tags=["hide-input"]
+# %% caption="Cells a side at which J passes the paper's value." tags=["remove-input"]
 grid_of_claim = pd.DataFrame(
     [
         (claim, grid_reaching(group["n"], group["jaccard"], paper_value(claim)))
@@ -287,7 +287,7 @@ Markdown(
 # The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so standardized inputs
 # have larger ones by the factor of that unit.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 chosen = partial(digits_choices, pad=pad, **drawing)
 tasks = [(seed, recipe) for seed in range(first_seed, first_seed + choice_seeds)]
 by_choice = pd.concat(run_all(chosen, tasks, jobs=jobs, label="choices"))
@@ -297,7 +297,7 @@ by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %% tags=["hide-input"]
+# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
 ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
 ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
 by_claim = pd.concat(
@@ -317,7 +317,7 @@ tables.show_intervals(by_claim, "choices", "choice", headings, 3, list(CHOICES))
 # another initialization and order of batches, is separated by chance alone: the noise floor. A network trained on
 # *shuffled labels* must have the accuracy of guessing, else test images leak; the measures never see a label.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 controlled = partial(digits_controls, recipe=recipe, **drawing)
 tasks = [
     (seed, reference, {b: candidates[b] for b in studied[::-1]}, plane)
@@ -329,7 +329,7 @@ controls = pd.concat(controls, ignore_index=True).rename(
 )
 tables.save(controls, "controls")
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and 90 % interval over seeds." data=["controls"] tags=["remove-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
 tables.save(control_summary, "controls-summary")

@@ -69,7 +69,7 @@ test: float = 0.25  # share of the images held out for the test [0.01..0.9]
 shown: int = 0  # which seed's maps to step through; the first [0..999]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from itertools import pairwise
 
 import numpy as np
@@ -117,7 +117,7 @@ pd.DataFrame([junction_readings(film)])
 # two controls: all boundary cells of the map before, and all its cells.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one seed is measured"} tags=["hide-input"]
 # Distances are shares of the slice's width; the last bin is open.
 edges = np.linspace(0, 0.5, 101)
 
@@ -156,7 +156,7 @@ EVENTS = ["births", "deaths", "merges", "splits", "inner"]
 # Move the slider: the first seed's slice on its way from the most bits to the fewest. Junction cells are
 # black.
 
-# %% data=["junctions-along-t"] tags=["hide-input"]
+# %% caption="The slice of one network on its way from the most bits to the fewest." data=["junctions-along-t"] tags=["remove-input"]
 maps, captions, marks = [], [], []
 for transition, (b, c) in transitions.items():
     film = follow(ptq_w(network, b), ptq_w(network, c), plane, steps, n)
@@ -182,7 +182,7 @@ stepper(
 # %% [markdown]
 # ## How many junctions
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} data=["junctions-along-t"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} caption="Triple-junction cells along each transition: median and 90 % interval over seeds." data=["junctions-along-t"] tags=["remove-input"]
 tables.save(along, "junctions-along-t")
 path = summarize(along[along["path"] == "levels"], ["transition", "t"], ["triple"])
 fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
@@ -212,11 +212,11 @@ tables.show(readings_summary, "readings", shown=wide)
 # others has a junction at each end of its borders; only where it was or will be, in the map that lacks it,
 # is left to the network.
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} data=["distances"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} caption="Share within a distance of the nearest junction cell, all seeds." data=["distances"] tags=["remove-input"]
 tables.save(distances, "distances")
 fig = charts.shares_within(distances[distances["path"] == "levels"], near)
 
-# %% tags=["hide-input"]
+# %% caption="Share near a junction, and number of regions: median and 90 % interval over seeds." tags=["remove-input"]
 counted = distances.assign(
     near=distances["count"] * (distances["distance"] <= near + 1e-9)
 )
@@ -235,7 +235,7 @@ tables.show_intervals(
     near_summary, "near", "transition", columns, 2, [*transitions]
 )
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 rows = []
 for transition, group in shares.groupby("transition", sort=False):
     for kind in ("changed cells", "regions"):

@@ -72,7 +72,7 @@ epochs_mlp: int = 15  # the same: one hidden layer on the other sets [1..10000]
 epochs_cnn: int = 5  # the same: convolutional network [1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from functools import partial
 from itertools import product
 
@@ -105,7 +105,7 @@ datasets = [dataset] if dataset else datasets
 # estimate; nothing was set by a quantized network.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(dataset, family, seed):
     """Train a network and measure every level of it on calibration and on test data."""
     if dataset == "digits":
@@ -171,7 +171,7 @@ Markdown(
 # Calibration measures of every level, which is all that the rules are given; here as means over seeds.
 # Dashed lines are the thresholds.
 
-# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} caption="What the rules see on calibration data, means over seeds; dashed: the thresholds." data=["levels"] tags=["remove-input"]
 calibration = calibration.assign(
     loss=(calibration["accuracy_reference"] - calibration["accuracy"]).clip(lower=0)
 )
@@ -184,7 +184,7 @@ fig = charts.against_thresholds(calibration, panels)
 # %% [markdown]
 # ## What they pick
 
-# %% tags=["hide-input"]
+# %% caption="Networks for which a rule picks each bit width." tags=["remove-input"]
 thresholds = {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}
 both = partial(boundary_aware_rule, **thresholds)
 RULES = {"accuracy": partial(accuracy_rule, eps=eps), "boundary-aware": both}
@@ -192,7 +192,7 @@ pick = partial(picked, calibration, test, by=NETWORK)
 picks = pd.concat(pick(rule).assign(rule=name) for name, rule in RULES.items())
 tables.save(picks, "picks")
 tables.show(pick_counts(picks, ["setting", "rule"]), "picked-bits")
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 walks = pd.concat(pick(partial(rule, stop_early=True)) for rule in RULES.values())
 differ = int((walks["bits"].to_numpy() != picks["bits"].to_numpy()).sum())
 display(
@@ -208,7 +208,7 @@ display(
 # From the accuracy rule's pick (hollow) to the boundary-aware rule's (filled), for the same network on
 # the same test images. The last panel has the accuracy less that of the float network.
 
-# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} caption="Held-out measures at the picks of the accuracy rule (hollow) and of the boundary-aware rule (filled)." data=["picks"] tags=["remove-input"]
 MEASURES = {
     "flip_rate": "flip rate",
     "band_flip_rate": "flip rate in the band",
@@ -222,7 +222,7 @@ fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # The seeds of MNIST and Fashion-MNIST share their test images, and those of digits overlap in theirs, so what
 # follows speaks of other splits and initializations, not of other images.
 
-# %% tags=["hide-input"]
+# %% caption="Held-out measures, boundary-aware rule less accuracy rule: mean and 90 % interval." tags=["remove-input"]
 before, after = RULES
 how = {"by": ["setting"], "pair": ["seed"], "variant": "rule"}
 rows = wide.stack("rule", future_stack=True).reset_index()
@@ -256,7 +256,7 @@ fig = charts.against_paper(numbers) if numbers else None
 # S5 and S6 say that held-out flips fall, so their rows have the paired differences of the seeds; the rows
 # "less ..." have those of S1 to S4.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 answers = [answer(numbers)]
 for model in ("MLP", "CNN"):
     falls = {
@@ -294,7 +294,7 @@ list_experiments([retried("S3", j, "another ε", where, "why-we-differ")])
 # pair $(\tau_f, \tau_J)$ at the chapter's $\varepsilon$; it shows the mean bits picked, and its shade the mean held-out flip
 # rate. The frame marks the thresholds of this chapter.
 
-# %% tags=["hide-input"]
+# %% caption="The accuracy rule at other thresholds: means over seeds, held-out." tags=["remove-input"]
 STUDIED = ["bits", "satisfied", "flip_rate", "jaccard", "accuracy"]
 
 
@@ -317,7 +317,7 @@ tables.save(study, "thresholds")
 tables.save(alone[["setting", "eps", *STUDIED]], "accuracy-rule")
 # %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} data=["thresholds"] tags=["hide-input"]
 fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
-# %% tags=["hide-input"]
+# %% caption="Share of the triples of thresholds, by what comes of the flips." tags=["remove-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
 change = np.sign(against["flip_rate"] - against["flip_rate_alone"])
 shares = against[["setting"]].assign(
@@ -356,7 +356,7 @@ display(
 # $\varepsilon$: how many bits it keeps beyond the accuracy rule, and the share of the accuracy rule's held-out
 # flips that this avoids. Lines join the best triples of each setting; large marks are the chapter's own.
 
-# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} data=["frontier"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} caption="Flips avoided against bits kept; large marks: this chapter's thresholds." data=["frontier"] tags=["remove-input"]
 base = picks[picks["rule"] == "accuracy"].groupby("setting", sort=False)
 base = base[["bits", "flip_rate"]].mean()
 own = means(both, kind="own")
@@ -367,7 +367,7 @@ frontier["flips_avoided"] = 1 - frontier["flip_rate"] / frontier["flip_rate_base
 tables.save(frontier, "frontier")
 labels = "bits kept beyond the accuracy rule", "share of flips avoided"
 fig = charts.frontier(frontier, "extra_bits", "flips_avoided", labels)
-# %% tags=["hide-input"]
+# %% caption="What the boundary-aware rule costs and avoids: means over seeds." tags=["remove-input"]
 COST = ["setting", "bits_base", "bits", "extra_bits"]
 COST += ["flip_rate_base", "flip_rate", "flips_avoided"]
 tables.show(frontier.loc[frontier["kind"] == "own", COST], "cost")

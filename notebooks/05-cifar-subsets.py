@@ -114,7 +114,7 @@ row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
 # The same for every seed and bit width, on calibration and on test images, and with $J$ on many planes:
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(seed, reference):
     """Every level of a network on calibration and test data, and on planes through each."""
     split, rows, by_plane = subset(seed), [], []
@@ -141,7 +141,7 @@ levels, by_plane = (
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 on_calibration, on_test = (
     levels[levels["part"] == part] for part in ("calibration", "test")
 )
@@ -156,7 +156,7 @@ display(Markdown(text + tables.audit_text(by_plane["error_bound"])))
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} caption="Measures on test data against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 on_test = on_test.assign(loss=on_test["accuracy_reference"] - on_test["accuracy"])
 MEASURES = ["loss", "flip_rate", "band_flip_rate", "jaccard"]
 summary = summarize(on_test, ["bits"], [*MEASURES, "grid_change"])
@@ -196,7 +196,7 @@ Markdown(
 #
 # On calibration data alone. Where no level keeps a rule's conditions, it keeps the most bits.
 
-# %% tags=["hide-input"]
+# %% caption="Networks for which a rule picks each bit width." tags=["remove-input"]
 RULES = {
     "accuracy": lambda rows: accuracy_rule(rows, eps),
     "boundary-aware": lambda rows: boundary_aware_rule(rows, eps, tau_f, tau_j),
@@ -286,7 +286,7 @@ SLICES = {
 CHOICES = [*KINDS[:3], *SLICES, FULL]
 
 
-# %% tags=["hide-input"]
+# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
 def chosen(kind, seed, own):
     """Both levels of one kind of network, on each slice that is measured with it."""
     split = subset(seed)

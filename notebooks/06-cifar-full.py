@@ -46,7 +46,7 @@ n: int = 61  # cells a side of the label maps [2..8192]
 shown: int = 0  # the seed whose maps are drawn; the first [0..2]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import numpy as np
 import pandas as pd
 import torch
@@ -81,7 +81,7 @@ F1, F2, F3 = (paper_value(claim) for claim in CLAIMED)
 # Recipes were set by cost and on training images alone. The trained networks ship with this book;
 # `python -m baq.zoo.checkpoints train` makes them anew.
 
-# %% tags=["hide-input"]
+# %% caption="The float networks: test accuracy, and what training took." tags=["remove-input"]
 split = data.load("cifar10", train=10, test=images)
 x, y = split.x_test, split.y_test
 spanned = random_planes(x, y, planes)
@@ -105,7 +105,7 @@ six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, x[:200], y[:200], share=share)
 row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate", "shift"]]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 SCHEMES = {
     "per tensor": ptq_w,
     "per channel": lambda model, b: ptq_w(model, b, per_channel=True),
@@ -114,7 +114,7 @@ SCHEMES = {
 CUT = [b for b in bits if b in (8, 6, 4)] or bits[:3]  # levels measured on planes
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(family, seed):
     """One network: every convention and level, the width of its band, its planes."""
     x = data.load("cifar10", train=10, test=images).x_test
@@ -151,7 +151,7 @@ tables.save(by_plane, "by-plane")
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Loss of accuracy, flip rate and flip rate in the boundary band over bit widths from 8 to 3, a column for each family, a line for each convention, with the paper's values F1 to F3 at 6 bits. Per channel flips fewest labels."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Loss of accuracy, flip rate and flip rate in the boundary band over bit widths from 8 to 3, a column for each family, a line for each convention, with the paper's values F1 to F3 at 6 bits. Per channel flips fewest labels."}} caption="Loss of accuracy and flips against the bit width, by family and convention." data=["by-bits"] tags=["remove-input"]
 measures = [*CLAIMED.values(), "pair_flip_rate", "band_pair_flip_rate"]
 summary = summarize(levels, ["family", "scheme", "bits"], measures)
 tables.save(summary, "by-bits")
@@ -164,7 +164,7 @@ fig = charts.by_bits_and_group(summary, "family", "scheme", rows, paper, ["loss"
 #
 # All six settings at 6 bits. A setting answers a claim if the paper's value lies in its prediction interval.
 
-# %% tags=["hide-input"]
+# %% caption="Claims F1 to F3 in each setting at 6 bits: median and interval over seeds." tags=["remove-input"]
 six = levels[levels["bits"] == 6]
 text = "*No network was measured at 6 bits.*"
 if len(six):
@@ -187,12 +187,12 @@ Markdown(text)
 # What does each setting lose and flip in the band where it reaches the paper's flip rate, F2? Each seed answers
 # by interpolation between its levels, linear in log flip rate.
 
-# %% tags=["hide-input"]
+# %% caption="Where a setting flips as many labels as the paper says: median and interval over seeds." tags=["remove-input"]
 keys, INSIDE = ["setting", "seed"], ["bits", "loss", "band_flip_rate"]
 equal = interpolate_at(levels, keys, "flip_rate", F2, INSIDE)
 tables.save(equal, "equal-flips")
 summary = summarize(equal, ["setting"], INSIDE)
-display(tables.show_intervals(summary, "equal-flips-summary", "setting", INSIDE, 3))
+display(tables.show_intervals(summary, "equal-flips-summary", "setting", INSIDE))
 least, most = equal.groupby("setting")["loss"].median().agg(["min", "max"])
 Markdown(
     f"So where these networks flip as many labels as the paper's, they lose {least / F1:.1f} to {most / F1:.1f} "
@@ -212,7 +212,7 @@ Markdown(
 # Nothing of the network, its bits or its convention is left in it. So the flips in the band are no separate
 # finding as long as the law holds, and what does not lie on it is.
 
-# %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate in the band against flip rate of all images, both axes logarithmic, a dot for each network, convention and bit width. The dots follow the law for a band of a fifth; the laws for a tenth and for three tenths lie above and below. The paper's pairs F2 with F3 and O1 lie on the law for a fifth."}} caption="Flip rate in the band against flip rate of all images, and the law." data=["levels"] tags=["remove-input"]
 reported = float(claims()["O1"]["given"]["overall"])
 O1 = reported, paper_value("O1")
 stated = {"paper, F2 and F3": (F2, F3), "reported, O1": O1}
@@ -243,7 +243,7 @@ Markdown(
 # The same flips, at 6 bits with one scale for each tensor. The narrower the band, the larger the rate, towards one
 # half, which is what an image on the boundary has.
 
-# %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} data=["by-share"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} caption="Flip rate in bands of other widths at 6 bits, measured and by the law." data=["by-share"] tags=["remove-input"]
 fig = charts.band_widths(by_share, "family", 0.2, "F3")
 
 # %% [markdown]
@@ -252,7 +252,7 @@ fig = charts.band_widths(by_share, "family", 0.2, "F3")
 # O2 is a quantized network that beats its float network. Accuracy is the balance of flips to the right label and away
 # from it, so with few flips it may well rise.
 
-# %% tags=["hide-input"]
+# %% caption="The quantized networks with the largest gain in accuracy." tags=["remove-input"]
 levels["win"] = (levels["loss"] < 0) & (levels["flip_rate"] > 0)
 better = levels[levels["win"]]
 FLOOR = ["flip_rate", "band_flip_rate", "jaccard"]
@@ -280,7 +280,7 @@ tables.show_intervals(summarize(tensor, ["pair"], LOCAL), "local", "pair", LOCAL
 #
 # One plane {cite}`somepalli2022`, the first of those measured, not chosen for what it shows.
 
-# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} data=["maps-cnn", "maps-resnet"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} caption=["Label maps of a plane through three test images: the CNN, float and at three bit widths.", "Label maps of the same plane: the ResNet, float and at three bit widths."] data=["maps-cnn", "maps-resnet"] tags=["remove-input"]
 for family in families:
     nets = {"float": checkpoints.load(family, shown)}
     nets |= {f"{b} bits": ptq_w(nets["float"], b) for b in (8, 6, 4)}
@@ -295,7 +295,7 @@ for family in families:
 # each seed keeps for calibration. How do they compare with a network and its quantized copies?
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def floor(family, one):
     """The float network of one seed compared with those of all later ones."""
     later = range(one + 1, seeds)
@@ -341,7 +341,7 @@ for family in families if len(six) else ():
 # %% [markdown]
 # O1 names no network. Its answer is conditional: where ours flip as many labels, how many flip in the band?
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter, in every setting." tags=["remove-input"]
 wins = levels.groupby(keys, sort=False)["win"].any()
 there = interpolate_at(levels, keys, "flip_rate", reported, ["band_flip_rate"])
 for setting, values in claimed.items():

@@ -76,7 +76,7 @@ epochs: int = 15  # the same on MNIST and Fashion-MNIST [1..10000]
 resamples: int = 1000  # resamples of the bootstrap [1..100000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display
@@ -122,7 +122,7 @@ row.assign(plane=["calibration", "test"])[["candidate", "plane", "jaccard"]]
 # Rounding was optimized on some of the calibration images; what that does to their $J$ is shown [below](calibration-optimism).
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 style.use_style()
 datasets = [dataset] if dataset else datasets
 FAMILIES = {
@@ -148,7 +148,7 @@ ROUNDINGS = {
 }
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(dataset, seed):
     """Every rounding of one network at every bit width, on calibration and on test data."""
     natural = dataset == "cifar10"
@@ -181,7 +181,7 @@ display(Markdown(tables.audit_text(levels["error_bound"])))
 # %% [markdown]
 # ## Calibration beside held-out
 
-# %% mystnb={"image": {"alt": "A panel for each data set with its network: J on held-out data against J on calibration data, a mark for each network, bit width and rounding, shaded by bit width, with a shape for each rounding, and the line of equal values."}} data=["pairs"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A panel for each data set with its network: J on held-out data against J on calibration data, a mark for each network, bit width and rounding, shaded by bit width, with a shape for each rounding, and the line of equal values."}} caption="J on held-out data against J on calibration data, a mark for each candidate." data=["pairs"] tags=["remove-input"]
 KEYS = ["family", "dataset", "seed", "rounding", "bits"]
 PREDICTORS = {
     "jaccard": "J",
@@ -202,7 +202,7 @@ fig = charts.scatter_panels(pairs, axes, **how)
 #
 # The four readings of the correlation of $J$ with $J$, with 90 % intervals. The shaded stripe is what the paper reports.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 EVERY, BETWEEN = "all levels", "between roundings"
 OPTIMIZED = "between optimized ones"
 SCOPES = {EVERY: "all\nlevels"} | {b: f"{b} bits" for b in bits}
@@ -235,7 +235,7 @@ correlations = pd.DataFrame(
     run_all(related, asked, jobs=jobs, label="correlations")
 )
 
-# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} caption="Correlation of J on calibration data and on held-out data, with its interval." data=["correlations"] tags=["remove-input"]
 of_j = correlations[correlations["measure"] == "jaccard"]
 low, high = (float(end) for end in paper_text("P1").split(" to "))
 
@@ -246,7 +246,7 @@ charts.dodged_intervals(ax, of_j, "scope", SCOPES, "r", "family")
 ax.set_ylabel("r of calibration J and held-out J")
 legend = fig.legend(loc="outside lower center", ncols=3)
 
-# %% tags=["hide-input"]
+# %% caption="Correlation of J on calibration data and on held-out data, with 90 % intervals." tags=["remove-input"]
 BOTH = {"r": "r, Pearson", "rho": "ρ, Spearman"}
 shown = tables.interval_columns(of_j, ["family", "networks", "scope"], BOTH, 3)
 shown["scope"] = [f"{s} bits" if s in bits else s for s in shown["scope"]]
@@ -266,7 +266,7 @@ display(Markdown(text))
 # And over all bit widths, for each rounding alone:
 
 
-# %% tags=["hide-input"]
+# %% caption="r over all bit widths, for each rounding alone, with 90 % intervals." tags=["remove-input"]
 def in_groups(keys, within=None):
     """The correlation of calibration J with held-out J in each group of candidates."""
     found = []
@@ -290,7 +290,7 @@ tables.show(by_rounding, "by-rounding", shown=shown)
 # saturate as $J$ does where boundaries move by two cells. "Fewer bits" is the bit width with its sign turned: what one knows
 # without any data. Spearman's $\rho$ is drawn, since different measures need no straight line between them.
 
-# %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} data=["correlations"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} caption="Correlation of five calibration measures with the held-out J, with intervals." data=["correlations"] tags=["remove-input"]
 NAMES = PREDICTORS | {"fewness": "fewer bits"}
 TICKS = {m: name.replace(" in ", "\nin ") for m, name in NAMES.items()}
 TICKS["mean_displacement"] = "mean\ndisplacement"
@@ -310,7 +310,7 @@ legend = fig.legend(*handles, loc="outside lower center", ncols=2)
 # the mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data.
 # Nearest rounding per channel saw no image either, so its row shows what comes of other things.
 
-# %% tags=["hide-input"]
+# %% caption="Held-out less calibration J, less that of nearest rounding per tensor: mean and 90 % interval." tags=["remove-input"]
 gaps = pairs.assign(gap=pairs["held_out"] - pairs["jaccard"])
 gaps = gaps.groupby(["family", "seed", "rounding"], sort=False)["gap"].mean()
 how = {"by": ["family"], "pair": ["seed"], "variant": "rounding"}
@@ -335,7 +335,7 @@ fig = charts.against_paper({"P1": per_network["r"]})
 # %% [markdown]
 # The same for each family, and between the roundings of each network, where the paper gives no number of its own:
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 answers = [answer({"P1": per_network["r"]}, "all networks")]
 own = per_network.groupby("family", sort=False)["r"]
 answers += [answer({"P1": r}, family) for family, r in own]
@@ -346,7 +346,7 @@ show_answers(pd.concat(answers))
 # ## What to take along
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def of(measure, scope):
     """The correlations of a measure in a scope, a row for each family."""
     at = correlations["measure"].eq(measure) & correlations["scope"].eq(scope)
