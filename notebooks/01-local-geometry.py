@@ -244,7 +244,7 @@ fig = charts.by_bits(
 fig.axes[1].set_yscale("symlog", linthresh=1 / by_seed["points"].min())
 limits = fig.axes[1].set_ylim(0, 1)
 
-# %% tags=["hide-input"]
+# %% caption="Every measure by bit width." tags=["remove-input"]
 display(Markdown(f"{tables.spread_text(seeds)}:"))
 shown = {
     "shift": "shift, input units",
@@ -300,7 +300,7 @@ legend = ax.legend()
 # The paper's three numbers come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims D1, D3 and D5: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, column]
     for claim, b, column in [
@@ -312,13 +312,13 @@ claimed = {
 }
 fig = charts.against_paper(claimed) if claimed else None
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 show_answers(answer(claimed))
 
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 at = by_seed.groupby("bits")[measures].median()
 few = 4 if 4 in at.index else min(bits)
 band = (

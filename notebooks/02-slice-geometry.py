@@ -167,7 +167,7 @@ fig = charts.by_bits(
     paper={JACCARD: [(8, "D2"), (4, "D4")]},
 )
 
-# %% tags=["hide-input"]
+# %% caption="Measures of a slice by bit width." tags=["remove-input"]
 about = f"{tables.spread_text(seeds)}, n = {n}, {sides}-sided masks:"
 display(Markdown(about))
 shown_columns = {
@@ -336,7 +336,7 @@ tables.save(control_summary, "controls-summary")
 panels = {name: tables.HEADINGS[name] for name in CONTROLLED[:2]}
 fig = charts.interval_rows(control_summary, "pair", panels)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 middle = control_summary.set_index(["pair", "measure"])["median"]
 copies = ", ".join(
     f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
@@ -356,7 +356,7 @@ display(
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims D2 and D4: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, "jaccard"]
     for claim, b in [("D2", 8), ("D4", 4)]
@@ -364,13 +364,13 @@ claimed = {
 }
 fig = charts.against_paper(claimed) if claimed else None
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 show_answers(answer(claimed))
 
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 few = min(studied)
 noise = middle["another training", "jaccard"]
 close = by_grid[by_grid["bits"] == few].groupby("n")["jaccard"].median()

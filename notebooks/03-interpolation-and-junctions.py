@@ -193,7 +193,7 @@ fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
 # any map on the path, depends neither on the number of steps nor on one end of the path, so it stands for
 # the claims; the others show how far the reading carries.
 
-# %% tags=["hide-input"]
+# %% caption="Triple-junction cells, counted in five ways." tags=["remove-input"]
 readings = list(by_seed.columns.drop(["seed", "path", "transition", *EVENTS]))
 readings_summary = summarize(by_seed, ["transition"], readings)
 wide = tables.interval_table(readings_summary, ["transition"], precision=0)
@@ -270,14 +270,14 @@ Markdown(
 # path in a random direction of the same length should have as many events, and as many of its changed cells
 # near a junction. Were it the levels that favour junctions, their path would have more.
 
-# %% tags=["hide-input"]
+# %% caption="Events of regions in a transition, means over seeds: along the levels and along random paths." tags=["remove-input"]
 both = every[every["seed"] < first_seed + random_seeds]
 both = both.groupby(["seed", "path"])["changed cells"].mean().unstack()
 events = followed[followed["seed"] < first_seed + random_seeds]
 events = events.groupby("path")[EVENTS].mean()
 tables.show(events.reset_index(), "events", 1)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 met = events[["merges", "splits"]].sum(axis=1)
 lone = events[["births", "deaths"]].sum(axis=1)
 at_edge = 1 - events["inner"] / lone.where(lone > 0)
@@ -307,7 +307,7 @@ Markdown(t4["result"].iloc[0])
 # The suspected reason for claim T2: the paper counts junctions in another way. If so, one way must give all
 # three of its numbers, and the second transition the most.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 counts = {
     reading: {
         claim: by_seed.loc[by_seed["transition"] == transition, reading]
@@ -342,7 +342,7 @@ if {"T1", "T2", "T3"} <= claimed.keys():
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the prediction interval and mean, and the paper's count as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the prediction interval and mean, and the paper's count as a diamond."}} caption="Claims T1 to T3: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 first = counts["largest on the path"]
 fig = charts.against_paper(first) if claimed else None
 
@@ -350,7 +350,7 @@ fig = charts.against_paper(first) if claimed else None
 # All ways of counting for T1 to T3, and for T4 the share near a junction in excess of that of boundary cells,
 # as a mean over the transitions of each seed.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 for kind in ("changed cells", "regions"):
     excess = shares.assign(excess=shares[kind] - shares["boundary cells"])
     answers.append(answer({"T4": excess.groupby("seed")["excess"].mean()}, kind))
@@ -359,7 +359,7 @@ show_answers(pd.concat(answers))
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 largest = by_seed.groupby("transition")["largest on the path"].median()
 Markdown(
     f"* A slice has a handful of junctions, {largest.min():.0f} to {largest.max():.0f} in the median at most, and "

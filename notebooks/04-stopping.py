@@ -154,7 +154,7 @@ one = compare(network, candidates, x, y, planes=plane, n=n, gradients=False)
 display(one[["candidate", "accuracy", "flip_rate", "jaccard"]])
 accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 floats = test.drop_duplicates(NETWORK).groupby("setting", sort=False)
 floats = floats["accuracy_reference"].agg(["count", "mean", "min", "max"])
 tables.save(floats.reset_index(), "float-accuracy")
@@ -246,7 +246,7 @@ Markdown(
 # The paper's values on digits must be means over splits, since its flip rates are not a whole number of images
 # in any single test split.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims S1 to S4 on digits: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
 ANSWERS |= {"S3": ("jaccard", "accuracy"), "S4": ("jaccard", "boundary-aware")}
 on_digits = "digits" in datasets
@@ -277,7 +277,7 @@ show_answers(pd.concat(answers))
 # S1 and S3 depend on $\varepsilon$, which the abstract does not give. If that is all, the value that has the
 # paper's flips has its $J$ too.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 by_eps = {e: pick(partial(accuracy_rule, eps=e)) for e in {eps, *eps_study}}
 by_eps = {e: rows[rows["dataset"] == "digits"] for e, rows in by_eps.items()}
 flips = pd.Series({e: rows["flip_rate"].mean() for e, rows in by_eps.items()})
@@ -315,7 +315,7 @@ triples = [dict(zip(thresholds, t, strict=True)) for t in product(*grid)]
 study = pd.concat(means(partial(boundary_aware_rule, **t), **t) for t in triples)
 tables.save(study, "thresholds")
 tables.save(alone[["setting", "eps", *STUDIED]], "accuracy-rule")
-# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} data=["thresholds"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} caption="Mean bits that the boundary-aware rule picks at other thresholds; shade: held-out flips; frame: this chapter's." data=["thresholds"] tags=["remove-input"]
 fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
 # %% caption="Share of the triples of thresholds, by what comes of the flips." tags=["remove-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
@@ -332,7 +332,7 @@ Markdown(
     f"accuracy rule at the same ε: {text}."
 )
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 full = pick(both)
 dropped = {
     "flip rate": pick(partial(both, tau_f=np.inf)),

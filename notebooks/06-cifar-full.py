@@ -218,7 +218,7 @@ O1 = reported, paper_value("O1")
 stated = {"paper, F2 and F3": (F2, F3), "reported, O1": O1}
 fig = charts.band_law(levels, "setting", share, stated)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 off = law_errors(levels, share)
 tables.save(off, "law-by-flips")
 text = "; ".join(
@@ -269,7 +269,7 @@ Markdown(
 # In input units, pixels from 0 to 1, over random test images; one scale for each tensor. Where the displacement in
 # the band nears the radius, labels flip.
 
-# %% tags=["hide-input"]
+# %% caption="Local geometry by family and bit width: median and range of the seeds." tags=["remove-input"]
 LOCAL = ["radius", "shift", "band_shift", "normal_angle", "band_pair_flip_rate"]
 levels["pair"] = levels["family"] + ", " + levels["bits"].astype(str) + " bits"
 tensor = levels[levels["scheme"] == "per tensor"]
@@ -317,12 +317,12 @@ copies = tensor.merge(by_plane.groupby(network)["jaccard"].mean(), on=network)
 floors = pd.concat([copies, *anew]).sort_values("family", kind="stable")
 tables.save(floors[["pair", "seed", "accuracy", *FLOOR]], "noise-floor")
 
-# %% mystnb={"image": {"alt": "Median and range of the flip rate and of J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} data=["noise-floor"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and range of the flip rate and of J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} caption="Quantized copies beside another training." data=["noise-floor"] tags=["remove-input"]
 floor_summary = summarize(floors, ["pair"], FLOOR)
 panels = {measure: tables.HEADINGS[measure] for measure in ("flip_rate", "jaccard")}
 fig = charts.interval_rows(floor_summary, "pair", panels)
 
-# %% tags=["hide-input"]
+# %% caption="Quantized copies beside another training." tags=["remove-input"]
 text = f"{tables.spread_text(seeds)} or pairs, J in the mean of {planes} planes. "
 display(Markdown(text + tables.audit_text(by_plane["error_bound"])))
 tables.show_intervals(floor_summary, "noise-floor-summary", "pair", FLOOR, 3)
@@ -332,7 +332,7 @@ tables.show_intervals(floor_summary, "noise-floor-summary", "pair", FLOOR, 3)
 #
 # With one scale for each tensor; the table has all six settings.
 
-# %% mystnb={"image": {"alt": "For each family one row for each of the claims F1 to F3, per tensor at 6 bits: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "For each family one row for each of the claims F1 to F3, per tensor at 6 bits: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption=["Claims F1 to F3, CNN, one scale for each tensor: our seeds beside the paper.", "Claims F1 to F3, ResNet, one scale for each tensor: our seeds beside the paper."] data=["levels"] tags=["remove-input"]
 claimed = {setting: {} for setting in settings}
 for setting, rows in six.groupby("setting"):
     claimed[setting] = {claim: rows[measure] for claim, measure in CLAIMED.items()}
@@ -354,7 +354,7 @@ show_answers(pd.concat(answer(v, s) for s, v in claimed.items()))
 #
 # F1: networks with the paper's flips should have its loss too. O1: if the law holds, no network is needed.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 OWN = f"{families[0]}, per tensor"
 balance = "the loss is the small balance of many flips"
 where = f"Where {F2:.1%} of the labels flip the loss of accuracy is"
@@ -369,7 +369,7 @@ list_experiments([loss, experiment("O1", law, refuted, text, "why-we-differ")])
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 flat = floor_summary.pivot(index="pair", columns="measure", values="median")
 noise = flat["flip_rate"].get(f"{families[0]}, another training")
 again = f", where training it anew changes {noise:.1%}" if noise else ""

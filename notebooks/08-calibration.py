@@ -326,7 +326,7 @@ tables.show(optimism, "optimism", shown=shown)
 # One $r$ for each network, over its bit widths and roundings. All networks stand for the claim; digits have the most.
 
 
-# %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and mean of r over all levels of a network, and the two ends of the paper's range as diamonds."}} data=["per-network"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and mean of r over all levels of a network, and the two ends of the paper's range as diamonds."}} caption="Claim P1: our networks beside the paper." data=["per-network"] tags=["remove-input"]
 per_network = in_groups(["family", "seed"])[["family", "seed", "r"]]
 per_network["between"] = in_groups(["family", "seed"], within="bits")["r"]
 tables.save(per_network, "per-network")

@@ -28,14 +28,19 @@
 digits: str = "02-slice-geometry/choices"  # the table of the choices on digits
 
 # %% tags=["remove-cell"]
-from baq.report.excerpts import excerpt
+import pandas as pd
+from IPython.display import Markdown
+
+from baq.band import band_flip_law
+from baq.report.claims import claims, paper_value
+from baq.report.excerpts import excerpt, markdown_table
 
 QUANTIZER = ["as above", "one scale per output unit", "asymmetric levels"]
 NETWORKS = ["as above", "32 hidden units", "128 hidden units", "ReLU"]
 NETWORKS += ["standardized inputs"]
 SLICES = ["as above", "one-sided masks", "slice without padding"]
 SLICES += ["slice of the test images", "plane through three test images"]
-shown = "claim setting quantity part paper median lo hi n"
+shown = "claim setting part quantity paper median lo hi n"
 ANSWER = {name: name for name in shown.split()}
 
 # %% [markdown]
@@ -88,8 +93,9 @@ excerpt(digits, SLICES)
 #
 # *Open:* the number of cells.
 #
-# *Here:* 241 a side on digits. *J* compares boundaries in units of cells, so this choice decides its
-# size, while the quantizer decides its ratios ([Slice geometry](02-slice-geometry) has the law). On digits:
+# *Here:* 241 a side on digits. *J* compares boundaries in units of cells, so this choice decides its size
+# ([Slice geometry](02-slice-geometry) has the law). Its ratio between two bit widths speaks of the quantizer only
+# where the boundary moves by less than a cell; a finer grid saturates it. On digits:
 
 # %% caption="J on digits with other grids." tags=["remove-input"]
 excerpt(
@@ -103,6 +109,12 @@ excerpt(
 
 # %% caption="Claims on the CIFAR-10 subsets with other choices." tags=["remove-input"]
 excerpt("05-cifar-subsets/choices")
+
+# %% [markdown]
+# There, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:
+
+# %% tags=["remove-input"]
+excerpt("05-cifar-subsets/ratios")
 
 # %% [markdown]
 # ## Junctions and transitions
@@ -153,16 +165,15 @@ excerpt(
 # the rate in the band that the law expects, for bands of several widths:
 
 # %% caption="The rate in the band that the law expects." tags=["remove-input"]
-excerpt(
-    "06-cifar-full/law-of-paper",
-    columns={
-        "claim": "claim",
-        "overall": "flip rate",
-        "in_band": "flip rate in the band",
-        "band": "share in the band",
-        "law": "rate by the law",
-    },
+overall = float(claims()["O1"]["given"]["overall"])
+PAIRS = {"F2, F3": (paper_value("F2"), paper_value("F3"))}
+PAIRS |= {"O1": (overall, paper_value("O1"))}
+bands = pd.DataFrame(
+    {"claim": name, "flip rate": f, "in the band": b}
+    | {f"law, {share:.0%}": band_flip_law(f, share) for share in (0.1, 0.2, 0.3)}
+    for name, (f, b) in PAIRS.items()
 )
+Markdown(markdown_table(list(bands), bands.itertuples(index=False)))
 
 # %% [markdown]
 # ## Optimized rounding

@@ -146,6 +146,102 @@ def test_a_styled_table_is_not_saved(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@given(st.floats(-1e9, 1e9), st.integers(1, 6))
+def test_a_number_keeps_its_digits_and_shows_no_exponent(value, digits):
+    text = columns.number(value, digits)
+    assert "e" not in text and "nan" not in text
+    if abs(value) >= 1e-4:
+        written = float(text.replace(",", ""))
+        assert written == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits), abs=0)
+
+
+@given(st.tuples(*[st.floats(-1e6, 1e6)] * 3), st.integers(2, 4))
+def test_an_estimate_and_its_interval_are_written_alike(values, digits):
+    texts = list(map(columns.alike(values, digits), values))
+    decimals = {len(t.partition(".")[2]) for t in texts if t != "0" and "×" not in t}
+    assert len(decimals) <= 1
+    if abs(values[0]) >= max(map(abs, values)) / 10 and abs(values[0]) >= 1e-4:
+        assert float(texts[0].replace(",", "")) == pytest.approx(
+            values[0], rel=0.51 * 10.0 ** (1 - digits)
+        )
+
+
+def test_small_numbers_have_a_power_of_ten():
+    assert [columns.number(value) for value in (8e-05, -1.25e-12)] == ["8.0×10⁻⁵", "-1.2×10⁻¹²"]
+
+
+@pytest.mark.parametrize("name", columns.COLUMNS)
+def test_every_column_has_words_and_writes_its_numbers(name):
+    assert "_" not in columns.heading(name)
+    assert columns.form(name)(0.0) in ("0", "0.000")
+
+
+def test_no_name_of_code_is_on_the_page_and_an_estimate_has_its_interval_beside_it():
+    frame = pd.DataFrame(
+        {
+            "claim": ["C2", "D1"],
+            "setting": "",
+            "part": ["", "rule"],
+            "work": "digits",
+            "quantity": "flips",
+            "paper": ["0.0367", "0"],
+            "median": [0.03512, 0.0],
+            "lo": [0.03, 0],
+            "hi": [0.04, np.nan],
+            "n": [20, 3],
+        }
+    )
+    assert tables.written(frame).to_dict("list") == {
+        "claim": ["C2", "D1"],
+        "quantity": ["flips, digits", "flips, rule, digits"],
+        "paper": ["0.0367", "0"],
+        "median [90 % interval]": ["0.03512 [0.03000, 0.04000]", "0"],
+        "n": ["20", "3"],
+    }
+
+
+def test_numbers_are_written_by_what_they_count():
+    frame = pd.DataFrame(
+        {
+            "bits": [4.0, 5.5],
+            "flips_avoided": [0.943396, 1.0],
+            "weights": [242362, 12],
+            "other": [0.00123456, 81970.4],
+            "whole": [1234, 5],
+            "kept": [True, False],
+            "lacking": [np.nan, 1.5],
+            "text": ["a", None],
+        }
+    )
+    assert tables.written(frame).to_dict("list") == {
+        "bits": ["4", "5.5"],
+        "flips avoided, %": ["94.3", "100"],
+        "weights": ["242,362", "12"],
+        "other": ["0.00123", "81,970"],
+        "whole": ["1,234", "5"],
+        "kept": ["yes", "no"],
+        "lacking": ["–", "1.50"],
+        "text": ["a", "–"],
+    }
+
+
+def test_a_measure_in_a_row_writes_that_row():
+    frame = pd.DataFrame(
+        {"measure": ["jaccard", "flip_rate"], "median": 0.5, "lo": 0.25, "hi": 1.0}
+    )
+    assert tables.written(frame).to_dict("list") == {
+        "measure": ["Jaccard distance J", "flip rate, %"],
+        "median [90 % interval]": ["0.500 [0.250, 1.000]", "50.0 [25.0, 100]"],
+    }
+
+
+def test_numbers_stand_to_the_right_and_words_to_the_left():
+    html = tables.styled(FRAME.assign(name="a"), "name").to_html()
+    sides = {line.split(" .")[1].split(" ")[0] for line in html.splitlines() if line[:2] == "#T"}
+    assert sides == {"col0", "col1", "col2"}
+    assert html.count("text-align: right") == 2 and html.count("text-align: left") == 1
+
+
 def test_the_spread_of_few_seeds_is_called_a_range():
     assert tables.spread_text(10) == "Median and 90 % interval over 10 seeds"
     assert tables.spread_text(9, "planes") == "Median and range of 9 planes"

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from baq.report.columns import HEADINGS, alike, form, heading, number
 from baq.report.stats import FEW
 
 __all__ = [
