@@ -56,9 +56,7 @@ seeds: int = 20  # each draws its own split and initialization [1..1000]
 first_seed: int = 0  # the first of the seeds [0..1000000]
 levels: list[int] = [8, 6, 4, 3]  # neighbours change [2..16, two or more]
 steps: int = 20  # steps of t along each transition [1..10000]
-random_seeds: int = (
-    10  # of the seeds, those followed along a random path too [1..seeds]
-)
+random_seeds: int = 10  # seeds followed along a random path too [1..1000]
 n: int = 241  # cells a side of the label maps [2..8192]
 pad: float = 0.1  # share by which the slice is wider than its images [0..10]
 near: float = 0.05  # near a junction: within this share of the width [0..1]
@@ -75,7 +73,6 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
-from scipy import ndimage
 from scipy.stats import wilcoxon
 
 from baq import ptq_w, slices
@@ -83,7 +80,7 @@ from baq.report import charts, style, tables
 from baq.report.answers import experiment, show_answers
 from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
-from baq.report.maps import stepper
+from baq.report.maps import film_of_levels, stepper
 from baq.report.runs import run_all
 from baq.report.stats import paired_difference, summarize
 from baq.report.verdicts import verdict
@@ -157,26 +154,12 @@ EVENTS = ["births", "deaths", "merges", "splits", "inner"]
 # black.
 
 # %% caption="The slice of one network on its way from the most bits to the fewest." data=["junctions-along-t"] tags=["remove-input"]
-maps, captions, marks = [], [], []
-for transition, (b, c) in transitions.items():
-    film = follow(ptq_w(network, b), ptq_w(network, c), plane, steps, n)
-    for t, grid in zip(ts, film, strict=True):
-        maps.append(grid)
-        junction = junction_cells(grid.labels)
-        share = slices.grid_change(maps[0].labels, grid.labels)
-        captions.append(
-            f"{transition}, t = {t:.2f}: {junction.sum()} junction cells, "
-            f"{share:.1%} of the cells changed since {levels[0]} bits"
-        )
-        marks.append(
-            ndimage.binary_dilation(np.pad(junction, (0, 1)), iterations=2)
-        )
+frames = film_of_levels(network, levels, plane, steps, n)
 stepper(
-    maps,
-    captions,
+    {f"seed {first_seed + shown}": frames},
     classes=10,
     title=f"Label map of seed {first_seed + shown} along the path of the weights",
-    marked=marks,
+    outlines={f"seed {first_seed + shown}": slices.label_map(network, plane, n)},
 )
 
 # %% [markdown]

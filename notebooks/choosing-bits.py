@@ -35,7 +35,7 @@ from baq.report import charts, style, tables
 from baq.report.excerpts import read
 
 style.use_style()
-LEVELS = "bits loss flip_rate band_flip_rate family seed".split()
+LEVELS = ["bits", "loss", "flip_rate", "band_flip_rate", "family", "seed"]
 levels, networks = read("06-cifar-full/levels"), read("06-cifar-full/networks")
 floor = read("06-cifar-full/noise-floor")
 if levels is None or networks is None or floor is None:
