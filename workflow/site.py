@@ -108,7 +108,7 @@ def stage(project: Project, profile: str) -> Path:
             shutil.copy(path, site / folder)
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
-    status.write(project, profile, site / "book" / "generated")
+    status.write(project, profile, site / "book" / "generated", url)
     return site
 
 
