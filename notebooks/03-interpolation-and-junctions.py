@@ -21,7 +21,7 @@
 # Between two neighbouring bit widths the weights can be led along a straight line, and the label map
 # followed on the way. Where does it rearrange? The paper says: at the junctions where three classes
 # meet. This chapter counts the junctions (claims T1 to T3) and tests the statement (claim T4) against
-# two controls.
+# two controls on each map, and against paths in random directions.
 #
 # ## What is measured
 #
@@ -41,6 +41,12 @@
 # : a region is a connected set of cells of one label; it vanishes in a step if none of its cells keeps
 #   the label, and appears if it vanishes backwards.
 #
+# Event
+# : a region that is born, dies, splits or merges with another in a step, by which cells keep their label.
+#
+# Random path
+# : from the same network over the same distance, layer by layer, in a random direction. It quantizes nothing.
+#
 # Near
 # : within a twentieth of the slice's width of a junction cell, in the map before the step. A region is
 #   measured in the map that lacks it, by the median of its cells.
@@ -50,6 +56,9 @@ seeds: int = 20  # each draws its own split and initialization [1..1000]
 first_seed: int = 0  # the first of the seeds [0..1000000]
 levels: list[int] = [8, 6, 4, 3]  # neighbours change [2..16, two or more]
 steps: int = 20  # steps of t along each transition [1..10000]
+random_seeds: int = (
+    10  # of the seeds, those followed along a random path too [1..seeds]
+)
 n: int = 241  # cells a side of the label maps [2..8192]
 pad: float = 0.1  # share by which the slice is wider than its images [0..10]
 near: float = 0.05  # near a junction: within this share of the width [0..1]
@@ -63,7 +72,6 @@ jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 # %% tags=["hide-input"]
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
@@ -72,12 +80,15 @@ from scipy.stats import wilcoxon
 
 from baq import ptq_w, slices
 from baq.report import charts, style, tables
+from baq.report.answers import experiment, show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
 from baq.report.maps import stepper
 from baq.report.runs import run_all
-from baq.report.stats import summarize
-from baq.slices.junctions import junction_cells
-from baq.slices.paths import distances_along, follow, junction_readings
+from baq.report.stats import paired_difference, summarize
+from baq.report.verdicts import verdict
+from baq.slices.junctions import junction_cells, region_events
+from baq.slices.paths import distances_along, follow, junction_readings, random_end
 from baq.zoo.recipes import digits_network
 
 style.use_style()
@@ -111,15 +122,18 @@ pd.DataFrame([junction_readings(film)])
 edges = np.linspace(0, 0.5, 101)
 
 
-def measured(seed):
-    """For every transition of a seed: readings, junctions along t, distances."""
+def measured(seed, path):
+    """For every transition of a seed: readings and events, junctions along t, distances."""
     reference, split = digits_network(seed, test=test, **recipe)
     plane = slices.pca_plane(split.x_train, pad)
     readings, along, distances = [], [], []
     for transition, (b, c) in transitions.items():
-        setting = {"seed": seed, "transition": transition}
-        film = follow(ptq_w(reference, b), ptq_w(reference, c), plane, steps, n)
-        readings.append(setting | junction_readings(film))
+        setting = {"seed": seed, "path": path, "transition": transition}
+        start, stop = ptq_w(reference, b), ptq_w(reference, c)
+        stop = stop if path == "levels" else random_end(start, stop, seed)
+        film = follow(start, stop, plane, steps, n)
+        events = pd.DataFrame(region_events(*pair) for pair in pairwise(film)).sum()
+        readings.append(setting | junction_readings(film) | events.to_dict())
         triple = [int(junction_cells(grid.labels).sum()) for grid in film]
         along.append(pd.DataFrame(setting | {"t": ts, "triple": triple}))
         counts = distances_along(film, edges)
@@ -127,11 +141,14 @@ def measured(seed):
     return pd.DataFrame(readings), pd.concat(along), pd.concat(distances)
 
 
-tasks = [(seed,) for seed in range(first_seed, first_seed + seeds)]
+tasks = [(seed, "levels") for seed in range(first_seed, first_seed + seeds)]
+tasks += [(seed, "random") for seed, _ in tasks[:random_seeds]]
 found = run_all(measured, tasks, jobs=jobs, label="seeds")
 parts = zip(*found, strict=True)
-by_seed, along, distances = (pd.concat(part, ignore_index=True) for part in parts)
-tables.save(by_seed, "by-seed")
+followed, along, distances = (pd.concat(part, ignore_index=True) for part in parts)
+tables.save(followed, "by-seed")
+by_seed = followed[followed["path"] == "levels"]
+EVENTS = ["births", "deaths", "merges", "splits", "inner"]
 
 # %% [markdown]
 # ## The path of one network
@@ -167,33 +184,8 @@ stepper(
 
 # %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} data=["junctions-along-t"] tags=["hide-input"]
 tables.save(along, "junctions-along-t")
-path = summarize(along, ["transition", "t"], ["triple"])
-fig, axes = plt.subplots(
-    1, len(transitions), figsize=(style.WIDTH, 3), sharey=True, squeeze=False
-)
-for ax, transition in zip(axes.flat, transitions, strict=True):
-    rows = path[path["transition"] == transition]
-    ax.plot(rows["t"], rows["median"], label="median over seeds")
-    ax.fill_between(
-        rows["t"], rows["lo"], rows["hi"], alpha=0.2, lw=0, label="90 % interval"
-    )
-    claim = CLAIMS.get(transition)
-    if claim:
-        ax.axhline(
-            paper_value(claim), color="black", ls=":", label="paper, T1 to T3"
-        )
-    ax.set(title=f"{transition} ({claim})" if claim else transition, xlabel="t")
-    ax.margins(y=0.1)
-    ax.set_ylim(bottom=0)
-axes.flat[0].set_ylabel("triple-junction cells of a map")
-handles = {
-    name: handle
-    for ax in axes.flat
-    for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)
-}
-legend = fig.legend(
-    handles.values(), handles.keys(), loc="outside lower center", ncols=3
-)
+path = summarize(along[along["path"] == "levels"], ["transition", "t"], ["triple"])
+fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
 
 # %% [markdown]
 # "Triple-junction cells of a transition" can be counted in several ways, and the abstract says neither
@@ -202,14 +194,12 @@ legend = fig.legend(
 # the claims; the others show how far the reading carries.
 
 # %% tags=["hide-input"]
-readings = list(by_seed.columns.drop(["seed", "transition"]))
+readings = list(by_seed.columns.drop(["seed", "path", "transition", *EVENTS]))
 readings_summary = summarize(by_seed, ["transition"], readings)
 wide = tables.interval_table(readings_summary, ["transition"], precision=0)
 paper = {name: f"{paper_value(claim):.0f}" for claim, name in claimed.items()}
 wide.insert(1, "paper", [paper.get(name, "") for name in wide["transition"]])
-display(
-    Markdown(f"Triple-junction cells, median and 90 % interval over {seeds} seeds:")
-)
+display(Markdown(f"{tables.spread_text(seeds)}, triple-junction cells:"))
 tables.show(readings_summary, "readings", shown=wide)
 
 # %% [markdown]
@@ -224,108 +214,100 @@ tables.show(readings_summary, "readings", shown=wide)
 
 # %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} data=["distances"] tags=["hide-input"]
 tables.save(distances, "distances")
-pooled = distances.groupby(["transition", "kind", "distance"], sort=False)[
-    "count"
-].sum()
-share = pooled.groupby(["transition", "kind"], sort=False).transform(
-    lambda k: k.cumsum() / k.sum()
-)
-fig, axes = plt.subplots(
-    1, len(transitions), figsize=(style.WIDTH, 3.2), sharey=True, squeeze=False
-)
-for ax, transition in zip(axes.flat, transitions, strict=True):
-    for k, kind in enumerate(
-        ["changed cells", "boundary cells", "all cells", "regions"]
-    ):
-        curve = share[transition, kind].iloc[:-1]
-        ax.plot(curve.index, curve, ls=style.DASHES[k], label=kind)
-    ax.axvline(near, color="0.6", lw=0.8, zorder=0)
-    ax.set(title=transition, xlabel="distance,\nshare of width", ylim=(0, 1.02))
-axes.flat[0].set_ylabel("share within the distance")
-legend = fig.legend(
-    *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4
-)
+fig = charts.shares_within(distances[distances["path"] == "levels"], near)
 
 # %% tags=["hide-input"]
 counted = distances.assign(
     near=distances["count"] * (distances["distance"] <= near + 1e-9)
 )
-counted = counted.groupby(["seed", "transition", "kind"], sort=False)[
-    ["count", "near"]
-].sum()
-shares = (counted["near"] / counted["count"]).unstack().reset_index()
-shares["events"] = counted["count"].unstack()["regions"].to_numpy()
-tables.save(shares, "near-by-seed")
+keys = ["seed", "path", "transition", "kind"]
+counted = counted.groupby(keys, sort=False)[["count", "near"]].sum()
+every = (counted["near"] / counted["count"]).unstack().reset_index()
+tables.save(every, "near-by-seed")
+shares = every[every["path"] == "levels"]
 columns = {
-    "all cells": "all cells near",
     "boundary cells": "boundary cells near",
     "changed cells": "changed cells near",
     "regions": "regions near",
-    "events": "regions vanished or appeared",
 }
-near_summary = summarize(shares, ["transition"], list(columns))
-display(
-    Markdown(
-        f"Share within {near:.0%} of the slice's width of a junction, and number of regions: median and 90 % "
-        f"interval over {seeds} seeds."
-    )
+near_summary = summarize(shares, ["transition"], ["all cells", *columns])
+tables.show_intervals(
+    near_summary, "near", "transition", columns, 2, [*transitions]
 )
-order = list(transitions)
-tables.show_intervals(near_summary, "near", "transition", columns, 2, order)
 
 # %% tags=["hide-input"]
 rows = []
 for transition, group in shares.groupby("transition", sort=False):
     for kind in ("changed cells", "regions"):
         excess = (group[kind] - group["boundary cells"]).dropna()
+        row = {"transition": transition, "kind": kind, "excess": excess.median()}
+        p = wilcoxon(excess).pvalue if excess.any() else np.nan
         rows.append(
-            {
-                "transition": transition,
-                "kind": kind,
-                "excess": excess.median(),
-                "above": int((excess > 0).sum()),
-                "seeds": len(excess),
-                "p": wilcoxon(excess).pvalue if excess.any() else np.nan,
-            }
+            row | {"above": (excess > 0).sum(), "seeds": len(excess), "p": p}
         )
 excesses = pd.DataFrame(rows)
+tables.save(excesses, "excess")
 changed, regions = (
     excesses.loc[excesses["kind"] == kind, "excess"]
     for kind in ("changed cells", "regions")
 )
 tendency = {
     True: "more often near a junction than",
-    False: "no more often near a junction than",
+    False: "no more often near than",
 }
-display(
-    Markdown(
-        "**T4.** Over the transitions the changed cells are "
-        + (
-            f"{tendency[bool((changed > 0).all())]} random boundary cells "
-            f"(median excess {changed.min():+.2f} to {changed.max():+.2f}), and the regions that vanish or "
-            f"appear are {tendency[bool((regions > 0).all())]} those "
-            f"({regions.min():+.2f} to {regions.max():+.2f}). Paired by seed:"
-        )
-    )
+Markdown(
+    f"Shares within {near:.0%} of the slice's width of a junction, over {seeds} seeds. Over the transitions "
+    f"the changed cells are {tendency[bool((changed > 0).all())]} random boundary cells (median excess "
+    f"{changed.min():+.2f} to {changed.max():+.2f}), and the regions that vanish or appear are "
+    f"{tendency[bool((regions > 0).all())]} those ({regions.min():+.2f} to {regions.max():+.2f})."
 )
-# %% tags=["hide-input"]
-wide = excesses[["transition", "kind"]].assign(
-    **{
-        "excess over boundary cells, median": excesses["excess"],
-        "seeds with an excess": [
-            f"{row.above} of {row.seeds}" for row in excesses.itertuples()
-        ],
-        "Wilcoxon p, two-sided": [
-            "none" if np.isnan(p) else f"{p:.1g}" for p in excesses["p"]
-        ],
-    }
-)
-tables.show(excesses, "excess", shown=wide)
 
 # %% [markdown]
-# ## Beside the paper
+# ## Is it the quantizer, or any path?
+#
+# The suspected reason for claim T4: what is seen to rearrange are mergers and splits of regions. Two regions of
+# one label can meet only where the regions between them end, that is at a junction, along whatever path. So a
+# path in a random direction of the same length should have as many events, and as many of its changed cells
+# near a junction. Were it the levels that favour junctions, their path would have more.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the 90 percent interval and median, and the paper's count as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% tags=["hide-input"]
+both = every[every["seed"] < first_seed + random_seeds]
+both = both.groupby(["seed", "path"])["changed cells"].mean().unstack()
+events = followed[followed["seed"] < first_seed + random_seeds]
+events = events.groupby("path")[EVENTS].mean()
+tables.show(events.reset_index(), "events", 1)
+
+# %% tags=["hide-input"]
+met = events[["merges", "splits"]].sum(axis=1)
+lone = events[["births", "deaths"]].sum(axis=1)
+at_edge = 1 - events["inner"] / lone.where(lone > 0)
+text = (
+    f"A transition has {met['levels']:.1f} mergers and splits in the mean, a random path {met['random']:.1f}; "
+    f"of the births and deaths {at_edge['levels']:.0%} and {at_edge['random']:.0%} touch the edge of the slice. "
+    f"Of the changed cells {both['levels'].mean():.3f} lie near a junction along the levels and "
+    f"{both['random'].mean():.3f} along random paths"
+)
+refuted = False
+if len(both) > 1:
+    less = paired_difference(both["random"], both["levels"])
+    refuted = less["lo"] > 0
+    text += f", a difference of {less['difference']:+.3f} [{less['lo']:+.3f}, {less['hi']:+.3f}]"
+t4 = experiment(
+    "T4",
+    "what is seen to rearrange are mergers, which any path of weights has at junctions",
+    refuted,
+    f"{text}.",
+    "is-it-the-quantizer-or-any-path",
+)
+Markdown(t4["result"].iloc[0])
+
+# %% [markdown]
+# ## Is it the way of counting?
+#
+# The suspected reason for claim T2: the paper counts junctions in another way. If so, one way must give all
+# three of its numbers, and the second transition the most.
+
+# %% tags=["hide-input"]
 counts = {
     reading: {
         claim: by_seed.loc[by_seed["transition"] == transition, reading]
@@ -333,27 +315,85 @@ counts = {
     }
     for reading in readings
 }
+answers = [answer(values, setting) for setting, values in counts.items() if values]
+inside = {
+    reading: [c for c in claimed if verdict(c, rows, reading) == "inside"]
+    for reading, rows in zip(readings, answers, strict=bool(claimed))
+}
+wide = by_seed.pivot(index="seed", columns="transition", values=readings)
+if {"T1", "T2", "T3"} <= claimed.keys():
+    second = [
+        wide[name][claimed["T2"]] / wide[name][claimed["T1"]] for name in readings
+    ]
+    low, high = min(k.median() for k in second), max(k.median() for k in second)
+    most = max(map(len, inside.values()))
+    t2 = experiment(
+        "T2",
+        "another way of counting triple junctions",
+        most < len(claimed),
+        f"Of {len(readings)} ways none holds more than {most} of the paper's three counts in its prediction "
+        f"interval, and the second transition has {low:.2f} to {high:.2f} times as many as the first, where "
+        f"the paper has {paper_value('T2') / paper_value('T1'):.2f} times.",
+        "is-it-the-way-of-counting",
+    )
+    tables.save(pd.concat([t2, t4]), "experiments")
+    display(Markdown(t2["result"].iloc[0]))
+
+# %% [markdown]
+# ## Beside the paper
+
+# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the prediction interval and mean, and the paper's count as a diamond."}} data=["by-seed"] tags=["hide-input"]
 first = counts["largest on the path"]
 fig = charts.against_paper(first) if claimed else None
 
 # %% [markdown]
-# All readings of T1 to T3, and for T4 the share near a junction in excess of that of boundary cells, as
-# a mean over the transitions of each seed.
+# All ways of counting for T1 to T3, and for T4 the share near a junction in excess of that of boundary cells,
+# as a mean over the transitions of each seed.
 
 # %% tags=["hide-input"]
-excess_of_seed = {
-    kind: {
-        "T4": (shares[kind] - shares["boundary cells"])
-        .groupby(shares["seed"])
-        .mean()
-    }
-    for kind in ("changed cells", "regions")
-}
-tables.show(
-    pd.concat(
-        answer(values, setting)
-        for setting, values in (counts | excess_of_seed).items()
-        if values
-    ),
-    "claims",
+for kind in ("changed cells", "regions"):
+    excess = shares.assign(excess=shares[kind] - shares["boundary cells"])
+    answers.append(answer({"T4": excess.groupby("seed")["excess"].mean()}, kind))
+show_answers(pd.concat(answers))
+
+# %% [markdown]
+# ## What to take along
+
+# %% tags=["hide-input"]
+largest = by_seed.groupby("transition")["largest on the path"].median()
+Markdown(
+    f"* A slice has a handful of junctions, {largest.min():.0f} to {largest.max():.0f} in the median at most, and "
+    "on the way from one level to the next they move more than they multiply.\n"
+    f"* The map changes along its boundary: changed cells are {tendency[bool((changed > 0).all())]} boundary "
+    "cells.\n"
+    "* Regions that come and go do so at junctions, but so they do along any path of weights: topology, and "
+    "not the quantizer.\n\n"
+    "Next: [which bit width to pick](04-stopping)."
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Set `n` to 81 and then to 481. Which of the ways of counting depends on the grid, and why?
+# 2. Set `levels` to `[8, 3]`. Does one long step meet more junctions than three short ones?
+#
+# :::{admonition} What to look for
+# :class: dropdown
+#
+# 1. A junction is a point, so that the $2 \times 2$ count stays as long as the grid resolves all regions;
+#    the $3 \times 3$ rule sees each point several times, and *anywhere on the path* counts every cell that a
+#    moving junction crosses, which grows with the grid.
+# 2. The largest count depends on the regions of the maps and hardly on the way. With more cells between the
+#    ends, *anywhere on the path* is the number that grows.
+# :::
+
+# %% tags=["opening", "remove-input"]
+regions_near = every.groupby("path")["regions"].mean()
+opening(
+    "Where does a label map rearrange when bits are taken away?",
+    f"Along its whole boundary: {shares['changed cells'].mean():.0%} of the changed cells lie near a junction of "
+    f"three classes, of all boundary cells {shares['boundary cells'].mean():.0%}. "
+    "Regions that appear or vanish do so near junctions, "
+    f"{regions_near['levels']:.0%} of them, but along random paths of the weights {regions_near['random']:.0%} do.",
+    f"One hidden layer, digits, one plane through the data for each of {seeds} seeds, {n} cells a side.",
 )

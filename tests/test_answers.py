@@ -1,6 +1,5 @@
 """The table of claims follows from the chapters' tables, whatever of them is there."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +7,18 @@ import pandas as pd
 import pytest
 
 from baq.report.answers import (
+    chance_sentence,
     claims_table,
     collect,
     counts,
     counts_line,
     disagreement_list,
-    interval_plot,
+    experiment,
+    experiments_table,
     judged,
     rules_list,
     settings_table,
+    show_answers,
     summary,
 )
 from baq.report.claims import answer, claims, paper_value
@@ -24,6 +26,7 @@ from baq.report.excerpts import markdown_table
 from baq.report.verdicts import RULES
 
 RNG = np.random.default_rng(0)
+EMPTY = collect(Path("nowhere"), "experiments")
 
 
 @pytest.fixture
@@ -62,8 +65,9 @@ def test_every_claim_has_a_row_and_a_verdict(folders):
 def test_without_any_table_nothing_is_answered():
     table = judged(collect(Path("nowhere")))
     assert counts(table)["not answered"] == len(claims())
-    assert claims_table(table).count("**not answered**") == len(claims())
-    assert disagreement_list(table) == "No claim's value lies outside our interval."
+    assert claims_table(table, EMPTY).count("[not answered]") == len(table)
+    assert disagreement_list(table).startswith("No number of the paper lies outside")
+    assert experiments_table(EMPTY).startswith("*No experiment")
 
 
 def test_tables_of_older_books_have_no_settings(folders):
@@ -72,15 +76,65 @@ def test_tables_of_older_books_have_no_settings(folders):
     assert judged(collect(folders)).set_index("claim")["verdict"]["D5"] == "inside"
 
 
-def test_the_largest_disagreement_comes_first(folders):
+def test_the_largest_ratio_comes_first_either_way(folders):
     table = judged(collect(folders))
-    beyond = table.drop_duplicates("claim").set_index("claim")["distance"]
-    assert beyond["D3"] == beyond["C1"] == np.inf > beyond["F2"] > 5
+    ratio = table.drop_duplicates("claim").set_index("claim")["ratio"]
+    assert ratio["D3"] == 0 and ratio["F2"] == pytest.approx(0.53 / 0.053, rel=0.1)
     items = disagreement_list(table).splitlines()
-    assert [item.split("**")[1] for item in items] == ["D3", "C1", "F2"]
+    assert [item.split("**")[1] for item in items] == ["D3", "F2", "C1"], (
+        "a tenth of it, tenfold, 5 for 6"
+    )
     assert items[0].startswith("* **D3**, digits, 4-bit weights")
     assert disagreement_list(table, 1) == items[0]
-    assert items[1].count("paper") == 2, "every part of a claim is told"
+    assert items[2].count("paper") == 4, "every part of a claim is told"
+
+
+def test_the_ratio_of_a_range_a_word_and_zero_is_none(folders):
+    near = pd.Series(RNG.normal(0.97, 0.01, 20))
+    answers = pd.concat(
+        [
+            answer({"D1": near}),
+            answer({"P1": near}, "all networks"),
+            answer({"T4": near}, "changed cells"),
+        ]
+    )
+    table = judged(answers).set_index("claim").loc[["D1", "P1", "T4"]]
+    assert table["ratio"].isna().all()
+    assert table["same_sign"].tolist() == [None, True, True]
+
+
+def test_claims_that_a_convention_was_fitted_to_are_told(folders):
+    table = judged(collect(folders))
+    assert "C2, C4, F2, F3, O1 were used to choose" in chance_sentence(table)
+    assert claims_table(table, EMPTY).count("Chosen to fit it:") == 5
+
+
+def test_an_experiment_stands_beside_its_claim(folders):
+    row = experiment("D3", "a reason", True, "It was 0.5, not 0.7.", "a-section")
+    row.to_csv(folders / "01-local-geometry" / "experiments.csv", index=False)
+    experiment("F2", "another", False, "So it was.", "it").to_csv(
+        folders / "06-cifar-full" / "experiments.csv", index=False
+    )
+    found = collect(folders, "experiments")
+    assert found["claim"].tolist() == ["D3", "F2"] and found["refuted"].tolist() == [True, False]
+    page = claims_table(judged(collect(folders)), found)
+    assert "[a reason](01-local-geometry.ipynb#a-section): refuted" in page
+    assert "[another](06-cifar-full.ipynb#it): not refuted" in page
+    assert "It was 0.5, not 0.7." in experiments_table(found)
+    with pytest.raises(ValueError, match="claim is 'X9': allowed are"):
+        experiment("X9", "", True, "", "")
+
+
+def test_answers_are_shown_with_what_judges_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
+    far = pd.Series([0.9, 0.91, 0.92])
+    given = pd.concat([answer({"S3": far, "S4": far - 0.1}), answer({"O2": far > 0.9}, "a")])
+    shown = show_answers(given).data
+    assert shown["verdict"].tolist() == ["direction", "direction", "", "direction"]
+    assert shown["our mean [interval]"].iloc[2] == "-0.1 [-0.1, -0.1]"
+    assert shown["our mean [interval]"].iloc[3] == "67% of 3 seeds"
+    saved = pd.read_csv(tmp_path / "claims.csv")
+    assert saved["std"].iloc[0] == pytest.approx(0.01) and (saved["of"] == 3).all()
 
 
 def test_the_summary_names_every_claim_once(folders):
@@ -92,25 +146,16 @@ def test_the_summary_names_every_claim_once(folders):
 
 def test_the_page_links_every_claim_to_the_figure_that_answers_it(folders):
     table = judged(collect(folders))
-    page = claims_table(table)
-    assert page.count("[chapter 06](06-cifar-full.ipynb#beside-the-paper)") == 3
-    assert "[chapter 06](06-cifar-full.ipynb#better-accuracy-other-decisions)" in page
+    page = claims_table(table, EMPTY)
+    assert page.count("](06-cifar-full.ipynb#beside-the-paper)") == 3
+    assert "[not answered](06-cifar-full.ipynb#better-accuracy-other-decisions)" in page
     assert all(f'id="claim-{claim.lower()}"' in page for claim in claims())
-    assert page.count("<svg") == 5, "a plot for every answered row"
-    assert counts_line(table).startswith("Of the paper's 32 claims: **28** not answered, **1** ")
+    assert counts_line(table).startswith(
+        "Of the paper's 32 claims **1** have their value where new runs"
+    )
+    assert counts_line(table).endswith("**28** have no answer yet.")
     rows = settings_table(collect(folders)).splitlines()
     assert len(rows) == 8 and "**cnn, per tensor**, taken since" in rows[5]
-
-
-def test_a_plot_has_its_marks_in_order_and_words_for_who_cannot_see_it():
-    plot = interval_plot("0.5", 0.2, 0.1, 0.3, 'paper "0.5" & ours')
-    assert 'role="img" aria-label="paper &quot;0.5&quot; &amp; ours"' in plot
-    bar, median, paper = (float(x) for x in re.findall(r'd="M([\d.]+) ', plot)[1:])
-    assert bar < median < paper
-    assert "stroke-dasharray" in interval_plot("falls", -1, -2, 0.5, "")
-    assert interval_plot("0.9 to 0.99", 0.95, 0.9, 0.99, "").count("l6 6-6 6-6-6z") == 2
-    flat = interval_plot("1", 1, 1, 1, "")
-    assert "nan" not in flat and "inf" not in flat
 
 
 def test_every_verdict_is_explained():

@@ -13,9 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 
 from baq.band import band_flip_law
 from baq.report import charts, maps, style
+from baq.report.answers import judged
+from baq.report.claims import answer
 from baq.report.stats import summarize
 from baq.slices import LabelMap, Plane
 
@@ -89,12 +92,33 @@ def test_against_paper_draws_every_seed_the_interval_and_the_paper():
     values = pd.Series(np.linspace(0.3, 0.5, 21))
     figure = charts.against_paper({"D2": values})
     axis = figure.axes[0]
-    dots, median, paper = axis.lines
+    dots, mean, paper = axis.lines
     np.testing.assert_allclose(np.sort(dots.get_xdata()), values)
-    assert median.get_xdata() == pytest.approx([0.4])
+    assert mean.get_xdata() == pytest.approx([0.4])
     assert paper.get_xdata() == pytest.approx([0.428])
     (bar,) = axis.collections
-    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.31, 0.49])
+    # D2 is one run of the paper: mean -+ t s sqrt(1 + 1 / n).
+    half = stats.t.ppf(0.95, 20) * values.std() * np.sqrt(22 / 21)
+    np.testing.assert_allclose(bar.get_segments()[0][:, 0], [0.4 - half, 0.4 + half])
+    plt.close(figure)
+
+
+def test_the_overview_has_each_claim_as_a_multiple_of_the_papers():
+    style.use_style()
+    answers = [answer({"D2": pd.Series([0.2, 0.228])}), answer({"D1": pd.Series([0.0, 1.0])})]
+    answers += [
+        answer({"D3": pd.Series([0.9733, 0.9733])}),
+        answer({"S6": pd.Series([-1, -1])}, "MLP"),
+    ]
+    figure = charts.claims_overview(judged(pd.concat(answers)))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["D3", "D2"], (
+        "the first on top"
+    )
+    inside, _, outside, one = axis.lines
+    assert inside.get_xdata().tolist() + outside.get_xdata().tolist() == pytest.approx([1, 0.5])
+    assert inside.get_ydata().tolist() == [0] and outside.get_ydata().tolist() == [1]
+    assert list(one.get_xdata()) == [1, 1] and axis.get_xscale() == "log"
     plt.close(figure)
 
 
@@ -116,7 +140,7 @@ def test_interval_rows_run_from_top_to_bottom():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "a"]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
     np.testing.assert_allclose(axis.lines[0].get_xdata(), [0.5, 0.5])
-    np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0.05, 0.95])
+    np.testing.assert_allclose(axis.collections[0].get_segments()[0][:, 0], [0, 1])
     plt.close(figure)
 
 
@@ -368,4 +392,29 @@ def test_scatter_panels_draw_every_row_once_in_its_panel():
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("X", "Y")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["s", "t", "8 bits", "4 bits"]
+    plt.close(figure)
+
+
+def test_junctions_along_shows_the_papers_count_however_large():
+    style.use_style()
+    along = pd.DataFrame(
+        {"transition": ["a", "a", "b", "b"], "t": [0, 1] * 2, "triple": [3, 4, 5, 6]}
+    )
+    summary = summarize(along, ["transition", "t"], ["triple"])
+    figure = charts.junctions_along(summary, {"b": "T2"})
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b (T2)"]
+    assert figure.axes[1].lines[1].get_ydata()[0] == 34 < figure.axes[1].get_ylim()[1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "paper"
+    plt.close(figure)
+
+
+def test_shares_within_are_cumulative_and_leave_out_the_open_bin():
+    style.use_style()
+    kinds = ["changed cells", "boundary cells", "all cells", "regions"]
+    frame = pd.DataFrame(
+        [("a", kind, d, c) for kind in kinds for d, c in ((0.1, 1), (0.2, 2), (0.3, 1))],
+        columns=["transition", "kind", "distance", "count"],
+    )
+    figure = charts.shares_within(pd.concat([frame, frame]), 0.1)
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [0.25, 0.75]
     plt.close(figure)

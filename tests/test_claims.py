@@ -14,6 +14,7 @@ from baq.report.claims import (
     by_setting,
     claims,
     paper_number,
+    paper_parts,
     paper_text,
     paper_value,
 )
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "book" / "claims").glob("*.yml"))
 ALLOWED = {
     *("id", "statement", "work", "quantity", "paper", "after", "sign", "given"),
-    *("chapter", "section", "setting", "why", "not_testable"),
+    *("chapter", "section", "setting", "why", "not_testable", "runs", "chose"),
 }
 
 
@@ -41,6 +42,9 @@ def test_every_claim_is_whole_and_has_its_own_id():
         assert ("setting" in entry) == ("why" in entry), "a setting needs its reason"
         assert entry.get("after") in (None, *claims())
         assert entry.get("sign") in (None, "falls", "rises")
+        numbers = [paper_number(entry["id"], part) for part in paper_parts(entry["id"])]
+        assert ("runs" in entry) == isinstance(numbers[0], float), "a number is a mean over runs"
+        assert entry.get("runs", 1) >= 1
 
 
 def test_what_the_paper_says_is_a_printed_number_or_one_of_few_words():

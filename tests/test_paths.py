@@ -9,7 +9,7 @@ from torch import nn
 
 from baq import ptq_w
 from baq.slices import LabelMap, Plane, junction_cells, label_map, rearrangement
-from baq.slices.paths import distances_along, follow, junction_readings
+from baq.slices.paths import distances_along, follow, junction_readings, random_end
 from baq.zoo import models
 
 EYE = torch.eye(2).double()
@@ -90,3 +90,20 @@ def test_bad_films_are_named(ends):
         junction_readings([])
     with pytest.raises(ValueError, match="the film has 1 maps"):
         distances_along([as_map(np.eye(3))], [0, 1])
+
+
+def test_a_random_path_is_as_long_layer_by_layer_and_goes_elsewhere(ends):
+    start, stop = ends
+    other = random_end(start, stop, seed=1)
+    for name, weight in start.state_dict().items():
+        aside, along = other.state_dict()[name] - weight, stop.state_dict()[name] - weight
+        assert aside.norm() == pytest.approx(float(along.norm()), rel=1e-5)
+        if name.endswith("weight"):
+            cosine = (aside * along).sum() / along.norm() ** 2
+            assert abs(cosine) < 0.5
+    again = random_end(start, stop, seed=1)
+    assert all(map(torch.equal, other.parameters(), again.parameters()))
+    third = random_end(start, stop, seed=2).parameters()
+    assert not all(map(torch.equal, other.parameters(), third))
+    with pytest.raises(ValueError, match="seed is -1"):
+        random_end(start, stop, -1)

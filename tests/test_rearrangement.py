@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from baq.slices import LabelMap, Plane
-from baq.slices.junctions import junction_cells, junction_distance, rearrangement, vanished_regions
+from baq.slices.junctions import (
+    junction_cells,
+    junction_distance,
+    rearrangement,
+    region_events,
+    vanished_regions,
+)
 
 
 def as_map(labels, width=None, height=None):
@@ -97,3 +103,41 @@ def test_rearrangement_far_from_junctions_is_seen_as_far():
     found = rearrangement(as_map(wide), as_map(moved))
     assert found["changed cells"].min() > 5
     assert found["boundary cells"].min() == 0
+
+
+EVENTS = ("births", "deaths", "merges", "splits", "inner")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        # A bar of ones is cut: it splits, and both parts of the ground, beside it, merge.
+        ([[0, 0, 0], [1, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 0, 1], [0, 0, 0]], (0, 0, 1, 1, 0)),
+        # An island dies inside, and one is born at the edge.
+        (
+            [[0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+            [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 2]],
+            (1, 1, 0, 0, 1),
+        ),
+        # A region that moves away from all of its cells dies and is born.
+        ([[1, 0, 0]] * 3, [[0, 0, 1]] * 3, (1, 1, 0, 0, 0)),
+        ([[0, 1], [1, 1]], [[0, 1], [1, 1]], (0, 0, 0, 0, 0)),
+    ],
+)
+def test_events_of_regions_counted_by_hand(before, after, expected):
+    found = region_events(np.array(before), np.array(after))
+    assert found == dict(zip(EVENTS, expected, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    arrays(np.int16, (8, 8), elements=st.integers(0, 3)),
+    arrays(np.int16, (8, 8), elements=st.integers(0, 3)),
+)
+def test_backwards_a_death_is_a_birth_and_regions_are_accounted_for(a, b):
+    ahead, back = region_events(a, b), region_events(b, a)
+    assert (ahead["births"], ahead["merges"]) == (back["deaths"], back["splits"])
+    assert ahead["inner"] == back["inner"]
+    assert ahead["deaths"] == len(vanished_regions(a, b))
+    if (a == b).all():
+        assert not any(ahead.values())

@@ -3,8 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
-from baq.report.stats import correlation, interpolate_at, summarize
+from baq.report.stats import (
+    correlation,
+    interpolate_at,
+    mean_interval,
+    prediction_interval,
+    summarize,
+)
 
 
 def frame(seeds=21):
@@ -43,6 +50,55 @@ def test_ninety_percent_of_the_seeds_lie_in_the_interval():
     values = pd.DataFrame({"bits": 4, "j": np.arange(101.0)})
     row = summarize(values, ["bits"], ["j"]).iloc[0]
     assert (row["lo"], row["median"], row["hi"]) == (pytest.approx(5), 50, pytest.approx(95))
+
+
+def test_the_interval_of_fewer_than_ten_is_their_range():
+    values = np.arange(10.0)
+    for n, expected in ((2, (0, 1)), (9, (0, 8)), (10, (0.45, 8.55))):
+        row = summarize(pd.DataFrame({"bits": 4, "j": values[:n]}), ["bits"], ["j"]).iloc[0]
+        assert (row["lo"], row["hi"]) == pytest.approx(expected)
+
+
+def covered(n, runs, interval, cases=40_000):
+    """The share of cases in which the mean of new normal runs lies in the interval of n others."""
+    rng = np.random.default_rng(n)
+    ours, theirs = rng.normal(size=(cases, n)), rng.normal(size=(cases, runs)).mean(axis=1)
+    lo, hi = interval(ours)
+    return ((lo <= theirs) & (theirs <= hi)).mean()
+
+
+@pytest.mark.parametrize(("n", "runs"), [(3, 1), (3, 3), (5, 5), (10, 3), (20, 1), (20, 5)])
+@pytest.mark.parametrize("level", [0.9])
+def test_a_prediction_interval_holds_new_runs_as_often_as_it_says(n, runs, level):
+    def interval(values):
+        ends = [
+            prediction_interval(m, s, n, runs, level)
+            for m, s in zip(values.mean(axis=1), values.std(axis=1, ddof=1), strict=True)
+        ]
+        return np.array(ends).T
+
+    assert covered(n, runs, interval, 8_000) == pytest.approx(level, abs=0.016)
+
+
+@pytest.mark.parametrize(("n", "share"), [(3, 0.46), (10, 0.76), (20, 0.82)])
+def test_quantiles_of_few_runs_do_not(n, share):
+    found = covered(n, 1, lambda values: np.quantile(values, [0.05, 0.95], axis=1))
+    assert found == pytest.approx(share, abs=0.01)
+
+
+def test_intervals_of_a_mean_are_students():
+    values = np.array([1.0, 2, 4, 7])
+    found = mean_interval(values.mean(), values.std(ddof=1), 4, 0.8)
+    right = stats.t.interval(0.8, 3, values.mean(), stats.sem(values))
+    assert found == pytest.approx(right)
+    many = prediction_interval(values.mean(), values.std(ddof=1), 4, 10**12, 0.8)
+    assert many == pytest.approx(right), "the mean of endless runs is the mean"
+    assert np.isnan(mean_interval(1.0, np.nan, 1)).all()
+    for runs in (0, -1, np.nan):
+        with pytest.raises(ValueError, match=f"runs is {runs}: allowed is 1 or more"):
+            prediction_interval(0, 1, 3, runs)
+    with pytest.raises(ValueError, match="level is 1: allowed is above 0 and below 1"):
+        prediction_interval(0, 1, 3, 1, 1)
 
 
 def test_missing_values_are_left_out_and_not_counted():
@@ -95,8 +151,9 @@ def test_bad_goals_and_columns_are_named(goal):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([1, np.inf, np.inf], (np.inf, np.inf, np.inf)),
+        ([1, np.inf, np.inf] * 4, (np.inf, 1, np.inf)),
         ([-np.inf, 1, 2], (1, -np.inf, 2)),
+        ([-np.inf, 1, 2] * 4, (1, -np.inf, 2)),
         ([np.inf] * 3, (np.inf, np.inf, np.inf)),
         ([*range(20), np.inf], (10, 1, 19)),
     ],
@@ -125,7 +182,7 @@ def test_rows_without_a_group_are_named():
 def test_none_in_a_column_of_objects_is_no_value(values):
     table = pd.DataFrame({"bits": 4, "j": pd.Series(values, dtype=object)})
     row = summarize(table, ["bits"], ["j"], 0.5).iloc[0]
-    assert row[["median", "lo", "hi", "count"]].tolist() == [2.0, 1.5, 2.5, 3]
+    assert row[["median", "lo", "hi", "count"]].tolist() == [2.0, 1.0, 3.0, 3]
     assert table["j"].dtype == object  # the caller's table stays as it was
 
 

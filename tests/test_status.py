@@ -59,7 +59,7 @@ def test_status_and_costs_have_a_row_a_chapter(settled):
 def test_every_part_is_written_before_any_chapter_is_executed(project, tmp_path):
     write(project, "full", tmp_path / "parts")
     made = {path.stem: path.read_text() for path in (tmp_path / "parts").iterdir()}
-    assert "**32** not answered" in made["claims-counts"]
+    assert "**32** have no answer yet" in made["claims-counts"]
     wanted = set()
     for page in (ROOT / "book").glob("*.md"):
         text = page.read_text("utf-8")

@@ -41,7 +41,7 @@ def test_a_summary_is_spread_out_under_headings():
     frame = pd.DataFrame({"bits": [8, 8, 4, 4], "j": [0.25, 0.25, 0.0, 1.0], "k": 1.0})
     summary = summarize(frame, ["bits"], ["j", "k"])
     wide = tables.interval_table(summary, ["bits"], precision=2, headings={"j": "J"})
-    assert wide.to_dict("list") == {"bits": [8, 4], "J": ["0.25 [0.25, 0.25]", "0.50 [0.05, 0.95]"]}
+    assert wide.to_dict("list") == {"bits": [8, 4], "J": ["0.25 [0.25, 0.25]", "0.50 [0.00, 1.00]"]}
 
 
 def test_columns_of_no_text_are_saved_and_not_shown(tmp_path, monkeypatch):
@@ -89,7 +89,7 @@ def test_intervals_are_shown_as_text_and_saved_as_numbers(tmp_path, monkeypatch)
     frame = pd.DataFrame({"bits": [8, 8, 4, 4], "j": [0.0, 0.5, 0.25, 0.75]})
     summary = summarize(frame, ["bits"], ["j"])
     shown = tables.show_intervals(summary, "j-by-bits", "bits", {"j": "J"}, 3).to_html()
-    assert "0.250 [0.025, 0.475]" in shown and ">J<" in shown
+    assert "0.250 [0.000, 0.500]" in shown and ">J<" in shown
     saved = pd.read_csv(tmp_path / "j-by-bits.csv")
     pd.testing.assert_frame_equal(saved, summary, check_dtype=False, rtol=1e-5)
 
@@ -144,3 +144,8 @@ def test_a_styled_table_is_not_saved(tmp_path, monkeypatch):
     (tmp_path / "name.csv").unlink()
     tables.styled(FRAME, "name")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_spread_of_few_seeds_is_called_a_range():
+    assert tables.spread_text(10) == "Median and 90 % interval over 10 seeds"
+    assert tables.spread_text(9, "planes") == "Median and range of 9 planes"

@@ -100,7 +100,7 @@ def stage(project: Project, profile: str) -> Path:
         source = project.root / outcome.notebook
         notebook = nbformat.read(source, as_version=4)
         if not chapter.is_page:
-            _add_status(notebook, _status(project, chapter, profile, outcome, url))
+            _open(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
         link_figures(notebook, chapter.name, (path.stem for path in results.glob("*.csv")))
         nbformat.write(notebook, site / "book" / source.name)
@@ -171,11 +171,15 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
     return f":::{{warning}}\n{text}\n:::"
 
 
-def _add_status(notebook: nbformat.NotebookNode, status: str) -> None:
+def _open(notebook: nbformat.NotebookNode, status: str) -> None:
+    """Put the status below the title, and above it the box that a cell tagged `opening` wrote."""
+    last = [cell for cell in notebook.cells if "opening" in cell.metadata.get("tags", [])]
+    boxes = [output.data["text/markdown"] for cell in last for output in cell.outputs]
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("# "):
             title, _, rest = cell.source.partition("\n")
-            cell.source = f"{title}\n\n{status}\n{rest}"
+            cell.source = "\n\n".join((title, *boxes, status, rest))
+            notebook.cells = [cell for cell in notebook.cells if cell not in last]
             return
     raise UserError("a chapter has no title: its first text must begin with '# '")
 

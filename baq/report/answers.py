@@ -1,83 +1,188 @@
-"""Every claim with its answer and its verdict, from the chapters' tables: as a table and in Markdown.
+"""Every claim with its answer, its verdict and its experiment, from the chapters' tables.
 
 A claim is answered in the chapter that ``book/claims/`` names, which saves the answer in its table
-``claims``. Here these tables come together, for the page that ``notebooks/claims.py`` makes.
+``claims``. Where the paper's value is not ours, the chapter tries the suspected reason by an experiment that
+could refute it, and saves what came out in its table ``experiments`` (:func:`experiment`). Here these tables
+come together, for the page that ``notebooks/claims.py`` makes.
 """
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
 
-from baq.report.claims import COLUMNS, WORDS, claims, paper_text
+from baq.report.claims import COLUMNS, answer, claims, paper_number, paper_parts, paper_text
 from baq.report.excerpts import markdown_table
-from baq.report.tables import interval_text
-from baq.report.verdicts import RULES, distance, standing, verdict
+from baq.report.tables import interval_text, save, show
+from baq.report.verdicts import RULES, expected, judging_interval, same_sign, standing, verdict
 
 __all__ = [
+    "EXPERIMENT",
     "JUDGED",
+    "chance_sentence",
     "claims_table",
     "collect",
     "counts",
     "counts_line",
     "disagreement_list",
-    "interval_plot",
+    "experiment",
+    "experiments_table",
     "judged",
+    "list_experiments",
+    "retried",
     "rules_list",
     "settings_table",
+    "show_answers",
     "summary",
 ]
 
 #: The columns of the table of verdicts.
 JUDGED = (
     *("claim", "part", "quantity", "paper", "median", "lo", "hi", "n"),
-    *("verdict", "distance", "chapter"),
+    *("mean", "at_least", "at_most", "ratio", "same_sign", "verdict", "chosen", "chapter"),
 )
-_WIDTH, _HEIGHT, _PAD = 150, 22, 8  # of a plot in a cell, in pixels
+#: The columns of a chapter's table of experiments.
+EXPERIMENT = ("claim", "mechanism", "refuted", "result", "section")
 
 
-def collect(results: Path) -> pd.DataFrame:
+def collect(results: Path, name: str = "claims") -> pd.DataFrame:
     """The answers of all chapters, each to its own claims, with a column ``chapter``.
 
     Arguments:
         results: the folder with a folder of tables for each chapter.
+        name: ``claims``, or ``experiments`` for the tables of those.
     """
     found = []
-    for path in sorted(results.glob("*/claims.csv")):
+    for path in sorted(results.glob(f"*/{name}.csv")):
         chapter = path.parent.name
         table = pd.read_csv(path, dtype={"setting": str, "part": str, "paper": str})
-        for name in ("setting", "part"):
-            table[name] = table[name].fillna("") if name in table else ""
+        for key in ("setting", "part") if name == "claims" else ():
+            table[key] = table[key].fillna("") if key in table else ""
         own = [claims().get(claim, {}).get("chapter") == chapter for claim in table["claim"]]
         found.append(table[own].assign(chapter=chapter))
-    empty = pd.DataFrame(columns=[*COLUMNS, "chapter"])
+    columns = COLUMNS if name == "claims" else EXPERIMENT
+    empty = pd.DataFrame(columns=[*columns, "chapter"])
     return pd.concat(found, ignore_index=True) if found else empty
 
 
+def experiment(
+    claim: str, mechanism: str, refuted: bool, result: str, section: str
+) -> pd.DataFrame:
+    """One row of a chapter's table ``experiments``: why our value is not the paper's, tried.
+
+    Arguments:
+        claim: the id of a claim that the chapter answers.
+        mechanism: the suspected reason, in a clause that needs no number.
+        refuted: whether the experiment speaks against it.
+        result: what came out, in a sentence written from the experiment's numbers.
+        section: of the chapter that shows it, as a link names it.
+
+    Raises:
+        ValueError: for an unknown claim.
+    """
+    paper_parts(claim)
+    row = (claim, mechanism, bool(refuted), result, section)
+    return pd.DataFrame([row], columns=list(EXPERIMENT))
+
+
+def retried(
+    claim: str, values: pd.Series, mechanism: str, where: str, section: str
+) -> pd.DataFrame:
+    """An experiment that answers a claim anew where its suspected reason would make the answer the paper's.
+
+    It refutes the reason if the paper's number lies outside the prediction interval there too.
+
+    Arguments:
+        claim, mechanism, section: as for :func:`experiment`; a claim with a single number.
+        values: one a seed.
+        where: what is different, as the beginning of a sentence: ``At 6 bits the flip rate is``.
+
+    Returns:
+        The row of the experiment; no row for fewer than two values, which have no interval.
+    """
+    setting = claims()[claim].get("setting", "")
+    row = answer({claim: values}, setting)
+    (found,) = row.itertuples()
+    if found.n < 2:
+        return pd.DataFrame(columns=list(EXPERIMENT))
+    inside = verdict(claim, row) == "inside"
+    result = (
+        f"{where} {_ours(found, *judging_interval(found))}; the paper's {paper_text(claim)} lies "
+        f"{'inside' if inside else 'outside'}."
+    )
+    return experiment(claim, mechanism, not inside, result, section)
+
+
+def list_experiments(found: Sequence[pd.DataFrame]) -> Markdown:
+    """Save a chapter's experiments as its table ``experiments``, and return what came out as a list."""
+    table = pd.concat(found, ignore_index=True)
+    if len(table):
+        save(table, "experiments")
+    lines = [
+        f"* **{row.claim}**: {row.mechanism}. *{'Refuted' if row.refuted else 'Not refuted'}.* {row.result}"
+        for row in table.itertuples()
+    ]
+    return Markdown("\n".join(lines) or "*Too few seeds for an experiment.*")
+
+
+def show_answers(answers: pd.DataFrame) -> Styler:
+    """Save a chapter's answers as its table ``claims``, and return them with their verdicts for display."""
+    lines = []
+    for (claim, setting), rows in answers.groupby(["claim", "setting"], sort=False):
+        for row in rows.itertuples():
+            lo, hi = judging_interval(row)
+            lines.append(
+                {
+                    "claim": claim,
+                    "setting": setting,
+                    "part": row.part,
+                    "quantity": row.quantity,
+                    "paper": str(row.paper),
+                    "our mean [interval]": _ours(row, lo, hi),
+                    "seeds": row.n,
+                    "verdict": "" if row.part else verdict(claim, answers, setting),
+                }
+            )
+    return show(answers, "claims", shown=pd.DataFrame(lines))
+
+
 def judged(answers: pd.DataFrame) -> pd.DataFrame:
-    """One row a claim, or a part of one, in the order of ``book/claims/``: columns ``JUDGED``."""
+    """One row a claim, or a part of one: columns ``JUDGED``.
+
+    ``ratio`` is that of our mean to the paper's number, where it gives one other than 0; ``same_sign`` tells
+    whether a sign, an order or a statement of the paper is ours, where it makes one; ``chosen`` what we chose
+    to fit the claim, which therefore is no evidence.
+    """
     rows = []
     for claim, entry in claims().items():
         shared = {
             "claim": claim,
             "quantity": entry["quantity"],
             "verdict": verdict(claim, answers),
-            "distance": distance(claim, answers),
+            "same_sign": same_sign(claim, answers),
+            "chosen": entry.get("chose", ""),
             "chapter": entry["chapter"],
         }
         found = standing(claim, answers)
         for row in found.itertuples():
-            ours = {name: getattr(row, name) for name in ("part", "median", "lo", "hi", "n")}
+            ours = {
+                name: getattr(row, name) for name in ("part", "median", "lo", "hi", "n", "mean")
+            }
+            ours |= dict(zip(("at_least", "at_most"), judging_interval(row), strict=True))
+            paper = paper_number(claim, row.part)
+            ours["ratio"] = row.mean / paper if isinstance(paper, float) and paper else math.nan
             rows.append(shared | ours | {"paper": paper_text(claim, row.part)})
         if found.empty:
-            paper = entry["paper"]
-            parts = paper if isinstance(paper, dict) else [""]
-            rows += [shared | {"part": p, "paper": paper_text(claim, p)} for p in parts]
+            rows += [
+                shared | {"part": p, "paper": paper_text(claim, p)} for p in paper_parts(claim)
+            ]
     return pd.DataFrame(rows, columns=list(JUDGED)).astype({"n": "Int64"})
 
 
@@ -99,26 +204,53 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def counts_line(table: pd.DataFrame) -> str:
-    """How many claims have which verdict, in a sentence of Markdown."""
-    number = table["claim"].nunique()
-    found = [f"**{k}** {name}" for name, k in counts(table).items() if k]
-    return f"Of the paper's {number} claims: {', '.join(found)}."
+    """How many claims came out how, in sentences of Markdown that need no definitions."""
+    number, of = table["claim"].nunique(), counts(table)
+    words = {
+        "inside": "have their value where new runs of ours would lie",
+        "direction": "have another value, but the same sign or order",
+        "not reproduced": "did not come out",
+        "not testable": "cannot be tested",
+        "not answered": "have no answer yet",
+    }
+    found = [f"**{of[name]}** {text}" for name, text in words.items() if of[name]]
+    return f"Of the paper's {number} claims {', '.join(found)}."
+
+
+def chance_sentence(table: pd.DataFrame) -> str:
+    """How many numbers lie outside, how many would by chance, and which were used to choose."""
+    numeric, outside, chance, p = expected(table)
+    chosen = table.loc[table["chosen"] != "", "claim"].drop_duplicates().tolist()
+    text = (
+        f"Of {numeric} claims with a number, {outside} lie outside the prediction interval. Had the paper run "
+        f"the protocol of this book, {chance:.1f} would; as many as {outside} have a probability of {p:.1g}, "
+        "were the claims independent."
+    )
+    if chosen:
+        text += (
+            f" {', '.join(chosen)} were used to choose a convention, so that they agree is no evidence of "
+            "its own."
+        )
+    return text
 
 
 def disagreement_list(table: pd.DataFrame, most: int = 3) -> str:
-    """The largest disagreements as a list in Markdown, or a sentence where there is none."""
-    beyond = table[table["distance"] > 0].sort_values("distance", ascending=False, kind="stable")
+    """The claims outside with the largest ratios, either way, as a list in Markdown."""
+    beyond = table[(table["verdict"] != "inside") & table["ratio"].notna()]
+    far = beyond["ratio"].where(beyond["ratio"] > 0, math.nan).apply(np.log).abs()
+    order = far.fillna(math.inf).sort_values(ascending=False, kind="stable").index
     items = []
-    for claim in beyond["claim"].unique()[:most]:
+    for claim in beyond.loc[order, "claim"].unique()[:most]:
         entry, rows = claims()[claim], beyond[beyond["claim"] == claim]
-        ours = "; ".join(f"paper {row.paper}, ours {_numbers(row)}" for row in rows.itertuples())
-        widths = rows["distance"].iloc[0]
-        far = f"{widths:.1f} widths of our interval" if math.isfinite(widths) else "any width"
+        ours = "; ".join(
+            f"paper {row.paper}, ours {_predicted(row)}, {_ratio(row.ratio)} the paper's"
+            for row in rows.itertuples()
+        )
         items.append(
-            f"* **{claim}**, {entry['work']}, {entry['quantity']}: {ours}; {far} outside. "
+            f"* **{claim}**, {entry['work']}, {entry['quantity']}: {ours}. "
             f"[How it was found]({_place(entry)})."
         )
-    return "\n".join(items) or "No claim's value lies outside our interval."
+    return "\n".join(items) or "No number of the paper lies outside our prediction interval."
 
 
 def rules_list() -> str:
@@ -126,32 +258,55 @@ def rules_list() -> str:
     return "\n\n".join(f"{name}\n: {text[0].upper()}{text[1:]}" for name, text in RULES.items())
 
 
-def claims_table(table: pd.DataFrame) -> str:
-    """Every claim with the paper's value, ours, both as a plot, and the verdict, in Markdown.
+def claims_table(table: pd.DataFrame, experiments: pd.DataFrame) -> str:
+    """Every claim in a line: the paper's value, ours, their ratio, the verdict and the reason, in Markdown.
 
     Arguments:
         table: as :func:`judged` returns it.
+        experiments: as :func:`collect` returns those of all chapters.
     """
+    tried = experiments.drop_duplicates("claim").set_index("claim")
     lines: list[tuple[str, ...]] = []
-    seen: set[str] = set()
     for row in table.itertuples():
         entry = claims()[row.claim]
-        subject = f"{entry['work']}: {row.quantity}{f', {row.part}' if row.part else ''}"
-        if row.claim in seen:
-            lines.append(("", f"*{subject}*", row.paper, _ours(row), ""))
-            continue
-        seen.add(row.claim)
-        reason = f": {entry['not_testable']}" if "not_testable" in entry else ""
+        again = bool(lines) and lines[-1][0].endswith(f"**{row.claim}**")
+        anchor = "" if again else f'<span id="claim-{row.claim.lower()}"></span>'
+        said = f"{entry['statement']}{f' ({row.part})' if row.part else ''}"
+        said += f" *Chosen to fit it: {row.chosen}.*" if row.chosen else ""
+        why = entry.get("not_testable", "")
+        if row.claim in tried.index:
+            one = tried.loc[row.claim]
+            state = "refuted" if one["refuted"] else "not refuted"
+            why = f"[{one['mechanism']}]({row.chapter}.ipynb#{one['section']}): {state}"
         lines.append(
             (
-                f'<span id="claim-{row.claim.lower()}">**{row.claim}**</span>',
-                f"{entry['statement']} *{subject}*",
+                f"{anchor}**{row.claim}**",
+                said,
                 row.paper,
-                _ours(row),
-                f"**{row.verdict}**{reason}<br>[chapter {entry['chapter'][:2]}]({_place(entry)})",
+                _predicted(row),
+                _ratio(row.ratio),
+                f"[{row.verdict}]({_place(entry)})",
+                why,
             )
         )
-    return _table("claims verdicts", ("id", "claim", "paper", "ours", "verdict"), lines)
+    header = ("id", "claim", "paper", "ours", "ratio", "verdict", "why")
+    return _table("claims verdicts", header, lines)
+
+
+def experiments_table(experiments: pd.DataFrame) -> str:
+    """Every experiment on why we differ, in Markdown; a sentence where there is none."""
+    lines = [
+        (
+            f"**{row.claim}**",
+            f"[{row.mechanism}]({row.chapter}.ipynb#{row.section})",
+            "refuted" if row.refuted else "not refuted",
+            row.result,
+        )
+        for row in experiments.itertuples()
+    ]
+    if not lines:
+        return "*No experiment has been made yet.*"
+    return _table("claims", ("id", "suspected reason", "outcome", "what came out"), lines)
 
 
 def settings_table(answers: pd.DataFrame) -> str:
@@ -164,69 +319,31 @@ def settings_table(answers: pd.DataFrame) -> str:
         for setting in own:
             stands = setting == entry.get("setting")
             for row in standing(claim, answers, setting).itertuples():
-                shown = row._replace(paper=paper_text(claim, row.part))
                 name = f"**{setting}**, taken since {entry['why']}" if stands else setting
-                lines.append((claim, name, _ours(shown), verdict(claim, answers, setting)))
+                ours = interval_text(row.median, row.lo, row.hi, None)
+                lines.append(
+                    (claim, name, f"{ours}, n = {row.n}", verdict(claim, answers, setting))
+                )
     return _table("claims", ("id", "setting", "ours", "verdict"), lines)
-
-
-def interval_plot(paper: str, median: float, lo: float, hi: float, words: str) -> str:
-    """A small SVG: our interval as a bar, the median as a tick, the paper's value as a diamond.
-
-    Where the paper says that something falls or rises, a dashed line marks zero instead.
-
-    Arguments:
-        paper: the number, range or word of the paper.
-        median, lo, hi: our answer.
-        words: the alternative text.
-    """
-    if paper in WORDS:
-        marks = [0.0] if paper in ("falls", "rises") else []
-    else:
-        marks = [float(end) for end in paper.split(" to ")]
-    low, high = min(lo, *marks) if marks else lo, max(hi, *marks) if marks else hi
-    middle = _HEIGHT / 2
-
-    def at(value: float) -> float:
-        inner = _WIDTH - 2 * _PAD
-        return round(_PAD + inner * ((value - low) / (high - low) if high > low else 0.5), 1)
-
-    drawn = [
-        f'<path d="M{_PAD} {middle}H{_WIDTH - _PAD}" stroke="currentColor" opacity=".3"/>',
-        f'<path d="M{at(lo)} {middle}H{max(at(hi), at(lo) + 1)}" stroke="#0072b2" stroke-width="7"/>',
-        f'<path d="M{at(median)} {middle - 8}v16" stroke="currentColor" stroke-width="2.5"/>',
-    ]
-    for value in marks:
-        if paper in WORDS:
-            drawn.append(
-                f'<path d="M{at(value)} 1v{_HEIGHT - 2}" stroke="currentColor" stroke-dasharray="2"/>'
-            )
-        else:
-            drawn.append(
-                f'<path d="M{at(value)} {middle - 6}l6 6-6 6-6-6z" fill="#fff" stroke="#000" '
-                'stroke-width="1.5"/>'
-            )
-    return (
-        f'<svg class="interval" role="img" aria-label="{html.escape(words)}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}">{"".join(drawn)}</svg>'
-    )
 
 
 def _table(classes: str, header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return f"```{{table}}\n:class: {classes}\n\n{markdown_table(header, lines)}\n```"
 
 
-def _ours(row: Any) -> str:
-    """Our numbers, with their plot below."""
-    if pd.isna(row.median):
-        return ""
-    words = f"paper {row.paper}, ours {row.median:.4g}, from {row.lo:.4g} to {row.hi:.4g}"
-    plot = interval_plot(row.paper, row.median, row.lo, row.hi, words)
-    return f"{_numbers(row)}, n = {row.n}<br>{plot}"
+def _predicted(row: Any) -> str:
+    """A row of the table of verdicts: our mean with the interval that it is judged by."""
+    return "" if pd.isna(row.mean) else _ours(row, row.at_least, row.at_most)
 
 
-def _numbers(row: Any) -> str:
-    return interval_text(row.median, row.lo, row.hi, None)
+def _ours(row: Any, lo: float, hi: float) -> str:
+    if row.paper in ("holds", "occurs"):
+        return f"{row.mean:.0%} of {row.n} seeds"
+    return interval_text(row.mean, lo, hi, form="{:.3g}".format)
+
+
+def _ratio(ratio: float) -> str:
+    return "" if pd.isna(ratio) else f"{ratio:.2g} ×"
 
 
 def _place(entry: Mapping[str, Any]) -> str:

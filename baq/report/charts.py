@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from baq.band import band_flip_law
-from baq.report.claims import WORDS, claims, paper_text, paper_value
+from baq.report.claims import WORDS, answer, claims, paper_text, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
 from baq.report.stats import summarize
 from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
+from baq.report.verdicts import judging_interval
 
 __all__ = [
     "DASHES",
@@ -36,15 +37,19 @@ __all__ = [
     "by_bits",
     "by_bits_and_group",
     "claims_over_grid",
+    "claims_overview",
     "dodged_intervals",
     "frontier",
     "interval_lines",
     "interval_panels",
     "interval_rows",
+    "junctions_along",
     "label_maps",
     "map_runs",
     "paired_dots",
     "scatter_panels",
+    "shares_within",
+    "shifts_by_step",
     "stepper",
     "threshold_maps",
     "use_style",
@@ -116,20 +121,19 @@ def by_bits(
     return figure
 
 
-def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure:
+def against_paper(values: Mapping[str, pd.Series]) -> Figure:
     """Our distribution over seeds for each claim, with the paper's value marked.
 
-    A dot is a seed, the bar holds the central share ``level`` of them, the tick is the median. Where
-    the paper says that something falls or rises, a dotted line marks zero.
+    A dot is a seed, the tick the mean. The bar is what the claim is judged by
+    (:func:`baq.report.verdicts.judging_interval`). Where the paper says that something falls or rises, a
+    dotted line marks zero.
 
     Arguments:
         values: claim id to one value a seed, as :func:`baq.report.claims.answer` takes it, without parts.
-        level: share of the seeds within the bar.
     """
     figure, axes = plt.subplots(
         len(values), 1, figsize=(WIDTH, 0.4 + 1.05 * len(values)), squeeze=False
     )
-    tail = (1 - level) / 2
     for ax, (claim, series) in zip(axes.flat, values.items(), strict=True):
         series = series.dropna().sort_values()
         colour = sns.color_palette()[0]
@@ -137,8 +141,9 @@ def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure
         bins = pd.cut(series, 60, labels=False) if series.nunique() > 1 else series
         rank = series.groupby(bins).cumcount()
         ax.plot(series, 0.08 + 0.4 * rank / max(4, rank.max()), "o", ms=4, color=colour, mew=0)
-        ax.hlines(-0.1, *series.quantile([tail, 1 - tail]), lw=5, color=colour, alpha=0.5)
-        ax.plot(series.median(), -0.1, "|", ms=14, mew=2.5, color=colour)
+        (row,) = answer({claim: series}).itertuples()
+        ax.hlines(-0.1, *judging_interval(row), lw=5, color=colour, alpha=0.5)
+        ax.plot(row.mean, -0.1, "|", ms=14, mew=2.5, color=colour)
         title = f"{claim}  {claims()[claim]['work']}: {claims()[claim]['quantity']}"
         if (said := paper_text(claim)) in WORDS:
             title += f" ({said})"
@@ -153,10 +158,127 @@ def against_paper(values: Mapping[str, pd.Series], level: float = 0.9) -> Figure
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=pd.api.types.is_integer_dtype(series)))
     handles = [
         plt.Line2D([], [], marker="o", ls="none", color=colour, label="a seed"),
-        plt.Line2D([], [], lw=5, alpha=0.5, color=colour, label=f"{level:.0%} interval, median"),
+        plt.Line2D([], [], lw=5, alpha=0.5, color=colour, label="interval judged by, mean"),
         plt.Line2D([], [], label="paper", **PAPER),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def claims_overview(judged: pd.DataFrame) -> Figure:
+    """Every claim with a number: our mean and prediction interval as multiples of the paper's number.
+
+    Arguments:
+        judged: the table of :func:`baq.report.answers.judged`. A claim of which the paper's number is 0 or
+            ours is below it has no place on a logarithmic axis and is left out.
+    """
+    table = judged[judged["ratio"] > 0].iloc[::-1]
+    figure, ax = plt.subplots(figsize=(WIDTH, 1 + 0.24 * max(len(table), 1)))
+    low, high = 0.1, 10.0
+    for k, (name, marker) in enumerate(
+        zip(("inside", "direction", "not reproduced"), "os^", strict=True)
+    ):
+        place = np.flatnonzero(table["verdict"] == name)
+        part, colour = table.iloc[place], sns.color_palette()[(0, 1, 3)[k]]
+        paper = part["mean"] / part["ratio"]
+        ends = (part[end] / paper for end in ("at_least", "at_most"))
+        ax.hlines(place, *(np.clip(end, low, high) for end in ends), color=colour, lw=4, alpha=0.4)
+        ax.plot(part["ratio"].clip(low, high), place, marker, color=colour, ms=6, label=name)
+    ax.axvline(1, color="black", lw=1, zorder=0)
+    names = table["claim"] + table["part"].map(lambda part: f", {part}" if part else "")
+    ax.set_yticks(range(len(table)), names)
+    ax.set(xscale="log", xlim=(low, high), xlabel="ours, as a multiple of the paper's value")
+    ax.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+    ax.minorticks_off()
+    ax.margins(y=0.02)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def junctions_along(summary: pd.DataFrame, claimed: Mapping[str, str]) -> Figure:
+    """Triple-junction cells against t, a panel for each transition, with the paper's count where it has one.
+
+    Arguments:
+        summary: :func:`baq.report.stats.summarize` of the counts by ``transition`` and ``t``.
+        claimed: transition to the claim that counts its junctions.
+    """
+    figure, axes = _panels_of(summary["transition"].unique(), 3)
+    for ax, (transition, rows) in zip(axes, summary.groupby("transition", sort=False), strict=True):
+        ax.plot(rows["t"], rows["median"], label="median over seeds")
+        ax.fill_between(rows["t"], rows["lo"], rows["hi"], alpha=0.2, lw=0, label="90 % of them")
+        if claim := claimed.get(str(transition)):
+            ax.axhline(paper_value(claim), color="black", ls=":", label="paper")
+            ax.set_title(f"{transition} ({claim})")
+        ax.set_xlabel("t")
+    top = max([summary["hi"].max(), *map(paper_value, claimed.values())])
+    axes[0].set(ylim=(0, 1.08 * top), ylabel="triple-junction cells of a map")
+    _one_legend(figure, axes, 3)
+    return figure
+
+
+def shares_within(distances: pd.DataFrame, near: float) -> Figure:
+    """Share of cells and regions within a distance of the nearest junction, a panel for each transition.
+
+    Arguments:
+        distances: a row a bin, with ``transition``, ``kind``, ``distance`` (its upper edge; the last is open)
+            and ``count``.
+        near: the distance that counts as near, marked.
+    """
+    counts = distances.groupby(["transition", "kind", "distance"], sort=False)["count"].sum()
+    shares = counts.groupby(level=["transition", "kind"], sort=False).transform(
+        lambda k: k.cumsum() / k.sum()
+    )
+    figure, axes = _panels_of(distances["transition"].unique(), 3.2)
+    kinds = ("changed cells", "boundary cells", "all cells", "regions")
+    for ax, transition in zip(axes, distances["transition"].unique(), strict=True):
+        for kind, dash in zip(kinds, DASHES, strict=True):
+            curve = shares[transition, kind].iloc[:-1]
+            ax.plot(curve.index, curve, ls=dash, label=kind)
+        ax.axvline(near, color="0.6", lw=0.8, zorder=0)
+        ax.set(xlabel="distance,\nshare of width", ylim=(0, 1.02))
+    axes[0].set_ylabel("share within the distance")
+    _one_legend(figure, axes, 4)
+    return figure
+
+
+def _panels_of(titles: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
+    """Panels side by side with one vertical axis."""
+    figure, axes = plt.subplots(1, len(titles), figsize=(WIDTH, height), sharey=True, squeeze=False)
+    for ax, title in zip(axes.flat, titles, strict=True):
+        ax.set_title(title)
+    return figure, list(axes.flat)
+
+
+def _one_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
+    """A legend below all panels that has each name once."""
+    pairs = (pair for ax in axes for pair in zip(*ax.get_legend_handles_labels(), strict=True))
+    handles = {name: handle for handle, name in pairs}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
+
+
+def shifts_by_step(ours: pd.Series, paper: Mapping[int, str]) -> Figure:
+    """Shift of the boundary in cells, from J, against the step between two levels of a weight.
+
+    ``s = 2 J / (2 - J)`` inverts :func:`baq.slices.jaccard_law`; the step is ``1 / (2^(bits - 1) - 1)`` of the
+    largest weight.
+
+    Arguments:
+        ours: J by bits.
+        paper: bits to the claim with the paper's J.
+    """
+    figure, ax = plt.subplots()
+    theirs = pd.Series({b: paper_value(claim) for b, claim in paper.items()})
+    parts = [pd.DataFrame({"j": j, "step": 1 / (2.0 ** (j.index - 1) - 1)}) for j in (ours, theirs)]
+    own, other = (part.assign(shift=2 * part["j"] / (2 - part["j"])) for part in parts)
+    ax.plot(own["step"], own["shift"], "o", label="ours, mean J over seeds")
+    line = (own["shift"] / own["step"]).loc[own["step"].idxmin()] * own["step"]
+    ax.plot(own["step"], line, "C0--", lw=1, label="proportional to the step")
+    ax.plot(other["step"], other["shift"], label="paper", **PAPER)
+    for row in own.itertuples():
+        at, offset = (row.step, row.shift), (6, -10)
+        ax.annotate(f"{row.Index} bits", at, offset, textcoords="offset points", fontsize=9)
+    ax.set(xscale="log", yscale="log", xlabel="step / largest weight", ylabel="shift, cells")
+    ax.legend()
     return figure
 
 

@@ -9,12 +9,16 @@ paper
     a number, in quotes with the decimals that the paper prints; [lowest, highest] of a range; a mapping of two
     named parts; or a word: falls, rises (the sign of a paired difference), holds (a statement, true of a seed
     or not), occurs (the same, and one seed is enough). Shares are of 1
+runs
+    of how many runs the paper's number is the mean, where that is told or follows from its digits; else 1
 after
     the claim from which the paper's comparison starts, so that the order of the two can be judged
 sign
     rises or falls, where the sign of the number is itself a finding
 given
     what the paper says beside, and the answer takes over
+chose
+    a convention of ours that was chosen to fit this number, which makes it no evidence of its own
 chapter
     whose table ``claims`` holds the answer
 section
@@ -46,6 +50,7 @@ __all__ = [
     "by_setting",
     "claims",
     "paper_number",
+    "paper_parts",
     "paper_text",
     "paper_value",
 ]
@@ -55,7 +60,7 @@ WORDS = ("falls", "rises", "holds", "occurs")
 #: The columns of every table of answers.
 COLUMNS = (
     *("claim", "setting", "part", "work", "quantity"),
-    *("paper", "median", "lo", "hi", "n"),
+    *("paper", "median", "lo", "hi", "mean", "std", "n", "of"),
 )
 
 
@@ -85,6 +90,16 @@ def paper_text(claim: str, part: str = "") -> str:
         raise ValueError(f"part of claim {claim} is {part!r}: allowed are {allowed}")
     said = parts[part]
     return " to ".join(said) if isinstance(said, list) else said
+
+
+def paper_parts(claim: str) -> list[str]:
+    """The names of a claim's parts, one empty name where it has none.
+
+    Raises:
+        ValueError: for an unknown id.
+    """
+    paper = _entry(claim)["paper"]
+    return list(paper) if isinstance(paper, dict) else [""]
 
 
 def paper_value(claim: str, part: str = "") -> float:
@@ -121,8 +136,9 @@ def answer(
             names stands for the claim.
 
     Returns:
-        The columns ``COLUMNS``, with ``paper`` as a number or in words, and ``median``, ``lo``,
-        ``hi`` (the central 90 % of the seeds) and ``n`` (seeds with a value). Where ``values`` hold
+        The columns ``COLUMNS``, with ``paper`` as a number or in words; ``median``, ``lo`` and ``hi``
+        (the central 90 % of the seeds), ``mean`` and standard deviation ``std`` of the ``n`` seeds with a
+        value, ``of`` so many. Where ``values`` hold
         both claims of a comparison, or both parts of a claim, a further row has their paired
         difference and the part ``less ...``.
 
@@ -145,7 +161,7 @@ def answer(
             continue
         change = _difference(claim, before, after)
         rows.append(_row(claim, setting, f"less {first}", round(paper, 6), change))
-    numbers = {"median": float, "lo": float, "hi": float, "n": int}
+    numbers = dict.fromkeys(("median", "lo", "hi", "mean", "std"), float) | {"n": int, "of": int}
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(numbers)
 
 
@@ -190,7 +206,10 @@ def _row(claim: str, setting: str, part: str, paper: float | str, series: pd.Ser
         "quantity": claims()[claim]["quantity"],
         "paper": paper,
         **ours[["median", "lo", "hi"]],
+        "mean": frame["value"].mean(),
+        "std": frame["value"].std(),
         "n": ours["count"],
+        "of": len(frame),
     }
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from baq.report.stats import FEW
+
 __all__ = [
     "HEADINGS",
     "audit_text",
@@ -20,6 +22,7 @@ __all__ = [
     "save",
     "show",
     "show_intervals",
+    "spread_text",
     "styled",
 ]
 
@@ -101,6 +104,11 @@ def interval_text(
     if math.isnan(lo) or math.isnan(hi):
         return form(middle)
     return f"{form(middle)} [{form(lo)}, {form(hi)}]"
+
+
+def spread_text(n: int, of: str = "seeds") -> str:
+    """What a table of :func:`baq.report.stats.summarize` shows, such as ``Median and range of 3 seeds``."""
+    return f"Median and {'90 % interval over' if n >= FEW else 'range of'} {n} {of}"
 
 
 def audit_text(error_bound: pd.Series) -> str:

@@ -1,4 +1,9 @@
-"""Verdicts on claims, by rules that are the same for every claim."""
+"""Verdicts on claims, by rules that are the same for every claim and were stated before any was judged.
+
+A number of the paper is one run, or the mean of a few, so it is judged by where a mean of as many new runs
+of ours would lie: the prediction interval of :func:`baq.report.stats.prediction_interval`. A sign or an
+order is judged by the confidence interval of our mean.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +12,45 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import pandas as pd
+from scipy import stats
 
-from baq.report.claims import WORDS, claims, paper_text
+from baq.report.claims import WORDS, claims, paper_parts, paper_text
+from baq.report.stats import LEVEL, mean_interval, prediction_interval
 
-__all__ = ["RULES", "distance", "standing", "verdict"]
+__all__ = ["RULES", "expected", "judging_interval", "same_sign", "standing", "verdict"]
 
 #: Every verdict with its rule, in the order in which they are tried.
 RULES = {
     "not testable": "no data of ours can answer the claim, for the reason given.",
-    "not answered": "the chapter that answers the claim has no answer yet.",
+    "not answered": "the chapter that answers the claim has no answer yet, or one seed alone.",
     "inside": (
-        "the paper's value, as rounded as it is printed, lies in our 90 % interval. Of a range, both "
-        "ends do, or our median lies in the range."
+        "the paper's value, as rounded as it is printed, lies in our 90 % prediction interval: where the mean "
+        "of as many new runs as the paper averaged would lie. Of a range, both ends lie in the 90 % interval "
+        "of our networks, or our median lies in the range."
     ),
     "direction": (
-        "the value lies outside, or the paper gives none, but sign or order are the paper's: more than "
-        "half of the seeds have it, and the 90 % interval of the (paired) values does not reach past "
-        "zero. A statement must be true of that many seeds, or of any where the paper says no more "
-        "than that it occurs."
+        "the value lies outside, or the paper gives none, but sign or order are the paper's: the 90 % "
+        "confidence interval of our mean (paired) value lies on that side of zero. A statement must be true "
+        "of 95 % of the seeds, or of any where the paper says no more than that it occurs."
     ),
-    "not reproduced": "none of these.",
+    "not reproduced": (
+        "none of these, or half of the seeds and more have no value, as where a rule finds nothing to pick."
+    ),
 }
 
 
 class _Answer(Protocol):
     """A row of a table of answers."""
 
+    claim: str
+    part: str
     median: float
     lo: float
     hi: float
+    mean: float
+    std: float
+    n: int
+    of: int
 
 
 def standing(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:
@@ -48,7 +63,7 @@ def standing(claim: str, answers: pd.DataFrame, setting: str | None = None) -> p
         setting: another setting than the one that ``book/claims/`` names.
     """
     rows = _rows(claim, answers, setting)
-    return rows[~rows["part"].str.startswith("less ") & rows["median"].notna()]
+    return rows[~rows["part"].str.startswith("less ") & rows["median"].notna() & (rows["n"] > 1)]
 
 
 def verdict(claim: str, answers: pd.DataFrame, setting: str | None = None) -> str:
@@ -58,24 +73,51 @@ def verdict(claim: str, answers: pd.DataFrame, setting: str | None = None) -> st
     rows = standing(claim, answers, setting)
     if rows.empty:
         return "not answered"
-    if all(_inside(paper_text(claim, row.part), row) for row in rows.itertuples()):
+    if (2 * rows["n"] <= rows["of"]).any():
+        return "not reproduced"
+    if all(_inside(row) for row in rows.itertuples()):
         return "inside"
-    return "direction" if any(_signs(claim, rows, answers, setting)) else "not reproduced"
+    return "direction" if same_sign(claim, answers, setting) else "not reproduced"
 
 
-def distance(claim: str, answers: pd.DataFrame) -> float:
-    """Distance of the paper's value from our interval, in widths of that interval.
+def same_sign(claim: str, answers: pd.DataFrame, setting: str | None = None) -> bool | None:
+    """Whether a sign, an order or a statement of the paper on a claim is ours, None where there is none.
 
-    For a sign, that is how far our interval lies beyond zero. 0 where they touch, infinite for an
-    interval without width, NaN without an answer; the largest of a claim with parts. Arguments as
-    :func:`standing`.
+    Arguments as :func:`standing`.
     """
-    found = []
-    for row in standing(claim, answers).itertuples():
-        gap = _gap(paper_text(claim, row.part), row)
-        width = row.hi - row.lo
-        found.append(gap / width if width > 0 else (math.inf if gap > 0 else 0.0))
-    return max(found, default=math.nan)
+    found = list(_signs(claim, standing(claim, answers, setting), answers, setting))
+    return any(found) if found else None
+
+
+def judging_interval(row: _Answer) -> tuple[float, float]:
+    """The interval that a row of answers is judged by.
+
+    Where the mean of as many runs as the paper averaged will lie; for a range the central 90 % of ours; for a
+    sign, a statement and a paired difference the confidence interval of the mean.
+    """
+    runs = claims()[row.claim].get("runs")
+    if runs is not None and not row.part.startswith("less "):
+        return prediction_interval(row.mean, row.std, row.n, runs)
+    if " to " in paper_text(row.claim, next(iter(paper_parts(row.claim)))):
+        return row.lo, row.hi
+    return mean_interval(row.mean, row.std, row.n) if row.n > 1 else (math.nan, math.nan)
+
+
+def expected(judged: pd.DataFrame) -> tuple[int, int, float, float]:
+    """How far the numbers of the paper that lie outside our prediction intervals go beyond chance.
+
+    Arguments:
+        judged: the table of :func:`baq.report.answers.judged`.
+
+    Returns:
+        How many claims with a number there are; how many of them lie outside; how many would if the paper
+        had run our protocol; and the probability of as many or more then, claims taken as independent.
+    """
+    numeric = judged.dropna(subset="mean").drop_duplicates("claim")
+    numeric = numeric[[claims()[claim].get("runs") is not None for claim in numeric["claim"]]]
+    outside = int((numeric["verdict"] != "inside").sum())
+    chance = stats.binom(len(numeric), 1 - LEVEL)
+    return len(numeric), outside, float(chance.mean()), float(chance.sf(outside - 1))
 
 
 def _rows(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:
@@ -94,21 +136,14 @@ def _printed(text: str) -> list[tuple[float, float]]:
     return ends
 
 
-def _inside(text: str, row: _Answer) -> bool:
+def _inside(row: _Answer) -> bool:
+    text = paper_text(row.claim, row.part)
     if text in WORDS:
         return False
     ends = _printed(text)
-    return _gap(text, row) == 0 or (len(ends) > 1 and ends[0][0] <= row.median <= ends[-1][1])
-
-
-def _gap(text: str, row: _Answer) -> float:
-    if text == "falls":
-        return max(row.lo, 0.0)
-    if text == "rises":
-        return max(-row.hi, 0.0)
-    if text in WORDS:
-        return 1 - row.hi
-    return max(max(row.lo - high, low - row.hi, 0.0) for low, high in _printed(text))
+    lo, hi = judging_interval(row)
+    within = lo <= ends[0][1] and ends[-1][0] <= hi
+    return within or (len(ends) > 1 and ends[0][0] <= row.median <= ends[-1][1])
 
 
 def _signs(
@@ -120,7 +155,7 @@ def _signs(
         if said in ("falls", "rises"):
             yield _beyond_zero(row, 1 if said == "rises" else -1)
         elif said == "holds":
-            yield row.median > 0.5 and row.lo >= 0.5
+            yield row.lo >= 0.5
         elif said == "occurs":
             yield row.hi > 0
     partners = [other for other in claims() if claims()[other].get("after") == claim]
@@ -131,4 +166,5 @@ def _signs(
 
 
 def _beyond_zero(row: _Answer, sign: int) -> bool:
-    return sign * row.median > 0 and (row.lo >= 0 if sign > 0 else row.hi <= 0)
+    lo, hi = mean_interval(row.mean, row.std, row.n) if row.n > 1 else (math.nan, math.nan)
+    return lo > 0 if sign > 0 else hi < 0

@@ -1,7 +1,13 @@
 """A classifier on a plane: label maps, their boundary masks and curves, junctions, and what differs."""
 
 from baq.slices.jaccard import boundary_mask, grid_change, jaccard_distance, jaccard_law
-from baq.slices.junctions import junction_cells, junction_distance, rearrangement, vanished_regions
+from baq.slices.junctions import (
+    junction_cells,
+    junction_distance,
+    rearrangement,
+    region_events,
+    vanished_regions,
+)
 from baq.slices.label_maps import WAYS, LabelMap, label_map
 from baq.slices.planes import Plane, pca_plane, plane_through, random_planes
 
@@ -20,5 +26,6 @@ __all__ = [
     "plane_through",
     "random_planes",
     "rearrangement",
+    "region_events",
     "vanished_regions",
 ]

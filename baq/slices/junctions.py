@@ -12,7 +12,13 @@ from baq.slices.jaccard import as_map, boundary_mask, check_maps
 from baq.slices.label_maps import LabelMap, check_label_maps
 from baq.slices.planes import check_same_extent
 
-__all__ = ["junction_cells", "junction_distance", "rearrangement", "vanished_regions"]
+__all__ = [
+    "junction_cells",
+    "junction_distance",
+    "rearrangement",
+    "region_events",
+    "vanished_regions",
+]
 
 
 def junction_cells(
@@ -75,6 +81,41 @@ def vanished_regions(
         kept = np.unique(regions[(b == label) & (regions > 0)])
         gone += [regions == k for k in np.setdiff1d(np.arange(1, count + 1), kept)]
     return gone
+
+
+def region_events(
+    before: ArrayLike | Tensor | LabelMap, after: ArrayLike | Tensor | LabelMap
+) -> dict[str, int]:
+    """How the regions of two label maps follow from one another, by which cells keep their label.
+
+    A region, a 4-connected set of cells of one label, *dies* without a successor that shares a cell with
+    it and is *born* without a predecessor; it *splits* where it has several successors, and several
+    predecessors *merge* into one. A split into k regions counts k - 1 times, and so does a merger.
+
+    Returns:
+        ``births``, ``deaths``, ``merges``, ``splits``; ``inner``, the births and deaths of regions that
+        do not touch the edge of the map, beyond which nobody sees.
+
+    Raises:
+        ValueError: for maps of unequal sides, or what is no map.
+    """
+    a, b = as_map(before), as_map(after)
+    check_maps(a, b)
+    found = dict.fromkeys(("births", "deaths", "merges", "splits", "inner"), 0)
+    for label in np.union1d(np.unique(a), np.unique(b)):
+        (old, olds), (new, news) = (ndimage.label(grid == label) for grid in (a, b))
+        shared = np.zeros((olds + 1, news + 1), dtype=bool)
+        shared[old[(old > 0) & (new > 0)], new[(old > 0) & (new > 0)]] = True
+        for name, several, grid, kin in (
+            ("deaths", "splits", old, shared[1:].sum(axis=1)),
+            ("births", "merges", new, shared[:, 1:].sum(axis=0)),
+        ):
+            edge = np.unique(np.concatenate([grid[0], grid[-1], grid[:, 0], grid[:, -1]]))
+            alone = np.flatnonzero(kin == 0) + 1
+            found[name] += len(alone)
+            found["inner"] += len(np.setdiff1d(alone, edge))
+            found[several] += int((kin - 1).clip(min=0).sum())
+    return found
 
 
 def rearrangement(before: LabelMap, after: LabelMap) -> dict[str, np.ndarray]:

@@ -7,15 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
-from baq.arguments import check_whole
-from baq.quantization import interpolate
+from baq.arguments import check_seed, check_whole
+from baq.quantization import interpolate, quantized_weights
 from baq.slices.junctions import junction_cells, rearrangement
 from baq.slices.label_maps import LabelMap, label_map
 from baq.slices.planes import Plane
 
-__all__ = ["distances_along", "follow", "junction_readings"]
+__all__ = ["distances_along", "follow", "junction_readings", "random_end"]
 
 
 def follow(
@@ -38,6 +39,30 @@ def follow(
     check_whole(steps=steps)
     along = np.linspace(0, 1, steps + 1)
     return [label_map(interpolate(start, stop, t), plane, n) for t in along]
+
+
+def random_end(start: nn.Module, stop: nn.Module, seed: int = 0) -> nn.Module:
+    """A network as far from ``start`` as ``stop`` is, layer by layer, in a random direction.
+
+    The control for a path of weights: each layer's difference is replaced by a normal draw of the same
+    Euclidean length.
+
+    Arguments:
+        start, stop: networks of one architecture that differ in weights alone.
+        seed: of the draw.
+
+    Raises:
+        ValueError: as :func:`baq.quantization.interpolate`, or for a seed that is no whole number.
+    """
+    check_seed(seed=seed)
+    end = interpolate(start, stop, 1.0)
+    generator = torch.Generator().manual_seed(seed)
+    goal = quantized_weights(end)
+    for name, weight in quantized_weights(start).items():
+        draw = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        length = (goal[name].detach() - weight.detach()).double().norm()
+        goal[name].data = (weight.detach() + draw / draw.norm() * length).to(weight.dtype)
+    return end
 
 
 def junction_readings(film: Sequence[LabelMap]) -> dict[str, int]:
