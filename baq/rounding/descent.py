@@ -206,9 +206,9 @@ def _column(layer: RoundedLayer, j: int, offset: np.ndarray, exact: float) -> in
 
 
 #: Of one output, the weights that are paired: those that cost least when they change alone.
-_PAIRED = 256
+_PAIRED = 128
 #: How often all outputs take their turn; where B is diagonal once is enough.
-_TURNS = 4
+_TURNS = 2
 
 
 def descend_pairs(layer: RoundedLayer) -> None:
@@ -216,7 +216,7 @@ def descend_pairs(layer: RoundedLayer) -> None:
 
     Inputs that go together leave roundings that no single change improves: one weight up and another
     down does. Outputs take turns, and within an output changes go from the best one on, until no
-    weight alone and no pair among the ``256`` that cost least alone lowers the loss.
+    weight alone and no pair among the ``128`` that cost least alone lowers the loss.
     """
     for _ in range(1 if layer.apart else _TURNS):
         if not sum(_pairs(layer, o) for o in range(len(layer.step))):

@@ -282,6 +282,7 @@ def boundary_metric(
     steps: int = 500,
     seed: int = 0,
     progress: bool = False,
+    searches: dict[str, Search] | None = None,
 ) -> nn.Module:
     """The rounding that keeps the decision boundary: its mean squared displacement is least.
 
@@ -293,7 +294,7 @@ def boundary_metric(
     validation inputs is kept.
 
     Arguments:
-        model, bits, x, per_channel, steps, progress: as for :func:`adaround`.
+        model, bits, x, per_channel, steps, progress, searches: as for :func:`adaround`.
         validation: inputs to choose the weight of the exact shape, shape (N, *), none of them in x;
             only needed for more than one weight.
         exact: weights of the exact shape against 1 for the Kronecker shape; 0 leaves it out.
@@ -319,7 +320,9 @@ def boundary_metric(
     model = known.model
     bar = f"boundary metric, {bits} bits" if progress else None
     drawn, metric = known.metrics("boundary", points, on_boundary, seed)
-    start, moments = _layer_by_layer(known, bits, metric, per_channel, propagate, ridge, steps, bar)
+    start, moments = _layer_by_layer(
+        known, bits, metric, per_channel, propagate, ridge, steps, bar, searches
+    )
     found = [start] if 0 in exact else []
     if any(exact):
         part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]

@@ -93,11 +93,13 @@ def _run(
     x = torch.where(half > 0, (weight.flatten(1) - middle) / half, 0).clamp_(-1, 1)
     # The fused Adam takes gradients by their place in memory, and the weights of a convolution may lie
     # there with the channels last.
-    x = x.contiguous()
+    x, unit = x.contiguous(), 2 * half / curvature
+    apart = bool((outputs == torch.diag(outputs.diagonal())).all())
     optimizer = torch.optim.Adam([x], _RATE, _BETAS, eps=1e-3, fused=True)
     for step in range(steps):
-        slope = outputs @ torch.addmm(target, middle + half * x, gram, beta=-1)
-        x.grad = (2 * half * slope / curvature).sub_(x, alpha=_CONCAVE * step / steps).contiguous()
+        slope = torch.addmm(target, torch.addcmul(middle, half, x), gram, beta=-1)
+        slope = outputs.diagonal()[:, None] * slope if apart else outputs @ slope
+        x.grad = slope.mul_(unit).sub_(x, alpha=_CONCAVE * step / steps).contiguous()
         optimizer.step()
         x.clamp_(-1, 1)
     start = torch.where(x < 0, below, above).reshape(weight.shape)
