@@ -19,7 +19,9 @@ KEYS = frozenset(
         *("against", "band", "bits", "candidate", "choice", "claim", "dataset", "eps", "family"),
         *(
             "first",
+            "images",
             "kind",
+            "layer",
             "level",
             "map",
             "measure",

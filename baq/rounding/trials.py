@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from baq.comparison import compare
@@ -88,25 +87,38 @@ def less_tuned(
 
 
 def searched_longer(
-    known: Statistics, bits: int, way: str, *, points: int = 2000, steps: int = 2000
-) -> tuple[nn.Module, float, float]:
-    """AdaRound or a way of ``METRICS`` with a larger bound on the steps.
+    known: Statistics,
+    bits: int,
+    ways: Sequence[str],
+    test: tuple[Tensor, Tensor],
+    *,
+    points: int = 2000,
+    steps: int = 2000,
+) -> pd.DataFrame:
+    """AdaRound or ways of ``METRICS`` with a larger bound on the steps, on images.
 
     Returns:
-        The network, the mean over its layers of the steps of the last run, and the share of the layers that
-        converged.
+        A row a way of :func:`on_images`, with ``method``, and ``steps`` of the last run and ``converged``
+        as means over its layers.
 
     Raises:
         ValueError: for another way.
     """
-    log: dict[str, Search] = {}
-    given: dict[str, Any] = {"steps": steps, "searches": log}
     kinds = dict(zip(METRICS[1:], ("logit", "fisher", "boundary"), strict=True))
-    if way in kinds:
-        network = output_metric(known.given, bits, known, kinds[way], points=points, **given)
-    elif way in (WAYS[1], METRICS[0]):
-        network = adaround(known.given, bits, known, propagate=way == METRICS[0], **given)
-    else:
-        raise ValueError(f"way is {way!r}: allowed are {', '.join((WAYS[1], *METRICS))}")
-    ended = torch.tensor([[found.steps, found.converged] for found in log.values()])
-    return network, *ended.double().mean(dim=0).tolist()
+    copies, ended = {}, []
+    for way in ways:
+        log: dict[str, Search] = {}
+        given: dict[str, Any] = {"steps": steps, "searches": log}
+        if way in kinds:
+            given["points"] = points
+            copies[way] = output_metric(known.given, bits, known, kinds[way], **given)
+        elif way in (WAYS[1], METRICS[0]):
+            given["propagate"] = way == METRICS[0]
+            copies[way] = adaround(known.given, bits, known, **given)
+        else:
+            raise ValueError(f"way is {way!r}: allowed are {', '.join((WAYS[1], *METRICS))}")
+        searched = pd.DataFrame([(found.steps, found.converged) for found in log.values()])
+        ended.append(searched.mean())
+    rows = on_images(known.given, copies, *test).rename(columns={"candidate": "method"})
+    rows[["steps", "converged"]] = pd.DataFrame(ended).to_numpy()
+    return rows
