@@ -274,9 +274,9 @@ def to_take_along(flips: pd.Series) -> str:
     size = "less than" if spread < max(map(abs, steps)) else "no less than"
     return (
         f"* Nearest rounding turns {nearest:.2%} of the labels; ways that look at data turn {weighed.min():.2%} to "
-        f"{flips.drop(WAYS[0]).max():.2%}.\\n"
+        f"{flips.drop(WAYS[0]).max():.2%}.\n"
         f"* With the errors that it inherits in view, AdaRound goes from {alone:.2%} to {chained:.2%}; weighing a "
-        f"layer's outputs by what they do to the network's comes to {weighed.mean():.2%} in the mean.\\n"
+        f"layer's outputs by what they do to the network's comes to {weighed.mean():.2%} in the mean.\n"
         f"* By whose gradients they are weighed makes a difference of {spread:.2%}, {size} the larger of these "
         f"steps: {flips[METRICS[3]]:.2%} with the boundary's, {flips[METRICS[1]]:.2%} with all logits', "
         f"{flips[METRICS[2]]:.2%} with Fisher's."
