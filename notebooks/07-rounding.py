@@ -77,7 +77,7 @@
 #
 # where $P$ is the number of positions. $B = I$ is AdaRound: all outputs count alike. With $s$ the gradient of each logit it is the
 # *logit metric*, which keeps all outputs of the network; with $s$ the gradient of $\log p_k$, in expectation over classes $k$ drawn from
-# the model's own probabilities $p$, the *Fisher metric*, the curvature of the loss that K-FAC takes.
+# the model's own probabilities $p$, the *Fisher metric*, the curvature that K-FAC takes {cite}`grosse2016`.
 #
 # **Errors of the layers before.** In a chain of layers, everything that came before reaches the output through layer $l$: to first
 # order $e = \sum_p s_p^\top (V a_{q,p} - W a_p)$ with the *whole* error of that layer's output, inherited or its own. So each layer
