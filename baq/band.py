@@ -18,6 +18,7 @@ __all__ = [
     "band_curve",
     "band_flip_law",
     "boundary_band",
+    "law_errors",
 ]
 
 
@@ -112,3 +113,34 @@ def band_by_share(z: Tensor, z_q: Tensor, shares: Sequence[float]) -> pd.DataFra
     rates = band_curve(margins(z), flip, shares)
     law = [band_flip_law(rate, share) for share in shares]
     return pd.DataFrame({"share": shares, "band_flip_rate": rates, "law": law})
+
+
+def law_errors(
+    rates: pd.DataFrame,
+    share: float = 0.2,
+    edges: Sequence[float] = (0, 0.01, 0.03, 0.1, 0.3, 1),
+) -> pd.DataFrame:
+    """How far the flip rate in the band is off :func:`band_flip_law`, by how many inputs flip.
+
+    With few flips nearly all lie in any band, and the law holds by itself; so one number for all says little.
+
+    Arguments:
+        rates: a row a network, with ``flip_rate`` and ``band_flip_rate``; one without flips is left out.
+        share: share of the inputs in the band.
+        edges: of the classes of flip rates, rising; a class holds its upper edge.
+
+    Returns:
+        A row for each class that has a network: ``above`` and ``up_to`` (its edges), ``networks`` (their
+        number), and ``off``, the median of the measured rate over that of the law, less 1.
+
+    Raises:
+        ValueError: as :func:`band_flip_law`, or for a column that is not there.
+    """
+    if lacking := [name for name in ("flip_rate", "band_flip_rate") if name not in rates]:
+        raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, rates))}")
+    flips = rates[rates["flip_rate"] > 0]
+    law = [band_flip_law(min(rate, 0.5), share) for rate in flips["flip_rate"]]
+    off = flips["band_flip_rate"] / law - 1
+    classes = off.groupby(pd.cut(flips["flip_rate"], list(edges)), observed=True)
+    rows = [(bin.left, bin.right, len(part), part.median()) for bin, part in classes]
+    return pd.DataFrame(rows, columns=["above", "up_to", "networks", "off"])

@@ -76,7 +76,7 @@ share: float = 0.2  # share of the test images in the boundary band [0.001..1]
 per_channel: bool = False  # one scale per output unit, not per matrix
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -85,6 +85,8 @@ from IPython.display import Markdown, display
 from baq import compare, local, ptq_w
 from baq.inference import labels, logits
 from baq.report import charts, style, tables
+from baq.report.answers import show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer
 from baq.report.runs import run_all
 from baq.report.stats import summarize
@@ -113,7 +115,7 @@ row[["accuracy_reference", "accuracy", "flip_rate", "shift", "normal_angle"]]
 # bit widths.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one seed is measured"} tags=["hide-input"]
 def measured(seed):
     """All candidates of a seed compared; margin, radii and flips of each test image."""
     reference, split = digits_network(seed, hidden, activation, epochs, test=test)
@@ -147,7 +149,7 @@ tables.save(by_seed, "by-seed")
 # radius is never the smaller one; where the two curves part, the nearest boundary belongs to a class
 # that is not the runner-up in logits.
 
-# %% mystnb={"image": {"alt": "Two rising curves: the share of test images whose all-class radius, and whose pair radius, lies below a given distance. The pair radius runs slightly to the right. Misclassified images lie far closer to the boundary."}} data=["radius-quantiles"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two rising curves: the share of test images whose all-class radius, and whose pair radius, lies below a given distance. The pair radius runs slightly to the right. Misclassified images lie far closer to the boundary."}} caption="Share of test images within a distance of the boundary, all seeds." data=["radius-quantiles"] tags=["remove-input"]
 level = np.linspace(0, 1, 201)
 wrong = points.loc[~points["correct"], "radius"]
 quantiles = {
@@ -168,7 +170,7 @@ ax.set(
 )
 legend = ax.legend()
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 # Where both radii are of the same pair they still differ by rounding.
 nearer = points["radius"] < (1 - 1e-4) * points["pair_radius"]
 nearest_elsewhere = nearer.groupby(points["seed"]).mean()
@@ -192,7 +194,7 @@ display(
 # Each bit fewer doubles the rounding step, so shift and angle should double as long as the first order
 # holds. The grey line doubles with each bit, from our median at the most bits.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} caption="Local shift and normal variation against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 measures = [
     "shift",
     "band_shift",
@@ -228,7 +230,7 @@ for ax, measure in zip(fig.axes, ["shift", "normal_angle"], strict=True):
 # Accuracy hardly sees what flips see: a flip from one wrong label to another, or a lost image paid for
 # by a won one, leaves accuracy where it was. The band shows where the flips are.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} caption="Test accuracy and flips against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 ACCURACY, FLIPS = "test accuracy", "share of images flipped"
 fig = charts.by_bits(
     summary,
@@ -242,8 +244,8 @@ fig = charts.by_bits(
 fig.axes[1].set_yscale("symlog", linthresh=1 / by_seed["points"].min())
 limits = fig.axes[1].set_ylim(0, 1)
 
-# %% tags=["hide-input"]
-display(Markdown(f"Median and 90 % interval over {seeds} seeds:"))
+# %% caption="Every measure by bit width." tags=["remove-input"]
+display(Markdown(f"{tables.spread_text(seeds)}:"))
 shown = {
     "shift": "shift, input units",
     "band_shift": "shift in the band, input units",
@@ -261,7 +263,7 @@ tables.show_intervals(summary, "by-bits", "bits", shown)
 # boundary to move past the point, so flips live at the low end: that is what makes the boundary band
 # the place to look.
 
-# %% mystnb={"image": {"alt": "Share of test images flipped in each tenth of the margin, from lowest to highest, for several bit widths. Nearly all flips fall in the lowest tenths; at 2 bits they spread upward."}} data=["flips-by-margin"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Share of test images flipped in each tenth of the margin, from lowest to highest, for several bit widths. Nearly all flips fall in the lowest tenths; at 2 bits they spread upward."}} caption="Share of images flipped in each tenth of the margin, all seeds." data=["flips-by-margin"] tags=["remove-input"]
 low_bits = [b for b in sorted(bits) if points[b].any()][:4]
 points["tenth"] = 1 + (
     points.groupby("seed")["margin"].rank(pct=True, method="first") * 10
@@ -298,7 +300,7 @@ legend = ax.legend()
 # The paper's three numbers come from one run whose split, network and quantizer are not in its
 # abstract. They are judged against the distribution over our seeds, not against one lucky run.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D1, D3 and D5: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims D1, D3 and D5: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, column]
     for claim, b, column in [
@@ -310,5 +312,40 @@ claimed = {
 }
 fig = charts.against_paper(claimed) if claimed else None
 
-# %% tags=["hide-input"]
-tables.show(answer(claimed), "claims")
+# %% caption="The claims of this chapter." tags=["remove-input"]
+show_answers(answer(claimed))
+
+# %% [markdown]
+# ## What to take along
+
+# %% tags=["remove-input"]
+at = by_seed.groupby("bits")[measures].median()
+few = 4 if 4 in at.index else min(bits)
+band = (
+    at["band_flip_rate"][few] / at["flip_rate"][few]
+    if at["flip_rate"][few]
+    else np.nan
+)
+Markdown(
+    f"* Each bit fewer doubles the movement: the median shift is {at['shift'][max(bits)]:.4f} at {max(bits)} bits and "
+    f"{at['shift'][few]:.4f} at {few}, while half of the images have {radius_table['radius'].median():.2f} of room.\n"
+    f"* Flips lie where room is short: at {few} bits they are {band:.1f} times as frequent in the boundary band as "
+    "among all images.\n"
+    "* Accuracy sees little of it, for gains and losses cancel in the count.\n\n"
+    "Next: [the same boundaries on a plane](02-slice-geometry)."
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{include} exercises/01-local-geometry.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "How far does the boundary move when weights are rounded?",
+    f"At {few} bits it moves by {at['shift'][few]:.3f} at half of the test images and turns by "
+    f"{at['normal_angle'][few]:.1f} degrees, where the nearest boundary is {radius_table['radius'].median():.2f} away. "
+    f"{at['flip_rate'][few]:.1%} of the labels change, in the band near the boundary {at['band_flip_rate'][few]:.1%}.",
+    f"Medians over {seeds} seeds of networks with one hidden layer on digits; distances to first order, in input units.",
+)

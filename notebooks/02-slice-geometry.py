@@ -19,9 +19,8 @@
 # # Slice geometry
 #
 # A plane through input space cuts the decision regions, and the cut can be looked at. This chapter
-# draws the label map of a float network and of its quantized copies on one plane, compares their
-# boundaries, and answers claims D2 and D4. It then asks what the comparison reads: the network, or the
-# grid it was drawn on.
+# draws the label map of a float network and of its quantized copies on one plane, compares their boundaries, and
+# answers claims D2 and D4. It then asks what the comparison reads: the network, or the grid it was drawn on.
 #
 # ## What is measured
 #
@@ -37,16 +36,14 @@
 # : the cells with a 4-neighbour of another label. A straight boundary is two cells thick in it.
 #
 # Boundary Jaccard distance
-# : $J = 1 - |A \cap B| \,/\, |A \cup B|$ of two boundary masks; 0 for equal ones (and for two empty ones),
-#   1 for disjoint ones.
+# : $J = 1 - |A \cap B| \,/\, |A \cup B|$ of two boundary masks; 0 for equal ones, 1 for disjoint ones.
 #
 # Grid prediction change
 # : the share of cells whose label differs.
 #
 # Mean displacement
-# : the changed area divided by the length of the reference's boundary, in input units. The length is
-#   measured on boundary points found by bisection between cell centres, joined within each square of
-#   four centres.
+# : the changed area divided by the length of the reference's boundary, in input units. The length is that of the
+#   curve through boundary points found by bisection.
 #
 # Junction cell
 # : a $2 \times 2$ block with at least three labels.
@@ -67,7 +64,7 @@ shown: int = 0  # seed whose maps are drawn; the first, not the best [0..999]
 choice_seeds: int = 5  # seeds in the study of the other choices [1..1000]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from functools import partial
 
 import pandas as pd
@@ -75,6 +72,8 @@ from IPython.display import Markdown, display
 
 from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
+from baq.report.answers import show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
 from baq.report.maps import boundary_overlay, label_maps, map_runs
 from baq.report.runs import run_all
@@ -105,11 +104,10 @@ row = compare(network, ptq_w(network, 4), *held_out, planes=plane, n=n, sides=si
 row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
 
 # %% [markdown]
-# The boundary Jaccard distance is that of the two masks on the grid of $n \times n$ cells; beside it stand
-# the share of cells changed, the mean displacement in input units and the copy's junction cells.
+# Beside $J$ stand the share of cells changed, the mean displacement in input units and the copy's junction cells.
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def measured(seed):
     """A seed's candidates compared, with the network, the candidates and the slice."""
     reference, split = digits_network(seed, **recipe)
@@ -129,10 +127,9 @@ tables.save(by_seed, "by-seed")
 # %% [markdown]
 # ## The maps of one network
 #
-# The slice of the first seed, which stands here as an illustration and for no other reason. At 8 bits
-# the eye sees no difference; at 4 bits regions have moved; at 3 bits some have gone.
+# The slice of the first seed. At 8 bits the eye sees no difference; at 4 bits regions have moved; at 3 some have gone.
 
-# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} data=["maps"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four label maps of the same plane, for the float network and its 8, 4 and 3 bit copies, each region marked with its digit. Float and 8 bits look alike; at 4 and 3 bits boundaries move and small regions vanish or appear."}} caption="Label maps of one slice: the float network and its copies at three bit widths." data=["maps"] tags=["remove-input"]
 drawn = sorted({*studied, 3} & set(bits), reverse=True)
 float_map = slices.label_map(network, plane, n)
 maps = {f"{b} bits": slices.label_map(ptq_w(network, b), plane, n) for b in drawn}
@@ -142,13 +139,13 @@ fig = label_maps({"float": float_map} | maps, classes=10)
 # %% [markdown]
 # The masks say more than the maps. Where float and quantized boundary share a cell it is black.
 
-# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} data=["maps"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} caption="Boundary cells of the quantized network laid over those of the float one." data=["maps"] tags=["remove-input"]
 fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2]})
 
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} caption="Measures of a slice against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 summary = summarize(
     by_seed,
     ["bits"],
@@ -170,8 +167,8 @@ fig = charts.by_bits(
     paper={JACCARD: [(8, "D2"), (4, "D4")]},
 )
 
-# %% tags=["hide-input"]
-about = f"Median and 90 % interval, {seeds} seeds, n = {n}, {sides}-sided masks:"
+# %% caption="Measures of a slice by bit width." tags=["remove-input"]
+about = f"{tables.spread_text(seeds)}, n = {n}, {sides}-sided masks:"
 display(Markdown(about))
 shown_columns = {
     "jaccard": "J",
@@ -179,7 +176,7 @@ shown_columns = {
     "mean_displacement": "mean displacement, input units",
     "triple": "triple-junction cells",
 }
-tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
+tables.show_intervals(summary, "by-bits", "bits", shown_columns)
 
 # %% [markdown]
 # ## What J reads
@@ -199,7 +196,7 @@ tables.show_intervals(summary, "by-bits", "bits", shown_columns, 3)
 # takes those of the finest grid, and nothing else, to predict $J$ on all of them.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how the grids are compared"} tags=["hide-input"]
 def on_all_grids(seed, reference, candidates, plane):
     """Both tables of the grid study for one seed."""
     close = {b: candidates[b] for b in studied}
@@ -217,14 +214,14 @@ by_grid, by_way = (
 tables.save(by_grid, "by-grid")
 tables.save(by_way, "by-way")
 
-# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} data=["grid-summary"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} caption="J, grid prediction change and distance of the curves against the grid: median and 90 % interval over seeds." data=["grid-summary"] tags=["remove-input"]
 grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
 tables.save(grid_summary, "grid-summary")
 fig = charts.against_grids(grid_summary, {"D2": 8, "D4": 4})
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 second = sorted(grids)[min(1, len(grids) - 1)]
 parts = [[], [], []]
 for b, group in by_grid.groupby("bits"):
@@ -238,8 +235,8 @@ for b, group in by_grid.groupby("bits"):
 law, course, steadiness = map(", ".join, parts)
 display(
     Markdown(
-        "Median distance between the law and the measured $J$ over seeds and grids: "
-        f"{law}. From the coarsest to the finest grid the median $J$ goes {course}. "
+        "Median distance between the law and the measured *J* over seeds and grids: "
+        f"{law}. From the coarsest to the finest grid the median *J* goes {course}. "
         "The median distance of the curves, on the finest grid over that on the second "
         f"coarsest, is {steadiness}."
     )
@@ -249,26 +246,23 @@ display(
 # How far the two curves lie apart on the finest grid: from each boundary point of one network to the
 # nearest point of the other's boundary, in both directions, and by the first-order prediction
 # $|g_q - g| \,/\, \lVert P \nabla g \rVert$ at the points of the float network's boundary, with $g$ the gap of the
-# two labels that meet there and $P$ the projection on the slice. A boundary that has no partner nearby shows
+# two labels that meet there and $P$ the projection on the slice; input units, medians over seeds. A boundary that has no partner nearby shows
 # in the largest distance alone; where the gradient within the slice is small, first order says too much.
 
-# %% tags=["hide-input"]
+# %% caption="Distances between the two curves in input units, medians over seeds." tags=["remove-input"]
 SPREAD = ["mean", "median", "q95", "largest"]
 ways = summarize(by_way, ["bits", "way"], SPREAD)
 ways = ways.pivot(index=["bits", "way"], columns="measure", values="median")
 ways = ways[SPREAD].rename_axis(columns=None).reset_index()
 ways = ways.sort_values(["bits", "way"], ascending=[False, True])
-display(Markdown("Distances in input units, medians over seeds:"))
 renamed = ways.rename(columns={"q95": "95th percentile"})
 tables.show(ways, "curve-distances", shown=renamed)
 
 # %% [markdown]
-# Since $J$ depends on $n$, and the paper's $n$ is not known, one may ask which grid would have given
-# the paper's two values. Each seed answers with the $n$ at which its own $J$ passes the value,
-# interpolated in $\log n$; a value that a seed never passes gives no answer. If the two claims come from
-# one grid, the two distributions must overlap.
+# Which grid would have given the paper's two values? Each seed answers with the $n$ at which its own $J$ passes
+# the value, interpolated in $\log n$. If the two claims come from one grid, the two distributions must overlap.
 
-# %% tags=["hide-input"]
+# %% caption="Cells a side at which J passes the paper's value." tags=["remove-input"]
 grid_of_claim = pd.DataFrame(
     [
         (claim, grid_reaching(group["n"], group["jaccard"], paper_value(claim)))
@@ -278,17 +272,22 @@ grid_of_claim = pd.DataFrame(
     columns=["claim", "n"],
 )
 grid_of_claim = summarize(grid_of_claim, ["claim"], ["n"])
-headings = {"measure": "cells a side", "count": f"seeds of {seeds} that pass it"}
-renamed = grid_of_claim.rename(columns=headings)
-tables.show(grid_of_claim, "grid-of-claim", precision=0, shown=renamed)
+tables.save(grid_of_claim, "grid-of-claim")
+Markdown(
+    "; ".join(
+        f"{row.claim} on {tables.interval_text(row.median, row.lo, row.hi, 0)} cells a side, {row.count} of {seeds} "
+        "seeds pass it"
+        for row in grid_of_claim.itertuples(index=False)
+    )
+)
 
 # %% [markdown]
 # ## What the other choices do
 #
-# The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so
-# standardized inputs, whose unit is a standard deviation of all pixels, have larger ones by that factor.
+# The remaining conventions, varied one at a time, over fewer seeds. Shifts are in input units, so standardized inputs
+# have larger ones by the factor of that unit.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 chosen = partial(digits_choices, pad=pad, **drawing)
 tasks = [(seed, recipe) for seed in range(first_seed, first_seed + choice_seeds)]
 by_choice = pd.concat(run_all(chosen, tasks, jobs=jobs, label="choices"))
@@ -298,7 +297,7 @@ by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %% tags=["hide-input"]
+# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
 ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
 ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
 by_claim = pd.concat(
@@ -308,28 +307,17 @@ by_claim = pd.concat(
     for claim, (b, measure) in ANSWERS.items()
 )
 headings = {c: f"{c}, paper {paper_value(c):g}" for c in ANSWERS}
-display(Markdown(f"Median and 90 % interval over {choice_seeds} seeds:"))
+display(Markdown(f"{tables.spread_text(choice_seeds)}:"))
 tables.show_intervals(by_claim, "choices", "choice", headings, 3, list(CHOICES))
 
 # %% [markdown]
 # ## Controls
 #
-# How large is a large $J$? Three controls give it a scale.
-#
-# A network against itself
-# : must be all zero.
-#
-# Another training
-# : a second float network, trained on the same images from another initialization with another order of
-#   batches. What separates the two is chance, and nobody calls it damage: it is the noise floor of training.
-#
-# Shuffled labels
-# : a network trained on the same images with their labels permuted, and its own quantized copies. Its
-#   accuracy must be that of guessing, else test images leak into training. The measures compare a network
-#   with its copy and never see a label, so they remain defined; what they say is about a network that
-#   has had to learn by heart.
+# How large is a large $J$? A network against *itself* must be at zero. *Another training*, on the same images from
+# another initialization and order of batches, is separated by chance alone: the noise floor. A network trained on
+# *shuffled labels* must have the accuracy of guessing, else test images leak; the measures never see a label.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 controlled = partial(digits_controls, recipe=recipe, **drawing)
 tasks = [
     (seed, reference, {b: candidates[b] for b in studied[::-1]}, plane)
@@ -341,23 +329,14 @@ controls = pd.concat(controls, ignore_index=True).rename(
 )
 tables.save(controls, "controls")
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} data=["controls"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and 90 % interval over seeds." data=["controls"] tags=["remove-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
-fig = charts.interval_rows(
-    control_summary,
-    "pair",
-    {"jaccard": "Jaccard distance J", "flip_rate": "share of test images flipped"},
-)
+tables.save(control_summary, "controls-summary")
+panels = {name: tables.HEADINGS[name] for name in CONTROLLED[:2]}
+fig = charts.interval_rows(control_summary, "pair", panels)
 
-# %% tags=["hide-input"]
-headings = {
-    "jaccard": "J",
-    "grid_change": "grid prediction change",
-    "shift": "median local shift, input units",
-    "flip_rate": "flip rate",
-    "accuracy": "test accuracy",
-}
+# %% tags=["remove-input"]
 middle = control_summary.set_index(["pair", "measure"])["median"]
 copies = ", ".join(
     f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
@@ -373,12 +352,11 @@ display(
         f"{controls.loc[itself, CONTROLLED[:-1]].max(axis=None):g}."
     )
 )
-tables.show_intervals(control_summary, "controls-summary", "pair", headings, 3)
 
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims D2 and D4: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims D2 and D4: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 claimed = {
     claim: by_seed.loc[by_seed["bits"] == b, "jaccard"]
     for claim, b in [("D2", 8), ("D4", 4)]
@@ -386,5 +364,37 @@ claimed = {
 }
 fig = charts.against_paper(claimed) if claimed else None
 
-# %% tags=["hide-input"]
-tables.show(answer(claimed), "claims")
+# %% caption="The claims of this chapter." tags=["remove-input"]
+show_answers(answer(claimed))
+
+# %% [markdown]
+# ## What to take along
+
+# %% tags=["remove-input"]
+few = min(studied)
+noise = middle["another training", "jaccard"]
+close = by_grid[by_grid["bits"] == few].groupby("n")["jaccard"].median()
+Markdown(
+    f"* *J* reads the grid: the same {few}-bit copies have {close.iloc[0]:.2f} on {close.index[0]} cells a side and "
+    f"{close.iloc[-1]:.2f} on {close.index[-1]}. A value without its grid says nothing.\n"
+    "* What does not depend on the grid is the share of the plane that changed, and that share over the length of the "
+    "boundary, its mean displacement.\n"
+    f"* Ask what training alone does: with another initialization *J* is {noise:.2f}, for the {few}-bit copy "
+    f"{middle[f'{few} bits', 'jaccard']:.2f}.\n\n"
+    "Next: [what happens between two bit widths](03-interpolation-and-junctions)."
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{include} exercises/02-slice-geometry.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "Does a large Jaccard distance mean that the boundary moved far?",
+    f"Not by itself: at {few} bits J = {middle[f'{few} bits', 'jaccard']:.2f} on {n} cells a side, and training the "
+    f"network again gives {noise:.2f}. On other grids the same pair of networks has any value from "
+    f"{close.min():.2f} to {close.max():.2f}, while its boundary moved by the same distance.",
+    f"Networks with one hidden layer on digits, {seeds} seeds, one plane each.",
+)

@@ -56,9 +56,7 @@ seeds: int = 20  # each draws its own split and initialization [1..1000]
 first_seed: int = 0  # the first of the seeds [0..1000000]
 levels: list[int] = [8, 6, 4, 3]  # neighbours change [2..16, two or more]
 steps: int = 20  # steps of t along each transition [1..10000]
-random_seeds: int = (
-    10  # of the seeds, those followed along a random path too [1..seeds]
-)
+random_seeds: int = 10  # seeds followed along a random path too [1..1000]
 n: int = 241  # cells a side of the label maps [2..8192]
 pad: float = 0.1  # share by which the slice is wider than its images [0..10]
 near: float = 0.05  # near a junction: within this share of the width [0..1]
@@ -69,13 +67,12 @@ test: float = 0.25  # share of the images held out for the test [0.01..0.9]
 shown: int = 0  # which seed's maps to step through; the first [0..999]
 jobs: int = 2  # seeds at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
-from scipy import ndimage
 from scipy.stats import wilcoxon
 
 from baq import ptq_w, slices
@@ -83,7 +80,7 @@ from baq.report import charts, style, tables
 from baq.report.answers import experiment, show_answers
 from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
-from baq.report.maps import stepper
+from baq.report.maps import film_of_levels, stepper
 from baq.report.runs import run_all
 from baq.report.stats import paired_difference, summarize
 from baq.report.verdicts import verdict
@@ -117,7 +114,7 @@ pd.DataFrame([junction_readings(film)])
 # two controls: all boundary cells of the map before, and all its cells.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one seed is measured"} tags=["hide-input"]
 # Distances are shares of the slice's width; the last bin is open.
 edges = np.linspace(0, 0.5, 101)
 
@@ -156,33 +153,19 @@ EVENTS = ["births", "deaths", "merges", "splits", "inner"]
 # Move the slider: the first seed's slice on its way from the most bits to the fewest. Junction cells are
 # black.
 
-# %% data=["junctions-along-t"] tags=["hide-input"]
-maps, captions, marks = [], [], []
-for transition, (b, c) in transitions.items():
-    film = follow(ptq_w(network, b), ptq_w(network, c), plane, steps, n)
-    for t, grid in zip(ts, film, strict=True):
-        maps.append(grid)
-        junction = junction_cells(grid.labels)
-        share = slices.grid_change(maps[0].labels, grid.labels)
-        captions.append(
-            f"{transition}, t = {t:.2f}: {junction.sum()} junction cells, "
-            f"{share:.1%} of the cells changed since {levels[0]} bits"
-        )
-        marks.append(
-            ndimage.binary_dilation(np.pad(junction, (0, 1)), iterations=2)
-        )
+# %% caption="The slice of one network on its way from the most bits to the fewest." data=["junctions-along-t"] tags=["remove-input"]
+frames = film_of_levels(network, levels, plane, steps, n)
 stepper(
-    maps,
-    captions,
+    {f"seed {first_seed + shown}": frames},
     classes=10,
     title=f"Label map of seed {first_seed + shown} along the path of the weights",
-    marked=marks,
+    outlines={f"seed {first_seed + shown}": slices.label_map(network, plane, n)},
 )
 
 # %% [markdown]
 # ## How many junctions
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} data=["junctions-along-t"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} caption="Triple-junction cells along each transition: median and 90 % interval over seeds." data=["junctions-along-t"] tags=["remove-input"]
 tables.save(along, "junctions-along-t")
 path = summarize(along[along["path"] == "levels"], ["transition", "t"], ["triple"])
 fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
@@ -193,7 +176,7 @@ fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
 # any map on the path, depends neither on the number of steps nor on one end of the path, so it stands for
 # the claims; the others show how far the reading carries.
 
-# %% tags=["hide-input"]
+# %% caption="Triple-junction cells, counted in five ways." tags=["remove-input"]
 readings = list(by_seed.columns.drop(["seed", "path", "transition", *EVENTS]))
 readings_summary = summarize(by_seed, ["transition"], readings)
 wide = tables.interval_table(readings_summary, ["transition"], precision=0)
@@ -212,11 +195,11 @@ tables.show(readings_summary, "readings", shown=wide)
 # others has a junction at each end of its borders; only where it was or will be, in the map that lacks it,
 # is left to the network.
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} data=["distances"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: cumulative share within a distance of the nearest junction cell, for regions that vanish or appear, boundary cells, changed cells and all cells of the map. Regions rise first, then boundary cells, then changed cells, then all cells."}} caption="Share within a distance of the nearest junction cell, all seeds." data=["distances"] tags=["remove-input"]
 tables.save(distances, "distances")
 fig = charts.shares_within(distances[distances["path"] == "levels"], near)
 
-# %% tags=["hide-input"]
+# %% caption="Share near a junction, and number of regions: median and 90 % interval over seeds." tags=["remove-input"]
 counted = distances.assign(
     near=distances["count"] * (distances["distance"] <= near + 1e-9)
 )
@@ -235,7 +218,7 @@ tables.show_intervals(
     near_summary, "near", "transition", columns, 2, [*transitions]
 )
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 rows = []
 for transition, group in shares.groupby("transition", sort=False):
     for kind in ("changed cells", "regions"):
@@ -270,14 +253,14 @@ Markdown(
 # path in a random direction of the same length should have as many events, and as many of its changed cells
 # near a junction. Were it the levels that favour junctions, their path would have more.
 
-# %% tags=["hide-input"]
+# %% caption="Events of regions in a transition, means over seeds: along the levels and along random paths." tags=["remove-input"]
 both = every[every["seed"] < first_seed + random_seeds]
 both = both.groupby(["seed", "path"])["changed cells"].mean().unstack()
 events = followed[followed["seed"] < first_seed + random_seeds]
 events = events.groupby("path")[EVENTS].mean()
 tables.show(events.reset_index(), "events", 1)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 met = events[["merges", "splits"]].sum(axis=1)
 lone = events[["births", "deaths"]].sum(axis=1)
 at_edge = 1 - events["inner"] / lone.where(lone > 0)
@@ -307,7 +290,7 @@ Markdown(t4["result"].iloc[0])
 # The suspected reason for claim T2: the paper counts junctions in another way. If so, one way must give all
 # three of its numbers, and the second transition the most.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 counts = {
     reading: {
         claim: by_seed.loc[by_seed["transition"] == transition, reading]
@@ -342,7 +325,7 @@ if {"T1", "T2", "T3"} <= claimed.keys():
 # %% [markdown]
 # ## Beside the paper
 
-# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the prediction interval and mean, and the paper's count as a diamond."}} data=["by-seed"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims T1, T2 and T3: a dot for each seed, the prediction interval and mean, and the paper's count as a diamond."}} caption="Claims T1 to T3: our seeds beside the paper." data=["by-seed"] tags=["remove-input"]
 first = counts["largest on the path"]
 fig = charts.against_paper(first) if claimed else None
 
@@ -350,7 +333,7 @@ fig = charts.against_paper(first) if claimed else None
 # All ways of counting for T1 to T3, and for T4 the share near a junction in excess of that of boundary cells,
 # as a mean over the transitions of each seed.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 for kind in ("changed cells", "regions"):
     excess = shares.assign(excess=shares[kind] - shares["boundary cells"])
     answers.append(answer({"T4": excess.groupby("seed")["excess"].mean()}, kind))
@@ -359,7 +342,7 @@ show_answers(pd.concat(answers))
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 largest = by_seed.groupby("transition")["largest on the path"].median()
 Markdown(
     f"* A slice has a handful of junctions, {largest.min():.0f} to {largest.max():.0f} in the median at most, and "
@@ -374,18 +357,8 @@ Markdown(
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `n` to 81 and then to 481. Which of the ways of counting depends on the grid, and why?
-# 2. Set `levels` to `[8, 3]`. Does one long step meet more junctions than three short ones?
-#
-# :::{admonition} What to look for
-# :class: dropdown
-#
-# 1. A junction is a point, so that the $2 \times 2$ count stays as long as the grid resolves all regions;
-#    the $3 \times 3$ rule sees each point several times, and *anywhere on the path* counts every cell that a
-#    moving junction crosses, which grows with the grid.
-# 2. The largest count depends on the regions of the maps and hardly on the way. With more cells between the
-#    ends, *anywhere on the path* is the number that grows.
-# :::
+# ```{include} exercises/03-interpolation-and-junctions.md
+# ```
 
 # %% tags=["opening", "remove-input"]
 regions_near = every.groupby("path")["regions"].mean()

@@ -72,7 +72,7 @@ epochs_mlp: int = 15  # the same: one hidden layer on the other sets [1..10000]
 epochs_cnn: int = 5  # the same: convolutional network [1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 from functools import partial
 from itertools import product
 
@@ -82,6 +82,8 @@ from IPython.display import Markdown, display
 
 from baq import compare, ptq_w, slices
 from baq.report import charts, style, tables
+from baq.report.answers import list_experiments, retried, show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
 from baq.report.runs import run_all
 from baq.report.stats import paired_differences
@@ -103,7 +105,7 @@ datasets = [dataset] if dataset else datasets
 # estimate; nothing was set by a quantized network.
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(dataset, family, seed):
     """Train a network and measure every level of it on calibration and on test data."""
     if dataset == "digits":
@@ -152,30 +154,24 @@ one = compare(network, candidates, x, y, planes=plane, n=n, gradients=False)
 display(one[["candidate", "accuracy", "flip_rate", "jaccard"]])
 accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 
-# %% [markdown]
-# The float networks, on the test set:
-
-# %% tags=["hide-input"]
-floats = (
-    test.drop_duplicates(NETWORK)
-    .groupby("setting", sort=False)
-    .agg(
-        networks=("seed", "count"),
-        images=("points", "first"),
-        mean=("accuracy_reference", "mean"),
-        least=("accuracy_reference", "min"),
-        most=("accuracy_reference", "max"),
-    )
+# %% tags=["remove-input"]
+floats = test.drop_duplicates(NETWORK).groupby("setting", sort=False)
+floats = floats["accuracy_reference"].agg(["count", "mean", "min", "max"])
+tables.save(floats.reset_index(), "float-accuracy")
+text = "; ".join(
+    f"{m.mean:.3f} ({m.Index}, {m.count} networks)" for m in floats.itertuples()
 )
-display(Markdown(tables.audit_text(levels["error_bound"])))
-tables.show(floats.reset_index(), "float-accuracy")
+Markdown(
+    f"Mean test accuracy of the float networks: {text}. {tables.audit_text(levels['error_bound'])}"
+)
+
 # %% [markdown]
 # ## What the rules see
 #
 # Calibration measures of every level, which is all that the rules are given; here as means over seeds.
 # Dashed lines are the thresholds.
 
-# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} data=["levels"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels over bit widths from 8 to 2, one line for each data set and network: loss of calibration accuracy, calibration flip rate and calibration Jaccard distance, each with its threshold as a dashed line. Accuracy holds longest; J crosses its threshold first."}} caption="What the rules see on calibration data, means over seeds; dashed: the thresholds." data=["levels"] tags=["remove-input"]
 calibration = calibration.assign(
     loss=(calibration["accuracy_reference"] - calibration["accuracy"]).clip(lower=0)
 )
@@ -188,7 +184,7 @@ fig = charts.against_thresholds(calibration, panels)
 # %% [markdown]
 # ## What they pick
 
-# %% tags=["hide-input"]
+# %% caption="Networks for which a rule picks each bit width." tags=["remove-input"]
 thresholds = {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}
 both = partial(boundary_aware_rule, **thresholds)
 RULES = {"accuracy": partial(accuracy_rule, eps=eps), "boundary-aware": both}
@@ -196,7 +192,7 @@ pick = partial(picked, calibration, test, by=NETWORK)
 picks = pd.concat(pick(rule).assign(rule=name) for name, rule in RULES.items())
 tables.save(picks, "picks")
 tables.show(pick_counts(picks, ["setting", "rule"]), "picked-bits")
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 walks = pd.concat(pick(partial(rule, stop_early=True)) for rule in RULES.values())
 differ = int((walks["bits"].to_numpy() != picks["bits"].to_numpy()).sum())
 display(
@@ -212,7 +208,7 @@ display(
 # From the accuracy rule's pick (hollow) to the boundary-aware rule's (filled), for the same network on
 # the same test images. The last panel has the accuracy less that of the float network.
 
-# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels, one row for each data set and network: held-out flip rate, flip rate in the boundary band, Jaccard distance and change of accuracy at the pick of the accuracy rule, as hollow dots, and of the boundary-aware rule, as filled dots, joined for each seed."}} caption="Held-out measures at the picks of the accuracy rule (hollow) and of the boundary-aware rule (filled)." data=["picks"] tags=["remove-input"]
 MEASURES = {
     "flip_rate": "flip rate",
     "band_flip_rate": "flip rate in the band",
@@ -223,59 +219,44 @@ NAMES = MEASURES | {"grid_change": "grid change"}
 wide = picks.pivot(index=NETWORK, columns="rule", values=list(NAMES)).loc[settings]
 fig = charts.paired_dots(wide, MEASURES, tuple(RULES))
 # %% [markdown]
-# The paired differences, boundary-aware less accuracy rule, with Student's 90 % interval for the mean
-# over seeds; the last column counts the seeds with a fall and with a rise. The seeds of MNIST and Fashion-MNIST share their test
-# images, and those of digits overlap in theirs, so the intervals speak of other splits and
-# initializations, not of other images.
+# The seeds of MNIST and Fashion-MNIST share their test images, and those of digits overlap in theirs, so what
+# follows speaks of other splits and initializations, not of other images.
 
-# %% tags=["hide-input"]
+# %% caption="Held-out measures, boundary-aware rule less accuracy rule: mean and 90 % interval." tags=["remove-input"]
 before, after = RULES
 how = {"by": ["setting"], "pair": ["seed"], "variant": "rule"}
 rows = wide.stack("rule", future_stack=True).reset_index()
 differences = paired_differences(
     rows, list(NAMES), of=[after], against=[before], **how
 )
-shown = tables.paired_cells(differences, NAMES)
-tables.show(differences, "differences", shown=shown)
+tables.save(differences, "differences")
+of_flips = differences[differences["measure"] == "flip_rate"]
+Markdown(
+    "Held-out flips, boundary-aware less accuracy rule, in the mean over seeds with Student's 90 % interval: "
+    + "; ".join(
+        f"{tables.interval_text(d.difference, d.lo, d.hi, signed=True)} ({d.setting})"
+        for d in of_flips.itertuples()
+    )
+    + "."
+)
+
 # %% [markdown]
 # ## Beside the paper
 #
-# The paper's values on digits must be means over splits, since its flip rates are not a whole
-# number of images in any single test split. Here every dot is a seed; the means over seeds stand below.
+# The paper's values on digits must be means over splits, since its flip rates are not a whole number of images
+# in any single test split.
 
-# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the 90 percent interval and median, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims S1 to S4 on digits: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}
 ANSWERS |= {"S3": ("jaccard", "accuracy"), "S4": ("jaccard", "boundary-aware")}
 on_digits = "digits" in datasets
 numbers = {c: wide.loc["digits, MLP", of] for c, of in ANSWERS.items() if on_digits}
 fig = charts.against_paper(numbers) if numbers else None
-# %% tags=["hide-input"]
-if numbers:
-    means_over_seeds = ", ".join(
-        f"{values.mean():.4f} ({claim}, paper {paper_value(claim)})"
-        for claim, values in numbers.items()
-    )
-    flips_by_eps = {}
-    for e in sorted({eps, *eps_study}):
-        found = pick(partial(accuracy_rule, eps=e))
-        flips_by_eps[e] = found.loc[
-            found["dataset"] == "digits", "flip_rate"
-        ].mean()
-    far = {e: abs(flips - paper_value("S1")) for e, flips in flips_by_eps.items()}
-    nearest = min(far, key=far.get)
-    display(
-        Markdown(
-            f"Means over seeds: {means_over_seeds}. "
-            "S1 and S3 depend on ε, which the abstract does not give. Of the values "
-            f"studied below, {nearest} has the mean flip rate nearest to the paper's, "
-            f"{flips_by_eps[nearest]:.4f} beside {paper_value('S1')}."
-        )
-    )
 # %% [markdown]
 # S5 and S6 say that held-out flips fall, so their rows have the paired differences of the seeds; the rows
 # "less ..." have those of S1 to S4.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 answers = [answer(numbers)]
 for model in ("MLP", "CNN"):
     falls = {
@@ -288,15 +269,32 @@ for model in ("MLP", "CNN"):
         if setting in settings
     }
     answers.append(answer(falls, model))
-tables.show(pd.concat(answers), "claims")
+show_answers(pd.concat(answers))
+
+# %% [markdown]
+# ## Why we differ
+#
+# S1 and S3 depend on $\varepsilon$, which the abstract does not give. If that is all, the value that has the
+# paper's flips has its $J$ too.
+
+# %% tags=["remove-input"]
+by_eps = {e: pick(partial(accuracy_rule, eps=e)) for e in {eps, *eps_study}}
+by_eps = {e: rows[rows["dataset"] == "digits"] for e, rows in by_eps.items()}
+flips = pd.Series({e: rows["flip_rate"].mean() for e, rows in by_eps.items()})
+e = (flips - paper_value("S1")).abs().sort_index().idxmin() if numbers else eps
+j = by_eps[e]["jaccard"].reset_index(drop=True)
+where = f"With ε = {e:g}, where {flips[e]:.4f} of the labels flip, J is"
+list_experiments([retried("S3", j, "another ε", where, "why-we-differ")])
+
 # %% [markdown]
 # (stopping-thresholds)=
 # ## Other thresholds
 #
-# Both rules again, over a grid of $\varepsilon$, $\tau_f$ and $\tau_J$ that holds the chapter's own. First the accuracy rule alone: means
-# over seeds at its pick, on test data.
+# Both rules again, over a grid of $\varepsilon$, $\tau_f$ and $\tau_J$ that holds the chapter's own. A cell below is a
+# pair $(\tau_f, \tau_J)$ at the chapter's $\varepsilon$; it shows the mean bits picked, and its shade the mean held-out flip
+# rate. The frame marks the thresholds of this chapter.
 
-# %% tags=["hide-input"]
+# %% caption="The accuracy rule at other thresholds: means over seeds, held-out." tags=["remove-input"]
 STUDIED = ["bits", "satisfied", "flip_rate", "jaccard", "accuracy"]
 
 
@@ -316,16 +314,10 @@ alone = pd.concat(means(partial(accuracy_rule, eps=e), eps=e) for e in grid[0])
 triples = [dict(zip(thresholds, t, strict=True)) for t in product(*grid)]
 study = pd.concat(means(partial(boundary_aware_rule, **t), **t) for t in triples)
 tables.save(study, "thresholds")
-alone["place"] = alone["setting"].map(settings.index)
-alone = alone.sort_values(["place", "eps"]).drop(columns="place")
-tables.show(alone[["setting", "eps", *STUDIED]], "accuracy-rule")
-# %% [markdown]
-# Now the boundary-aware rule at the chapter's $\varepsilon$. A cell is a pair $(\tau_f, \tau_J)$; it shows the mean
-# bits picked, and its shade the mean held-out flip rate. The frame marks the thresholds of this chapter.
-
-# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} data=["thresholds"] tags=["hide-input"]
+tables.save(alone[["setting", "eps", *STUDIED]], "accuracy-rule")
+# %% mystnb={"image": {"alt": "A heat map for each data set and network over tau_f and tau_J. Mean bits fall and held-out flips rise from tight thresholds in one corner to loose ones in the opposite corner; the thresholds of the chapter are framed."}} caption="Mean bits that the boundary-aware rule picks at other thresholds; shade: held-out flips; frame: this chapter's." data=["thresholds"] tags=["remove-input"]
 fig = charts.threshold_maps(study[study["eps"] == eps], (tau_f, tau_j))
-# %% tags=["hide-input"]
+# %% caption="Share of the triples of thresholds, by what comes of the flips." tags=["remove-input"]
 against = study.merge(alone, on=["setting", "eps"], suffixes=("", "_alone"))
 change = np.sign(against["flip_rate"] - against["flip_rate_alone"])
 shares = against[["setting"]].assign(
@@ -333,21 +325,14 @@ shares = against[["setting"]].assign(
 )
 shares["satisfied"] = against["satisfied"] == 1
 shares = shares.groupby("setting", sort=False).mean().reset_index()
-headings = {
-    "fewer": "fewer flips",
-    "more": "more flips",
-    "satisfied": "all satisfied",
-}
-display(
-    Markdown(
-        f"Of the {len(triples)} triples of thresholds, the "
-        "share with fewer, equal and more held-out flips (means over seeds) than the accuracy rule "
-        "at the same ε, and the share at which every seed's pick kept the thresholds:"
-    )
+tables.save(shares, "thresholds-verdict")
+text = "; ".join(f"{s.fewer:.0%} ({s.setting})" for s in shares.itertuples())
+Markdown(
+    f"Share of the {len(triples)} triples of thresholds with fewer held-out flips, in the mean over seeds, than the "
+    f"accuracy rule at the same ε: {text}."
 )
-shown = shares.rename(columns=headings)
-tables.show(shares, "thresholds-verdict", precision=2, shown=shown)
-# %% tags=["hide-input"]
+
+# %% tags=["remove-input"]
 full = pick(both)
 dropped = {
     "flip rate": pick(partial(both, tau_f=np.inf)),
@@ -371,7 +356,7 @@ display(
 # $\varepsilon$: how many bits it keeps beyond the accuracy rule, and the share of the accuracy rule's held-out
 # flips that this avoids. Lines join the best triples of each setting; large marks are the chapter's own.
 
-# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} data=["frontier"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Share of held-out flips avoided against extra bits kept, a line for each data set and network. The lines rise steeply over the first extra bits and level off towards 1; the chapter's own thresholds are marked."}} caption="Flips avoided against bits kept; large marks: this chapter's thresholds." data=["frontier"] tags=["remove-input"]
 base = picks[picks["rule"] == "accuracy"].groupby("setting", sort=False)
 base = base[["bits", "flip_rate"]].mean()
 own = means(both, kind="own")
@@ -382,18 +367,33 @@ frontier["flips_avoided"] = 1 - frontier["flip_rate"] / frontier["flip_rate_base
 tables.save(frontier, "frontier")
 labels = "bits kept beyond the accuracy rule", "share of flips avoided"
 fig = charts.frontier(frontier, "extra_bits", "flips_avoided", labels)
-# %% tags=["hide-input"]
+# %% caption="What the boundary-aware rule costs and avoids: means over seeds." tags=["remove-input"]
 COST = ["setting", "bits_base", "bits", "extra_bits"]
 COST += ["flip_rate_base", "flip_rate", "flips_avoided"]
 tables.show(frontier.loc[frontier["kind"] == "own", COST], "cost")
 # %% [markdown]
-# ## What to take from it
+# ## What to take along
 #
-# The accuracy rule goes down to where labels already change, gains and losses cancelling in the count. The
-# boundary-aware rule stops earlier and keeps the labels, on images and on a slice that it has not seen; so
-# what it reads on calibration data carries over. Its price is bits, and the first extra bit avoids the
-# most.
+# * The accuracy rule goes down to where labels already change, gains and losses cancelling in the count.
+# * The boundary-aware rule stops earlier and keeps the labels, on images and on a slice that it has not seen.
+#   Its price is bits, and the first extra bit avoids the most.
+# * $\tau_J$ is a distance in cells of the grid, so it means another distance on another grid or data set. And
+#   where even the most bits miss it, the rule can only say so.
 #
-# Two cautions. $\tau_J$ is a distance in cells of the grid, so it means another distance in input units on
-# another grid or data set (see [Slice geometry](02-slice-geometry)). And where even the most bits miss it,
-# the rule can only say so: more bits than those offered would be needed.
+# Next: [the same rules on natural images](05-cifar-subsets).
+#
+# ## Exercises
+#
+# ```{include} exercises/04-stopping.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+at = picks.groupby(["setting", "rule"])[["bits", "flip_rate"]].mean()
+accuracy, aware = (at.loc[(settings[0], rule)] for rule in RULES)
+opening(
+    "How few bits are few enough?",
+    f"On {settings[0]} the accuracy rule picks {accuracy['bits']:.1f} bits in the mean and {accuracy['flip_rate']:.2%} of "
+    f"the held-out labels change; the boundary-aware rule picks {aware['bits']:.1f} bits and {aware['flip_rate']:.2%} "
+    f"change. Held-out flips fall in {int((of_flips['hi'] < 0).sum())} of {len(of_flips)} settings beyond chance.",
+    f"Thresholds are ours; {len(settings)} settings of small networks, J on one plane with {n} cells a side.",
+)

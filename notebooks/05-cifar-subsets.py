@@ -55,7 +55,7 @@ choice_planes: int = 5  # planes in it [1..planes]
 grids: list[int] = [11, 15, 31, 121]  # n in it [2..8192]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import pandas as pd
 from IPython.display import Markdown, display
 
@@ -84,7 +84,7 @@ BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
 # Training is by SGD with Nesterov momentum on mirrored and shifted images, in bfloat16 where the processor
 # has it; everything is measured in float32.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 SIZES = {"train": train, "calibration": calibration, "test": test}
 
 
@@ -114,7 +114,7 @@ row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
 # The same for every seed and bit width, on calibration and on test images, and with $J$ on many planes:
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(seed, reference):
     """Every level of a network on calibration and test data, and on planes through each."""
     split, rows, by_plane = subset(seed), [], []
@@ -141,7 +141,7 @@ levels, by_plane = (
 tables.save(levels, "levels")
 tables.save(by_plane, "by-plane")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 on_calibration, on_test = (
     levels[levels["part"] == part] for part in ("calibration", "test")
 )
@@ -156,7 +156,7 @@ display(Markdown(text + tables.audit_text(by_plane["error_bound"])))
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} data=["by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} caption="Measures on test data against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
 on_test = on_test.assign(loss=on_test["accuracy_reference"] - on_test["accuracy"])
 MEASURES = ["loss", "flip_rate", "band_flip_rate", "jaccard"]
 summary = summarize(on_test, ["bits"], [*MEASURES, "grid_change"])
@@ -176,11 +176,11 @@ fig = charts.by_bits(
     },
 )
 
-# %% tags=["hide-input"]
+# %% caption="Measures on test data by bit width." tags=["remove-input"]
 display(Markdown(f"{tables.spread_text(seeds)}, J with n = {n}:"))
 tables.show_intervals(summary, "by-bits", "bits", MEASURES, 3)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 at = by_plane[by_plane["part"] == "test"].groupby(["candidate", "seed"])["jaccard"]
 spread = pd.DataFrame({"planes": at.std(), "networks": at.mean()})
 spread = (
@@ -196,7 +196,7 @@ Markdown(
 #
 # On calibration data alone. Where no level keeps a rule's conditions, it keeps the most bits.
 
-# %% tags=["hide-input"]
+# %% caption="Networks for which a rule picks each bit width." tags=["remove-input"]
 RULES = {
     "accuracy": lambda rows: accuracy_rule(rows, eps),
     "boundary-aware": lambda rows: boundary_aware_rule(rows, eps, tau_f, tau_j),
@@ -210,7 +210,7 @@ shown = pick_counts(picks, ["rule"])
 shown.insert(1, "paper", [int(paper_value("C1", f"{r} rule")) for r in RULES])
 tables.styled(shown, "picked-bits")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 wide = picks.pivot(index="seed", columns="rule", values=["bits", "satisfied"])
 more = int((wide["bits", "boundary-aware"] > wide["bits", "accuracy"]).sum())
 unsatisfied = int((~wide["satisfied"]["boundary-aware"].astype(bool)).sum())
@@ -226,7 +226,7 @@ Markdown(
 #
 # At the levels that our rules picked, whichever they are:
 
-# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} data=["picks"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims C2 to C5 at 6 and 8 bits: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 CLAIMED = [
     ("C2", 6, "accuracy", "flip_rate"),
     ("C3", 6, "accuracy", "jaccard"),
@@ -243,7 +243,7 @@ fig = charts.against_paper(at_picks)
 # The flips and the $J$ of a rule depend on the level that it picks, so the table has them also at the levels
 # that the paper's rules picked, 6 and 8 bits, whatever ours did.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 fixed = {
     c: on_test.loc[on_test["bits"] == b, measure]
     for c, b, _, measure in CLAIMED
@@ -261,7 +261,7 @@ show_answers(pd.concat(answers))
 # 6 bits it grows by 127/31. If $J$ read nothing but uniform rounding, the shift in cells would grow as
 # much, until boundaries move by two cells and $J$ is 1.
 
-# %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} data=["j-by-bits"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Shift in cells, computed from J, against the step of the quantizer relative to the largest weight, both axes logarithmic: ours begins along a line of slope one and bends where J nears 1; the paper's two values lie lower, on a line of nearly the same slope."}} caption="Shift in cells, by J, against the step of the quantizer." data=["j-by-bits"] tags=["remove-input"]
 law = on_test.groupby("bits")["jaccard"].mean()
 tables.save(law.reset_index(), "j-by-bits")
 fig = charts.shifts_by_step(law, {8: "C5", 6: "C3"})
@@ -273,7 +273,7 @@ fig = charts.shifts_by_step(law, {8: "C5", 6: "C3"})
 # One at a time, over fewer seeds and planes, at the paper's two levels. "All training images" is the
 # larger network that ships with this book ([Full CIFAR-10](06-cifar-full)), on the same subsets.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 KINDS = ["as above", "one scale per channel", "batch norm folded first"]
 KINDS += ["all training images"]
 AS_ABOVE, CHANNEL, FOLDED, FULL = KINDS
@@ -286,7 +286,7 @@ SLICES = {
 CHOICES = [*KINDS[:3], *SLICES, FULL]
 
 
-# %% tags=["hide-input"]
+# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
 def chosen(kind, seed, own):
     """Both levels of one kind of network, on each slice that is measured with it."""
     split = subset(seed)
@@ -325,7 +325,7 @@ tables.show_intervals(effects, "choices", "choice", headings, 3, CHOICES)
 # almost the whole range that $J$ has. The size of $J$ speaks of the grid. Its ratio between two bit widths
 # speaks of the quantizer only where the boundary moves by less than a cell: a finer grid saturates it.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 index = ["choice", "seed"]
 moved = by_choice.pivot(index=index, columns="candidate", values="jaccard")
 moved = 2 * moved / (2 - moved)
@@ -346,7 +346,7 @@ Markdown(
 # should be the paper's. C3 and C5: the paper's grid may be about four times coarser than ours. Then both
 # values should come out on a quarter of the cells a side.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 coarse = min(grids, key=lambda m: abs(m - n / 4))
 on_coarse = by_choice[by_choice["choice"] == f"{coarse} cells a side"]
 REASON, where = (
@@ -368,7 +368,7 @@ list_experiments(tried)
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 at = picks.groupby("rule")[["bits", "flip_rate"]].mean()
 Markdown(
     f"* Accuracy alone picks {at['bits']['accuracy']:.1f} bits in the mean and lets "
@@ -382,15 +382,8 @@ Markdown(
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set `tau_j` to 1, so that $J$ has no say. Which of the boundary-aware rule's conditions decides now?
-# 2. Set `train` to 20000. Do flips at 6 bits become rarer because accuracy is better?
-#
-# :::{admonition} What to look for
-# :class: dropdown
-#
-# 1. Compare *not satisfied* in the table of picks: what is left comes from the flip rate, which needs no grid.
-# 2. The table against the bit width has both. Flips follow the margins more than the accuracy.
-# :::
+# ```{include} exercises/05-cifar-subsets.md
+# ```
 
 # %% tags=["opening", "remove-input"]
 opening(

@@ -76,7 +76,7 @@ epochs: int = 15  # the same on MNIST and Fashion-MNIST [1..10000]
 resamples: int = 1000  # resamples of the bootstrap [1..100000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display
@@ -84,6 +84,8 @@ from IPython.display import Markdown, display
 from baq import compare, ptq_w, slices
 from baq.comparison import per_plane
 from baq.report import charts, style, tables
+from baq.report.answers import show_answers
+from baq.report.boxes import opening
 from baq.report.claims import answer, paper_text
 from baq.report.runs import run_all
 from baq.report.stats import both_correlations, correlation, paired_differences
@@ -120,7 +122,7 @@ row.assign(plane=["calibration", "test"])[["candidate", "plane", "jaccard"]]
 # Rounding was optimized on some of the calibration images; what that does to their $J$ is shown [below](calibration-optimism).
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 style.use_style()
 datasets = [dataset] if dataset else datasets
 FAMILIES = {
@@ -146,7 +148,7 @@ ROUNDINGS = {
 }
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
 def measured(dataset, seed):
     """Every rounding of one network at every bit width, on calibration and on test data."""
     natural = dataset == "cifar10"
@@ -179,7 +181,7 @@ display(Markdown(tables.audit_text(levels["error_bound"])))
 # %% [markdown]
 # ## Calibration beside held-out
 
-# %% mystnb={"image": {"alt": "A panel for each data set with its network: J on held-out data against J on calibration data, a mark for each network, bit width and rounding, shaded by bit width, with a shape for each rounding, and the line of equal values."}} data=["pairs"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A panel for each data set with its network: J on held-out data against J on calibration data, a mark for each network, bit width and rounding, shaded by bit width, with a shape for each rounding, and the line of equal values."}} caption="J on held-out data against J on calibration data, a mark for each candidate." data=["pairs"] tags=["remove-input"]
 KEYS = ["family", "dataset", "seed", "rounding", "bits"]
 PREDICTORS = {
     "jaccard": "J",
@@ -200,7 +202,7 @@ fig = charts.scatter_panels(pairs, axes, **how)
 #
 # The four readings of the correlation of $J$ with $J$, with 90 % intervals. The shaded stripe is what the paper reports.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 EVERY, BETWEEN = "all levels", "between roundings"
 OPTIMIZED = "between optimized ones"
 SCOPES = {EVERY: "all\nlevels"} | {b: f"{b} bits" for b in bits}
@@ -233,7 +235,7 @@ correlations = pd.DataFrame(
     run_all(related, asked, jobs=jobs, label="correlations")
 )
 
-# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} data=["correlations"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Pearson's r of calibration J and held-out J with 90 percent intervals, a shape for each data set: over all levels, within each bit width, and between all and between optimized roundings of one network at one bit width. The paper's range is a stripe near 1."}} caption="Correlation of J on calibration data and on held-out data, with its interval." data=["correlations"] tags=["remove-input"]
 of_j = correlations[correlations["measure"] == "jaccard"]
 low, high = (float(end) for end in paper_text("P1").split(" to "))
 
@@ -244,7 +246,7 @@ charts.dodged_intervals(ax, of_j, "scope", SCOPES, "r", "family")
 ax.set_ylabel("r of calibration J and held-out J")
 legend = fig.legend(loc="outside lower center", ncols=3)
 
-# %% tags=["hide-input"]
+# %% caption="Correlation of J on calibration data and on held-out data, with 90 % intervals." tags=["remove-input"]
 BOTH = {"r": "r, Pearson", "rho": "ρ, Spearman"}
 shown = tables.interval_columns(of_j, ["family", "networks", "scope"], BOTH, 3)
 shown["scope"] = [f"{s} bits" if s in bits else s for s in shown["scope"]]
@@ -264,7 +266,7 @@ display(Markdown(text))
 # And over all bit widths, for each rounding alone:
 
 
-# %% tags=["hide-input"]
+# %% caption="r over all bit widths, for each rounding alone, with 90 % intervals." tags=["remove-input"]
 def in_groups(keys, within=None):
     """The correlation of calibration J with held-out J in each group of candidates."""
     found = []
@@ -288,7 +290,7 @@ tables.show(by_rounding, "by-rounding", shown=shown)
 # saturate as $J$ does where boundaries move by two cells. "Fewer bits" is the bit width with its sign turned: what one knows
 # without any data. Spearman's $\rho$ is drawn, since different measures need no straight line between them.
 
-# %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} data=["correlations"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} caption="Correlation of five calibration measures with the held-out J, with intervals." data=["correlations"] tags=["remove-input"]
 NAMES = PREDICTORS | {"fewness": "fewer bits"}
 TICKS = {m: name.replace(" in ", "\nin ") for m, name in NAMES.items()}
 TICKS["mean_displacement"] = "mean\ndisplacement"
@@ -300,25 +302,15 @@ for ax, scope in zip(axes, (EVERY, BETWEEN, OPTIMIZED), strict=True):
     ax.set(title=scope, ylabel="ρ with the held-out J")
 handles = axes[0].get_legend_handles_labels()
 legend = fig.legend(*handles, loc="outside lower center", ncols=2)
-# %% tags=["hide-input"]
-both = correlations[correlations["scope"].isin([EVERY, BETWEEN, OPTIMIZED])]
-shown = both.replace({"measure": NAMES}).sort_values(
-    ["scope", "family"], kind="stable"
-)
-shown = tables.interval_columns(shown, ["family", "scope", "measure"], BOTH, 3)
-tables.styled(shown, "predictors")
-
 # %% [markdown]
 # (calibration-optimism)=
 # ## Does rounding flatter its own calibration data?
 #
-# Optimized rounding saw the calibration images, nearest rounding only the weights. If it fitted them too well, its $J$
-# would be lower on the calibration slice than on the held-out one, by more than nearest rounding's, and no fair judge
-# between them. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network:
+# Optimized rounding saw the calibration images, nearest rounding only the weights. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network:
 # the mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data.
 # Nearest rounding per channel saw no image either, so its row shows what comes of other things.
 
-# %% tags=["hide-input"]
+# %% caption="Held-out less calibration J, less that of nearest rounding per tensor: mean and 90 % interval." tags=["remove-input"]
 gaps = pairs.assign(gap=pairs["held_out"] - pairs["jaccard"])
 gaps = gaps.groupby(["family", "seed", "rounding"], sort=False)["gap"].mean()
 how = {"by": ["family"], "pair": ["seed"], "variant": "rounding"}
@@ -331,11 +323,10 @@ tables.show(optimism, "optimism", shown=shown)
 # %% [markdown]
 # ## Beside the paper
 #
-# One $r$ for each network, over its bit widths and roundings, which is the paper's number for a single network. All networks stand
-# for the claim, since the paper gives one range for all that it measured; digits have the most of them.
+# One $r$ for each network, over its bit widths and roundings. All networks stand for the claim; digits have the most.
 
 
-# %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and median of r over all levels of a network, and the two ends of the paper's range as diamonds."}} data=["per-network"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for claim P1: a dot for each network, the 90 percent interval and mean of r over all levels of a network, and the two ends of the paper's range as diamonds."}} caption="Claim P1: our networks beside the paper." data=["per-network"] tags=["remove-input"]
 per_network = in_groups(["family", "seed"])[["family", "seed", "r"]]
 per_network["between"] = in_groups(["family", "seed"], within="bits")["r"]
 tables.save(per_network, "per-network")
@@ -344,24 +335,22 @@ fig = charts.against_paper({"P1": per_network["r"]})
 # %% [markdown]
 # The same for each family, and between the roundings of each network, where the paper gives no number of its own:
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 answers = [answer({"P1": per_network["r"]}, "all networks")]
 own = per_network.groupby("family", sort=False)["r"]
 answers += [answer({"P1": r}, family) for family, r in own]
 answers.append(answer({"P1": per_network["between"]}, BETWEEN))
-tables.show(pd.concat(answers), "claims")
+show_answers(pd.concat(answers))
 
 # %% [markdown]
-# ## What to take from it
+# ## What to take along
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def of(measure, scope):
     """The correlations of a measure in a scope, a row for each family."""
-    named = correlations["measure"] == measure
-    return correlations[named & (correlations["scope"] == scope)].set_index(
-        "family"
-    )
+    at = correlations["measure"].eq(measure) & correlations["scope"].eq(scope)
+    return correlations[at].set_index("family")
 
 
 def span(rows):
@@ -377,7 +366,8 @@ def above(rows):
 
 known, first = of("fewness", EVERY), of("jaccard", EVERY)
 strict, ours = of("jaccard", BETWEEN), of("jaccard", OPTIMIZED)
-best = both[both["scope"] == BETWEEN].dropna(subset="rho").sort_values("rho")
+at = correlations["scope"] == BETWEEN
+best = correlations[at].dropna(subset="rho").sort_values("rho")
 best = best.drop_duplicates("family", keep="last").sort_index()
 best = zip(best["measure"].map(NAMES), best["family"], best["rho"], strict=True)
 leaders = [f"{name} ({family}, ρ = {rho:.3f})" for name, family, rho in best]
@@ -390,8 +380,21 @@ lines = [
     f"* Between the optimized ones alone it is {span(ours)}, {above(ours)}.",
     f"* Between roundings the held-out *J* is best ranked by: {'; '.join(leaders) or 'none of them'}.",
 ]
-display(Markdown("\n".join(lines)))
+Markdown("\n".join(lines))
 
 # %% [markdown]
 # A correlation over bit widths is a statement on bit widths. Whoever uses calibration $J$ to stop at a bit width needs the first
-# reading; whoever uses it to choose between two roundings needs the last two, and should look at them before trusting it.
+# reading; whoever uses it to choose between two roundings needs the last two. Next: [which bits to choose](choosing-bits.ipynb).
+#
+# ## Exercises
+#
+# ```{include} exercises/08-calibration.md
+# ```
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "Does J on calibration data tell J on held-out data?",
+    f"Over all bit widths yes: r is {span(first)}, and the bit width alone, which needs no data, has {span(known)}. "
+    f"Between two roundings of one network at equal bits r is {span(strict)}, and between optimized ones {span(ours)}.",
+    f"{len(first)} families of small networks; where there are three networks the intervals are too narrow.",
+)

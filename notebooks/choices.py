@@ -28,14 +28,19 @@
 digits: str = "02-slice-geometry/choices"  # the table of the choices on digits
 
 # %% tags=["remove-cell"]
-from baq.report.excerpts import excerpt
+import pandas as pd
+from IPython.display import Markdown
+
+from baq.band import band_flip_law
+from baq.report.claims import claims, paper_value
+from baq.report.excerpts import excerpt, markdown_table
 
 QUANTIZER = ["as above", "one scale per output unit", "asymmetric levels"]
 NETWORKS = ["as above", "32 hidden units", "128 hidden units", "ReLU"]
 NETWORKS += ["standardized inputs"]
 SLICES = ["as above", "one-sided masks", "slice without padding"]
 SLICES += ["slice of the test images", "plane through three test images"]
-shown = "claim setting quantity part paper median lo hi n"
+shown = "claim setting part quantity paper median lo hi n"
 ANSWER = {name: name for name in shown.split()}
 
 # %% [markdown]
@@ -49,13 +54,13 @@ ANSWER = {name: name for name in shown.split()}
 #
 # On digits:
 
-# %% tags=["remove-input"]
+# %% caption="Claims on digits with other levels of the weights." tags=["remove-input"]
 excerpt(digits, QUANTIZER)
 
 # %% [markdown]
 # On full CIFAR-10, where there is batch norm to fold:
 
-# %% tags=["remove-input"]
+# %% caption="Claims on full CIFAR-10 in six settings." tags=["remove-input"]
 excerpt("06-cifar-full/conventions")
 
 # %% [markdown]
@@ -67,7 +72,7 @@ excerpt("06-cifar-full/conventions")
 # other sets small convolutional and residual networks. Recipes were set by float accuracy and cost, never by
 # a quantized network. Two families meet on [full CIFAR-10](06-cifar-full), in the table above; on digits:
 
-# %% tags=["remove-input"]
+# %% caption="Claims on digits with other networks." tags=["remove-input"]
 excerpt(digits, NETWORKS)
 
 # %% [markdown]
@@ -80,7 +85,7 @@ excerpt(digits, NETWORKS)
 # *Here:* on digits the PCA plane of the training images, a tenth wider than their projections, and a mask on
 # both sides of the boundary; on CIFAR-10 the mean over many planes through three images.
 
-# %% tags=["remove-input"]
+# %% caption="Claims on digits with other slices." tags=["remove-input"]
 excerpt(digits, SLICES)
 
 # %% [markdown]
@@ -88,10 +93,11 @@ excerpt(digits, SLICES)
 #
 # *Open:* the number of cells.
 #
-# *Here:* 241 a side on digits. *J* compares boundaries in units of cells, so this choice decides its
-# size, while the quantizer decides its ratios ([Slice geometry](02-slice-geometry) has the law). On digits:
+# *Here:* 241 a side on digits. *J* compares boundaries in units of cells, so this choice decides its size
+# ([Slice geometry](02-slice-geometry) has the law). Its ratio between two bit widths speaks of the quantizer only
+# where the boundary moves by less than a cell; a finer grid saturates it. On digits:
 
-# %% tags=["remove-input"]
+# %% caption="J on digits with other grids." tags=["remove-input"]
 excerpt(
     "02-slice-geometry/by-grid",
     columns={"n": "cells a side, n", "bits": "bits", "jaccard": "J"},
@@ -101,8 +107,14 @@ excerpt(
 # %% [markdown]
 # On the CIFAR-10 subsets, together with the other choices there:
 
-# %% tags=["remove-input"]
+# %% caption="Claims on the CIFAR-10 subsets with other choices." tags=["remove-input"]
 excerpt("05-cifar-subsets/choices")
+
+# %% [markdown]
+# There, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:
+
+# %% tags=["remove-input"]
+excerpt("05-cifar-subsets/ratios")
 
 # %% [markdown]
 # ## Junctions and transitions
@@ -113,7 +125,7 @@ excerpt("05-cifar-subsets/choices")
 # *Here:* a block of two by two cells with three labels; the largest count of any map on the path; the three
 # transitions between the bit widths that the abstract names.
 
-# %% tags=["remove-input"]
+# %% caption="Triple-junction cells, counted in five ways." tags=["remove-input"]
 excerpt("03-interpolation-and-junctions/readings")
 
 # %% [markdown]
@@ -124,14 +136,14 @@ excerpt("03-interpolation-and-junctions/readings")
 # *Here:* all bit widths from 8 to 2 on digits; one percentage point of accuracy; as many flips; a shift of one
 # cell. The accuracy rule at other thresholds `eps`, means over seeds:
 
-# %% tags=["remove-input"]
+# %% caption="The accuracy rule at other thresholds: means over seeds, held-out." tags=["remove-input"]
 excerpt("04-stopping/accuracy-rule")
 
 # %% [markdown]
 # The boundary-aware rule over a grid of all three thresholds: the share of the grid at which it has fewer, as
 # many and more held-out flips than the accuracy rule, and at which every seed kept the thresholds:
 
-# %% tags=["remove-input"]
+# %% caption="The boundary-aware rule at other thresholds: share of the triples." tags=["remove-input"]
 excerpt(
     "04-stopping/thresholds-verdict",
     columns={
@@ -152,17 +164,16 @@ excerpt(
 # [Full CIFAR-10](06-cifar-full) derives and tests. Beside each pair of the paper's rates stands
 # the rate in the band that the law expects, for bands of several widths:
 
-# %% tags=["remove-input"]
-excerpt(
-    "06-cifar-full/law-of-paper",
-    columns={
-        "claim": "claim",
-        "overall": "flip rate",
-        "in_band": "flip rate in the band",
-        "band": "share in the band",
-        "law": "rate by the law",
-    },
+# %% caption="The rate in the band that the law expects." tags=["remove-input"]
+overall = float(claims()["O1"]["given"]["overall"])
+PAIRS = {"F2, F3": (paper_value("F2"), paper_value("F3"))}
+PAIRS |= {"O1": (overall, paper_value("O1"))}
+bands = pd.DataFrame(
+    {"claim": name, "flip rate": f, "in the band": b}
+    | {f"law, {share:.0%}": band_flip_law(f, share) for share in (0.1, 0.2, 0.3)}
+    for name, (f, b) in PAIRS.items()
 )
+Markdown(markdown_table(list(bands), bands.itertuples(index=False)))
 
 # %% [markdown]
 # ## Optimized rounding
@@ -174,13 +185,13 @@ excerpt(
 # calibration images of low margin; the weight that does best on validation images. The claims in every
 # setting:
 
-# %% tags=["remove-input"]
+# %% caption="Claims on rounding, in every setting." tags=["remove-input"]
 excerpt("07-rounding/claims", columns=ANSWER)
 
 # %% [markdown]
 # Other weights of the term, on validation images:
 
-# %% tags=["remove-input"]
+# %% caption="Other weights of the boundary-gap term, on validation images." tags=["remove-input"]
 excerpt(
     "07-rounding/gap-path",
     columns={
@@ -200,7 +211,7 @@ excerpt(
 #
 # *Here:* each of these readings on its own.
 
-# %% tags=["remove-input"]
+# %% caption="Claim P1, in every reading." tags=["remove-input"]
 excerpt("08-calibration/claims", columns=ANSWER)
 
 # %% [markdown]

@@ -44,7 +44,7 @@ NONE = "The races have not been run: `make race` does."
 # compared. The ratio is the median over rounds of the peer's time over ours, with the smallest and the largest; the
 # target was set before the race. A target that is not met stays in the table.
 
-# %% tags=["remove-input"]
+# %% caption="Races: the peer's time over ours, median with smallest and largest." tags=["remove-input"]
 Markdown(NONE if races is None else costs.races_table(races))
 
 # %% [markdown]
@@ -91,7 +91,7 @@ Markdown("\n".join(f"* {name}" for name in machines) or NONE)
 # classes, in all cells. *Evaluated* is the share of the cells that the adaptive map looked at, and the bound is the one
 # that it states for the share of wrong cells.
 
-# %% tags=["remove-input"]
+# %% caption="The adaptive map compared with the dense one, in all cells." tags=["remove-input"]
 missing = (
     "The planes have not been compared: `python -m benchmarks --planes 20` does."
 )
@@ -104,7 +104,7 @@ Markdown(missing if planes is None else costs.planes_table(planes))
 # so do the evaluations that a certified or an adaptive map needs along it. The rest is fixed (certified: the first boxes),
 # or a share of the cells (adaptive: the first lattice; painting), which shows in the exponents.
 
-# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, certified maps of four networks with one hidden layer; right, adaptive maps of two convolutional networks; with the steeper lines of the dense loops above them."}} tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, certified maps of four networks with one hidden layer; right, adaptive maps of two convolutional networks; with the steeper lines of the dense loops above them."}} caption="Seconds of a label map against its cells a side; dashed: the dense loop." tags=["remove-input"]
 if maps is not None:
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharey=True)
     for ax, way in zip(axes, ("certified", "adaptive"), strict=True):
@@ -123,7 +123,6 @@ if maps is not None:
         ax.legend(fontsize=8)
     axes[0].set_ylabel("seconds")
 
-# %% tags=["remove-input"]
-text = "Power laws fitted to these costs, with 90 % intervals; maps from "
-text += f"{least_side} cells a side on:\n\n"
+# %% caption="Power laws fitted to the costs, with 90 % intervals." tags=["remove-input"]
+text = f"Only maps from {least_side} cells a side on are fitted.\n\n"
 Markdown(NONE if maps is None else text + costs.exponents_table(maps, least_side))

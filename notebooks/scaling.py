@@ -51,7 +51,7 @@ NONE = "The costs have not been measured: `python -m benchmarks --scaling` does.
 # a line is fitted to them, by relative errors. For the rest, a power law is fitted to the logarithms. Intervals
 # are 90 % ones, and the spread is that of single measurements around the law.
 
-# %% tags=["remove-input"]
+# %% caption="How costs grow, on one core, with 90 % intervals." tags=["remove-input"]
 Markdown(NONE if costs is None else laws.laws_table(costs))
 
 # %% [markdown]
@@ -69,7 +69,7 @@ Markdown(NONE if costs is None else laws.laws_table(costs))
 # The laws of ResNet-18 were fitted on small images. Three networks for ImageNet were evaluated as well, with random
 # weights, on images of 224 pixels a side, and not used in the fit:
 
-# %% tags=["remove-input"]
+# %% caption="Networks of ImageNet: evaluation measured, and by the law." tags=["remove-input"]
 Markdown(NONE if costs is None else laws.check_table(costs))
 
 # %% [markdown]
@@ -82,7 +82,7 @@ Markdown(NONE if costs is None else laws.check_table(costs))
 # radii count as many as the law in classes says. The intervals cover the spread of the measurements, but not
 # a change of the law so far beyond them; the check above shows how large that is.
 
-# %% tags=["remove-input"]
+# %% caption="The study of one network of ImageNet's size, on one core." tags=["remove-input"]
 STUDY = {
     "images": images,
     "networks": networks,

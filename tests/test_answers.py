@@ -164,6 +164,9 @@ def test_every_verdict_is_explained():
 
 @pytest.mark.parametrize("cell", ["a|b", "a\nb"])
 def test_a_cell_that_breaks_a_table_is_refused(cell):
+    assert markdown_table(["a"], [["b"]], "What", "c d") == (
+        "```{table} What\n:class: c d\n\n| a |\n| --- |\n| b |\n```"
+    )
     assert markdown_table(["a"], [[0.123456]]).endswith("| 0.1235 |")
     with pytest.raises(ValueError, match="allowed is one line without pipes"):
         markdown_table(["a"], [[cell]])

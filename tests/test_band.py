@@ -2,6 +2,7 @@
 
 import itertools
 
+import pandas as pd
 import pytest
 import torch
 
@@ -67,3 +68,21 @@ def test_bands_of_several_widths_stand_beside_the_law():
         assert row.law == pytest.approx(band.band_flip_law(float(flip.double().mean()), row.share))
     # More flips than the law can have.
     assert band.band_by_share(z, -z, [0.2])["law"].item() == band.band_flip_law(0.5, 0.2)
+
+
+def test_errors_of_the_law_by_flip_rate():
+    rates = [0.0, 0.005, 0.01, 0.02, 0.05, 0.4]
+    exact = [band.band_flip_law(rate, 0.2) for rate in rates]
+    table = pd.DataFrame({"flip_rate": rates, "band_flip_rate": exact})
+    found = band.law_errors(table, 0.2)
+    assert found[["above", "up_to", "networks"]].to_numpy().tolist() == [
+        [0, 0.01, 2],
+        [0.01, 0.03, 1],
+        [0.03, 0.1, 1],
+        [0.3, 1, 1],
+    ]
+    assert found["off"].tolist() == pytest.approx([0] * 4)
+    table["band_flip_rate"] *= 1.1
+    assert band.law_errors(table, 0.2)["off"].tolist() == pytest.approx([0.1] * 4)
+    with pytest.raises(ValueError, match="no column 'band_flip_rate': allowed are flip_rate"):
+        band.law_errors(table[["flip_rate"]])

@@ -1,5 +1,6 @@
 """Figures are readable without colour, equal for equal content, and need no server."""
 
+import base64
 import io
 import json
 import re
@@ -13,14 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 
+from baq import ptq_w, slices
 from baq.band import band_flip_law
 from baq.report import charts, maps, style
 from baq.report.answers import judged
 from baq.report.claims import answer
 from baq.report.stats import summarize
-from baq.slices import LabelMap, Plane
+from baq.slices import LabelMap, Plane, boundary_mask, label_map
+from baq.zoo import models
 
 EYE = torch.eye(2).double()
 PLANE = Plane(torch.zeros(2).double(), EYE[0], EYE[1], (-1.0, 1.0, -2.0, 2.0))
@@ -146,22 +150,58 @@ def test_interval_rows_run_from_top_to_bottom():
 
 def test_stepper_holds_all_frames_and_needs_no_server():
     captions = ["first <of> three", "second", "third"]
-    page = maps.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
+    films = {
+        name: [maps.Frame(a_map(k + shift), text) for k, text in enumerate(captions)]
+        for name, shift in (("seed 0", 0), ("seed <1>", 5))
+    }
+    page = maps.stepper(films, 4, "a & b", {"seed 0": a_map(9)}).data
     images, found = (
-        json.loads(v) for v in re.findall(r"(?:images|captions) = (\[.*?\])[,;]", page)
+        json.loads(v) for v in re.findall(r"(?:images|captions) = (\{.*?\})[,;]", page)
     )
-    assert len(set(images)) == 3
-    assert all(image.startswith("data:image/png;base64,") for image in images)
-    assert found == captions
-    assert 'alt="first &lt;of&gt; three"' in page
+    assert list(images) == list(films) and found == dict.fromkeys(films, captions)
+    assert len({image for film in images.values() for image in film}) == 6
+    assert all(i.startswith("data:image/png;base64,") for film in images.values() for i in film)
+    assert 'alt="first &lt;of&gt; three"' in page and "<option>seed &lt;1&gt;</option>" in page
     assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]*", "", page)
-    again = maps.stepper([a_map(k) for k in range(3)], captions, 4, "a & b").data
-    assert page == again
+    assert page == maps.stepper(films, 4, "a & b", {"seed 0": a_map(9)}).data
+    alone = maps.stepper({"": films["seed 0"]}, 4, "a & b").data
+    assert "<option>" not in alone and "boundary in float" in page and "in float" not in alone
 
 
-def test_stepper_names_unequal_numbers():
-    with pytest.raises(ValueError, match="1 frames, 2 captions, 1 marks: allowed are equal"):
-        maps.stepper([a_map()], ["a", "b"], 4, "title")
+def test_an_outline_lies_below_the_boundary_of_the_frame():
+    frame, float_map = maps.Frame(a_map(0), ""), a_map(1)
+
+    def kinds(outline):
+        page = maps.stepper({"": [frame]}, 4, "", outline).data
+        data = re.search(r'src="data:image/png;base64,([\w+/=]*)"', page)[1]
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))[::-2, ::2]
+
+    own = boundary_mask(frame.grid.labels, "one")
+    with_outline, without = kinds({"": float_map}), kinds(None)
+    drawn = with_outline == 6
+    assert drawn.any() and not (drawn & own).any()
+    assert (boundary_mask(float_map.labels, "one") | ~drawn).all()
+    assert (with_outline == without)[~drawn].all()
+
+
+def test_a_film_of_levels_goes_over_each_step_of_every_transition():
+    network = models.mlp(2, 4, 8, "tanh", seed=0)
+    film = maps.film_of_levels(network, [4, 3, 2], PLANE, 2, 30)
+    assert [frame.caption.partition(":")[0] for frame in film] == [
+        *("4 to 3 bits, t = 0.00", "4 to 3 bits, t = 0.50", "4 to 3 bits, t = 1.00"),
+        *("3 to 2 bits, t = 0.00", "3 to 2 bits, t = 0.50", "3 to 2 bits, t = 1.00"),
+    ]
+    last = label_map(ptq_w(network, 2), PLANE, 30)
+    np.testing.assert_array_equal(film[-1].grid.labels, last.labels)
+    assert "0.0% of the cells changed" in film[0].caption
+    assert film[0].marked.sum() >= slices.junction_cells(film[0].grid.labels).sum()
+
+
+@pytest.mark.parametrize("lengths", [{}, {"a": 0}, {"a": 1, "b": 2}])
+def test_stepper_names_unequal_numbers(lengths):
+    films = {name: [maps.Frame(a_map(), "")] * k for name, k in lengths.items()}
+    with pytest.raises(ValueError, match=f"films have {lengths} frames: allowed are equal"):
+        maps.stepper(films, 4, "title")
 
 
 @pytest.mark.parametrize("seed", range(3))

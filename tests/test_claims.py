@@ -123,17 +123,17 @@ def test_claims_without_a_number_are_named(claim):
         paper_value(claim)
 
 
-def test_a_setting_is_within_its_seeds_where_the_papers_value_is():
+def test_a_setting_answers_a_claim_where_new_runs_could_have_the_papers_value():
     paper = paper_value("F2")
     frame = pd.DataFrame(
         {
-            "setting": ["around"] * 2 + ["beyond"] * 2 + ["at"],
-            "flips": [paper - 0.01, paper + 0.03, paper + 0.01, paper + 0.02, paper],
+            "setting": ["around"] * 2 + ["beyond"] * 2 + ["alone"],
+            "flips": [paper - 0.01, paper + 0.03, paper + 0.0149, paper + 0.0151, paper],
         }
     )
     found = by_setting(frame, {"F2": "flips"})
-    assert found["setting"].tolist() == ["around", "beyond", "at"]
-    assert found["within"].tolist() == [True, False, True]
+    assert found["setting"].tolist() == ["around", "beyond", "alone"]
+    assert found["within"].tolist() == [True, False, False], "one seed tells nothing"
     assert set(found["measure"]) == {"F2"} and set(found["paper"]) == {paper}
     np.testing.assert_allclose(found["median"], [paper + 0.01, paper + 0.015, paper])
     with pytest.raises(ValueError, match="claim O2 has no single number"):

@@ -32,8 +32,8 @@ def test_rows_are_chosen_by_the_first_column(tables):
     assert lines(excerpt("one/choices", ["as above", "other"])) == [
         "| choice | D1 |",
         "| --- | --- |",
-        "| as above | 0.5 |",
-        "| other |  |",
+        "| as above | 0.500 |",
+        "| other | – |",
     ]
 
 
@@ -41,28 +41,29 @@ def test_a_row_a_measure_becomes_a_column_a_measure_in_the_order_of_the_table(ta
     tables(
         "summary",
         choice=["b", "a", "b"],
-        measure=["J", "J", "A"],
+        measure=["jaccard", "jaccard", "A"],
         median=[0.2, 0.123456, 3],
         lo=[0.1, 0, 2],
         hi=[0.3, 1, 4],
         count=5,
     )
     assert lines(excerpt("one/summary")) == [
-        "| choice | J | A |",
+        "| choice | Jaccard distance J | A |",
         "| --- | --- | --- |",
-        "| b | 0.2 [0.1, 0.3] | 3 [2, 4] |",
-        "| a | 0.1235 [0, 1] | – |",
+        "| b | 0.200 [0.100, 0.300] | 3.00 [2.00, 4.00] |",
+        "| a | 0.123 [0.000, 1.000] | – |",
     ]
 
 
 def test_seeds_are_summed_up_with_headings(tables):
-    tables("path", setting=["a", "a", "b"], bits=4, rate=[0.2, 0.4, 0.5], other=1)
-    columns = {"setting": "setting", "bits": "bits", "rate": "flips"}
-    assert lines(excerpt("one/path", columns=columns, by=("setting", "bits"))) == [
-        "| setting | bits | flips |",
+    tables("path", setting=["a", "a", "b"], bits=4, flip_rate=[0.2, 0.4, 0.5], other=1)
+    columns = {"setting": "setting", "bits": "bits per weight", "flip_rate": "flips"}
+    found = excerpt("one/path", columns=columns, by=("setting", "bits"))
+    assert lines(found) == [
+        "| setting | bits per weight | flips, % |",
         "| --- | --- | --- |",
-        "| a | 4 | 0.3 [0.21, 0.39] |",
-        "| b | 4 | 0.5 [0.5, 0.5] |",
+        "| a | 4 | 30.0 [21.0, 39.0] |",
+        "| b | 4 | 50.0 [50.0, 50.0] |",
     ]
 
 

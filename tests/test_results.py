@@ -181,3 +181,16 @@ def test_a_column_that_only_sounds_like_time_is_compared(tmp_path):
 def test_rows_of_any_table_are_put_side_by_side(tmp_path, old, new, count):
     folders = {"a": tables(tmp_path / "old", **old), "b": tables(tmp_path / "new", **new)}
     assert len(side_by_side(folders, "a")) == count
+
+
+def test_the_words_of_a_sentence_are_compared_and_not_its_numbers(tmp_path):
+    def differ(before, after):
+        for name, text in (("old", before), ("new", after)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            table = pd.DataFrame({"claim": ["C2"], "result": [text]})
+            table.to_csv(tmp_path / name / "experiments.csv", index=False)
+        return differences(tmp_path / "old", tmp_path / "new")
+
+    text = "At 6 bits it is 0.048 [-0.03, 6e-05], 12.5% of all; it lies outside."
+    assert not differ(text, text.replace("0.048", "0.0481").replace("12.5%", "1%"))
+    assert "result in row 0" in differ(text, text.replace("outside", "inside"))[0]

@@ -103,9 +103,10 @@ class Project:
 
     @cached_property
     def _listed(self) -> list[str]:
-        """The names of all pages of the book but the first, in reading order."""
+        """The names of all pages of the book, in reading order."""
         toc = entries(self.root / "_toc.yml")
-        return [Path(entry["file"]).name for entry in toc.get("chapters", [])]
+        listed = [entry for part in toc.get("parts", [toc]) for entry in part.get("chapters", [])]
+        return [Path(name).name for name in (toc["root"], *(entry["file"] for entry in listed))]
 
     @cached_property
     def chapters(self) -> list[Chapter]:

@@ -99,8 +99,7 @@ def stage(project: Project, profile: str) -> Path:
         outcome = load(project, chapter, profile)
         source = project.root / outcome.notebook
         notebook = nbformat.read(source, as_version=4)
-        if not chapter.is_page:
-            _open(notebook, _status(project, chapter, profile, outcome, url))
+        _open(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
         link_figures(notebook, chapter.name, (path.stem for path in results.glob("*.csv")))
         nbformat.write(notebook, site / "book" / source.name)
@@ -145,7 +144,10 @@ def _with_links(config: dict, url: str) -> dict:
 
 
 def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, url: str) -> str:
-    """What stands below a chapter's title: when it was executed, and where its files are."""
+    """What stands below a title: when a chapter was executed, where its files are, what is no result."""
+    small = f"The {profile} profile shrinks every parameter: these are no results."
+    if chapter.is_page:
+        return "" if profile == "full" else f":::{{warning}}\n{small}\n:::"
     run = run_record(project.root / outcome.notebook)
     date, name = run.get("date", "an unknown date"), chapter.name
     links = (
@@ -162,7 +164,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
         if profile == "full":
             return text
-        text += f" The {profile} profile shrinks every parameter: these are no results."
+        text += f" {small}"
     else:
         # The reason with its paths and addresses is for the terminal; a reader needs the gist.
         names = ", ".join(name for name in chapter.header.requires if name in outcome.reason)
@@ -181,7 +183,7 @@ def _open(notebook: nbformat.NotebookNode, status: str) -> None:
             cell.source = "\n\n".join((title, *boxes, status, rest))
             notebook.cells = [cell for cell in notebook.cells if cell not in last]
             return
-    raise UserError("a chapter has no title: its first text must begin with '# '")
+    raise UserError("a notebook has no title: its first text must begin with '# '")
 
 
 def _complaints(log: Path, site: Path) -> str:

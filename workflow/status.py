@@ -51,11 +51,7 @@ class Shown:
 
 def write(project: Project, profile: str, folder: Path) -> None:
     """Write every part into a folder, as ``NAME.md``."""
-    judged = verdicts(project, profile)
-    no_results = "" if profile == "full" else f" **The {profile} profile: these are no results.**"
     parts = {
-        "claims-counts": answers.counts_line(judged) + no_results,
-        "claims-disagreements": answers.disagreement_list(judged),
         "status": status(project, profile),
         "versions": versions(project, profile),
         "costs": costs(project, profile),
@@ -67,12 +63,8 @@ def write(project: Project, profile: str, folder: Path) -> None:
 
 
 def verdicts(project: Project, profile: str) -> pd.DataFrame:
-    """The table of verdicts that the page *Claims* wrote, or would write now."""
-    path = project.book(profile) / "results" / "claims" / "verdicts.csv"
-    if not path.is_file():
-        return answers.judged(answers.collect(project.book(profile) / "results"))
-    words = dict.fromkeys(("part", "paper"), str)
-    return pd.read_csv(path, dtype=words | {"n": "Int64"}).fillna({"part": ""})
+    """The table of verdicts, from the answers of a profile's chapters as they are now."""
+    return answers.judged(answers.collect(project.book(profile) / "results"))
 
 
 def citation(project: Project) -> str:

@@ -107,11 +107,10 @@ def retried(
     Returns:
         The row of the experiment; no row for fewer than two values, which have no interval.
     """
-    setting = claims()[claim].get("setting", "")
-    row = answer({claim: values}, setting)
-    (found,) = row.itertuples()
-    if found.n < 2:
+    if values.count() < 2:
         return pd.DataFrame(columns=list(EXPERIMENT))
+    row = answer({claim: values}, claims()[claim].get("setting", ""))
+    (found,) = row.itertuples()
     inside = verdict(claim, row) == "inside"
     result = (
         f"{where} {_ours(found, *judging_interval(found))}; the paper's {paper_text(claim)} lies "

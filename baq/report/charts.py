@@ -38,6 +38,7 @@ __all__ = [
     "by_bits_and_group",
     "claims_over_grid",
     "claims_overview",
+    "costs_of_size",
     "dodged_intervals",
     "frontier",
     "interval_lines",
@@ -279,6 +280,37 @@ def shifts_by_step(ours: pd.Series, paper: Mapping[int, str]) -> Figure:
         ax.annotate(f"{row.Index} bits", at, offset, textcoords="offset points", fontsize=9)
     ax.set(xscale="log", yscale="log", xlabel="step / largest weight", ylabel="shift, cells")
     ax.legend()
+    return figure
+
+
+def costs_of_size(sizes: pd.DataFrame, retrained: Mapping[str, float]) -> Figure:
+    """Flips, flips in the band and loss of accuracy against the size of the weights, a panel for each family.
+
+    Arguments:
+        sizes: a row a family and bit width, with ``family``, ``bits``, ``kilobytes`` and the three measures.
+        retrained: family to the flip rate between two trainings, drawn as a dashed line.
+    """
+    figure, axes = _panels_of(sizes["family"].unique(), 3.4)
+    lines = {
+        "band_flip_rate": "flips in the band",
+        "flip_rate": "flips",
+        "loss": "loss of accuracy",
+    }
+    for ax, (family, rows) in zip(axes, sizes.groupby("family", sort=False), strict=True):
+        for (measure, name), marker, dash in zip(lines.items(), MARKERS, DASHES, strict=False):
+            shown = rows[rows[measure] > 0]  # the axis is logarithmic
+            ax.plot(shown["kilobytes"], shown[measure], marker=marker, ls=dash, label=name)
+        if family in retrained:
+            ax.axhline(
+                retrained[str(family)], color="black", ls="--", lw=1, label="another training"
+            )
+        ax.set_xticks(
+            rows["kilobytes"],
+            [f"{k:,.0f}\n{b} bits" for k, b in zip(rows["kilobytes"], rows["bits"], strict=True)],
+        )
+        ax.set(yscale="log", xlabel="weights, kB")
+    axes[0].set_ylabel("share of test images")
+    _one_legend(figure, axes, 2)
     return figure
 
 

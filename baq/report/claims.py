@@ -41,7 +41,7 @@ import numpy as np
 import pandas as pd
 
 from baq.machine import read_yaml
-from baq.report.stats import summarize
+from baq.report.stats import prediction_interval, summarize
 
 __all__ = [
     "COLUMNS",
@@ -174,7 +174,7 @@ def by_setting(frame: pd.DataFrame, measures: Mapping[str, str]) -> pd.DataFrame
 
     Returns:
         :func:`baq.report.stats.summarize` by setting, with the claim as ``measure``; the ``paper``'s
-        value; and whether it lies ``within`` the least and the largest of the seeds.
+        value; and whether it lies ``within`` the prediction interval for as many runs as the paper's.
 
     Raises:
         ValueError: for an unknown id, a claim without a single number, or a column that the frame lacks.
@@ -183,8 +183,10 @@ def by_setting(frame: pd.DataFrame, measures: Mapping[str, str]) -> pd.DataFrame
     parts = []
     for claim, column in measures.items():
         part = summarize(frame, ["setting"], [column]).assign(measure=claim, paper=paper[claim])
-        seeds = frame.groupby("setting", sort=False)[column]
-        within = (seeds.min() <= paper[claim]) & (paper[claim] <= seeds.max())
+        runs, within = claims()[claim].get("runs", 1), {}
+        for setting, seeds in frame.groupby("setting", sort=False)[column]:
+            lo, hi = prediction_interval(seeds.mean(), seeds.std(), seeds.count(), runs)
+            within[setting] = lo <= paper[claim] <= hi
         parts.append(part.assign(within=part["setting"].map(within)))
     return pd.concat(parts, ignore_index=True)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Markdown
 
+from baq.report.columns import heading
 from baq.report.stats import summarize
-from baq.report.tables import interval_table
+from baq.report.tables import interval_table, written
 
 __all__ = ["excerpt", "markdown_table", "read", "results"]
 
@@ -38,15 +39,23 @@ def read(table: str) -> pd.DataFrame | None:
     return pd.read_csv(path) if path.is_file() else None
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def markdown_table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "", classes: str = ""
+) -> str:
     """A pipe table; cells may hold Markdown of one line, numbers keep four significant digits.
+
+    With a caption, which a rendered page numbers, or with classes it is MyST's directive ``table``.
 
     Raises:
         ValueError: for a cell with a line break or a pipe, which would break the table.
     """
     lines = [list(header), ["---"] * len(header), *rows]
     cells = [[_cell(cell) for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    table = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    if not caption and not classes:
+        return table
+    options = f":class: {classes}\n" if classes else ""
+    return f"```{{table}} {caption}".rstrip() + f"\n{options}\n{table}\n```"
 
 
 def _cell(cell: object) -> str:
@@ -73,17 +82,19 @@ def excerpt(
         columns: the columns that are shown, and their headings; all where not given.
         by: sum the other columns up for each setting of these, as median and 90 % interval.
     """
-    frame = read(table)
+    frame, texts = read(table), columns or {}
     if frame is None:
         return Markdown(f"*The table {table} has not been made yet.*")
     if by:
         frame = summarize(frame, by, [name for name in columns or frame if name not in by])
     if {"measure", "median", "lo", "hi"} <= set(frame):
         keys = [name for name in frame if name not in _MEASURED]
-        frame = interval_table(frame, keys, "measure", precision=None)
+        measures = {name: heading(name, texts.get(name)) for name in frame["measure"]}
+        frame = interval_table(frame, keys, "measure", headings=measures)
+        texts = {measures.get(n, n): measures.get(n, text) for n, text in texts.items()}
     if rows:
         frame = frame[frame.iloc[:, 0].isin(rows)]
-    if columns:
-        frame = frame[[name for name in columns if name in frame]].rename(columns=dict(columns))
-    frame = frame.astype(object).where(frame.notna(), "")
-    return Markdown(markdown_table(list(frame), frame.itertuples(index=False)))
+    if texts:
+        frame = frame[[name for name in texts if name in frame]]
+    text = written(frame, headings=texts)
+    return Markdown(markdown_table(list(text), text.itertuples(index=False)))

@@ -7,6 +7,8 @@ import html
 import io
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,12 +20,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+from torch import nn
 
+from baq.quantization import ptq_w
 from baq.report.style import WIDTH
-from baq.slices.jaccard import boundary_mask
+from baq.slices.jaccard import boundary_mask, grid_change
+from baq.slices.junctions import junction_cells
 from baq.slices.label_maps import LabelMap
+from baq.slices.paths import follow
+from baq.slices.planes import Plane
 
-__all__ = ["boundary_overlay", "label_maps", "map_runs", "stepper"]
+__all__ = ["Frame", "boundary_overlay", "film_of_levels", "label_maps", "map_runs", "stepper"]
 
 
 def _class_colours(classes: int) -> np.ndarray:
@@ -133,64 +140,132 @@ def boundary_overlay(reference: LabelMap, candidates: Mapping[str, LabelMap]) ->
     return figure
 
 
-def stepper(
-    frames: Sequence[LabelMap],
-    captions: Sequence[str],
-    classes: int,
-    title: str,
-    marked: Sequence[np.ndarray] | None = None,
-) -> HTML:
-    """Label maps that a reader steps through with a slider, in a page that needs no server.
+class Frame(NamedTuple):
+    """One picture of a film: a label map, what it shows, and the cells that are drawn in black."""
+
+    grid: LabelMap
+    caption: str
+    marked: np.ndarray | None = None
+
+
+def film_of_levels(
+    network: nn.Module, levels: Sequence[int], plane: Plane, steps: int, n: int
+) -> list[Frame]:
+    """The label map of a network while its weights go from one bit width to the next, junctions marked.
 
     Arguments:
-        frames: the label maps, in order.
-        captions: what each frame shows; also its alternative text.
+        network: the float network.
+        levels: bit widths, from the most to the fewest.
+        plane: the slice.
+        steps: steps from one level to the next.
+        n: cells a side.
+    """
+    frames: list[Frame] = []
+    for b, c in pairwise(levels):
+        film = follow(ptq_w(network, b), ptq_w(network, c), plane, steps, n)
+        for k, grid in enumerate(film):
+            junction = junction_cells(grid.labels)
+            changed = grid_change(frames[0].grid.labels if frames else grid.labels, grid.labels)
+            caption = (
+                f"{b} to {c} bits, t = {k / steps:.2f}: {junction.sum()} junction cells, "
+                f"{changed:.1%} of the cells changed since {levels[0]} bits"
+            )
+            wide = ndimage.binary_dilation(np.pad(junction, (0, 1)), iterations=max(1, n // 120))
+            frames.append(Frame(grid, caption, wide))
+    return frames
+
+
+def stepper(
+    films: Mapping[str, Sequence[Frame]],
+    classes: int,
+    title: str,
+    outlines: Mapping[str, LabelMap] | None = None,
+) -> HTML:
+    """Films of label maps that a reader steps through or plays, in a page that needs no server.
+
+    Arguments:
+        films: name to frames; with several the reader chooses one, such as a seed.
         classes: number of classes K.
         title: name of the figure.
-        marked: cells of each frame drawn in black.
+        outlines: name of a film to the map whose boundary is drawn in all of its frames, below their own.
 
     Raises:
-        ValueError: if frames, captions and marks differ in number, or are none.
+        ValueError: for no film, or films of unequal numbers of frames or none.
     """
-    marked = marked if marked is not None else [np.zeros_like(f.labels, bool) for f in frames]
-    if not len(frames) == len(captions) == len(marked) > 0:
-        raise ValueError(
-            f"{len(frames)} frames, {len(captions)} captions, {len(marked)} marks: "
-            "allowed are equal, positive numbers"
-        )
-    palette = [*_class_colours(classes), (0.25, 0.25, 0.25), (0, 0, 0)]
-    images = []
-    for frame, mark in zip(frames, marked, strict=True):
-        kind = np.where(boundary_mask(frame.labels, "one"), classes, frame.labels)
-        kind = np.where(mark, classes + 1, kind)
-        image = Image.fromarray(kind[::-1].astype(np.uint8), mode="P")
-        image.putpalette([round(255 * value) for colour in palette for value in colour])
-        image = image.resize((2 * frame.n, 2 * frame.n), Image.Resampling.NEAREST)
-        pen = ImageDraw.Draw(image)
-        for label, (row, column) in _anchors(frame).items():
-            at = (2 * column + 1, 2 * (frame.n - row) - 1)
-            pen.text(at, str(label), classes + 1, ImageFont.load_default(24), anchor="mm")
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", optimize=True)
-        images.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+    lengths = {name: len(film) for name, film in films.items()}
+    if len(set(lengths.values())) != 1 or not all(lengths.values()):
+        raise ValueError(f"films have {lengths} frames: allowed are equal, positive numbers")
+    outlines = outlines or {}
+    pictures = {
+        name: [_picture(frame, classes, outlines.get(name)) for frame in film]
+        for name, film in films.items()
+    }
+    captions = {name: [frame.caption for frame in film] for name, film in films.items()}
+    first, length = next(iter(films)), max(lengths.values())
+    name = html.escape(title)
     key = "".join(
         f'<span style="background:rgb({",".join(str(round(255 * v)) for v in colour)});color:black;'
         f'padding:0 .5em;border:1px solid #404040">{k}</span>'
-        for k, colour in enumerate(palette[:classes])
+        for k, colour in enumerate(_class_colours(classes))
     )
+    line = ' <span style="border-bottom:3px solid #d55e00">boundary in float</span>'
+    options = "".join(f"<option>{html.escape(one)}</option>" for one in films)
+    choice = f'<select aria-label="{name}: which">{options}</select> ' if len(films) > 1 else ""
     # Scripts in a cell's output see only their own element, so several steppers fit on a page.
-    return HTML(f"""<figure style="max-width:32em;margin:1em auto" aria-label="{html.escape(title)}">
-<img src="{images[0]}" alt="{html.escape(captions[0])}" style="width:100%;image-rendering:pixelated">
-<p style="margin:.3em 0">class {key}</p>
-<input type="range" min="0" max="{len(images) - 1}" value="0" style="width:100%"
- aria-label="{html.escape(title)}: step">
-<figcaption>{html.escape(captions[0])}</figcaption>
+    return HTML(f"""<figure style="max-width:32em;margin:1em auto" aria-label="{name}">
+<img style="width:100%;image-rendering:pixelated" src="{pictures[first][0]}" alt="{html.escape(captions[first][0])}">
+<p style="margin:.3em 0">class {key}{line if outlines else ""}</p>
+<p style="margin:.3em 0">{choice}<button type="button">play</button></p>
+<input type="range" style="width:100%" min="0" max="{length - 1}" value="0" aria-label="{name}: step">
+<figcaption>{html.escape(captions[first][0])}</figcaption>
 <script>(function (figure) {{
-const images = {json.dumps(images)}, captions = {json.dumps(captions)};
-figure.querySelector("input").addEventListener("input", function () {{
-const image = figure.querySelector("img");
-image.src = images[this.value];
-image.alt = figure.querySelector("figcaption").textContent = captions[this.value];
+const images = {json.dumps(pictures)}, captions = {json.dumps(captions)};
+const image = figure.querySelector("img"), slider = figure.querySelector("input");
+const button = figure.querySelector("button"), choice = figure.querySelector("select");
+let playing = null;
+function show() {{
+const film = choice ? choice.value : Object.keys(images)[0];
+image.src = images[film][slider.value];
+image.alt = figure.querySelector("figcaption").textContent = captions[film][slider.value];
+}}
+function stop() {{ clearInterval(playing); playing = null; button.textContent = "play"; }}
+function step() {{
+if (slider.value === slider.max) {{ stop(); return; }}
+slider.value = Number(slider.value) + 1;
+show();
+}}
+button.addEventListener("click", function () {{
+if (playing !== null) {{ stop(); return; }}
+if (slider.value === slider.max) {{ slider.value = 0; show(); }}
+button.textContent = "pause";
+playing = setInterval(step, 300);
 }});
+slider.addEventListener("input", function () {{ stop(); show(); }});
+if (choice) choice.addEventListener("change", show);
+show();
 }})(document.currentScript.closest("figure"))</script>
 </figure>""")
+
+
+def _picture(frame: Frame, classes: int, outline: LabelMap | None) -> str:
+    """A frame as the address of a PNG that holds itself."""
+    palette = [*_class_colours(classes), (0.25, 0.25, 0.25), (0, 0, 0), (0.835, 0.369, 0)]
+    grid = frame.grid
+    kind = grid.labels
+    if outline is not None:
+        kind = np.where(boundary_mask(outline.labels, "one"), classes + 2, kind)
+    kind = np.where(boundary_mask(grid.labels, "one"), classes, kind)
+    if frame.marked is not None:
+        kind = np.where(frame.marked, classes + 1, kind)
+    image = Image.fromarray(kind[::-1].astype(np.uint8), mode="P")
+    image.putpalette([round(255 * value) for colour in palette for value in colour])
+    image = image.resize((2 * grid.n, 2 * grid.n), Image.Resampling.NEAREST)
+    pen = ImageDraw.Draw(image)
+    for label, (row, column) in _anchors(grid).items():
+        at = (2 * column + 1, 2 * (grid.n - row) - 1)
+        pen.text(
+            at, str(label), classes + 1, ImageFont.load_default(max(12, grid.n // 10)), anchor="mm"
+        )
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

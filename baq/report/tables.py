@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from baq.report.columns import HEADINGS, alike, form, heading, number
 from baq.report.stats import FEW
 
 __all__ = [
@@ -24,22 +29,12 @@ __all__ = [
     "show_intervals",
     "spread_text",
     "styled",
+    "written",
 ]
 
-#: Headings of measures of :func:`baq.compare`, units included.
-HEADINGS = {
-    "bits": "bits per weight",
-    "loss": "loss of accuracy",
-    "flip_rate": "flip rate",
-    "band_flip_rate": "flip rate in the band",
-    "band_pair_flip_rate": "pair-order flips in the band",
-    "radius": "median radius, input units",
-    "shift": "median displacement, input units",
-    "band_shift": "median displacement in the band",
-    "normal_angle": "median angle of normals, degrees",
-    "jaccard": "Jaccard distance J",
-    "grid_change": "grid prediction change",
-}
+#: Estimates whose interval stands in the columns ``lo`` and ``hi``, and the heading of both together.
+_MIDDLES = {"median": "median [90 % interval]", "difference": "difference [90 % interval]"}
+_NUMBER = re.compile(r"[-+<]?\d[\d,.×⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*( \[.*\])?|–|")
 
 
 def save(frame: pd.DataFrame, name: str) -> None:
@@ -59,26 +54,98 @@ def save(frame: pd.DataFrame, name: str) -> None:
 
 
 def show(
-    frame: pd.DataFrame, name: str, precision: int = 4, *, shown: pd.DataFrame | None = None
+    frame: pd.DataFrame,
+    name: str,
+    precision: int | None = None,
+    *,
+    shown: pd.DataFrame | None = None,
 ) -> Styler:
-    """Save a tidy table and return it for display, without its index and without empty columns.
+    """Save a tidy table and return it for display as :func:`written`.
 
     Arguments:
         frame: the table: a column a variable, numbers as numbers.
         name: as for :func:`save`; also the name of the table's elements in the page, so that equal
             tables give equal pages.
-        precision: decimals shown.
+        precision: as for :func:`written`.
         shown: what is displayed in place of the table, such as :func:`interval_table` of it.
     """
     save(frame, name)
     return styled(frame if shown is None else shown, name, precision)
 
 
-def styled(shown: pd.DataFrame, name: str, precision: int = 4) -> Styler:
+def styled(shown: pd.DataFrame, name: str, precision: int | None = None) -> Styler:
     """A table for display as :func:`show` returns it, not saved; no other on the page has its name."""
-    empty = [name for name in shown if len(shown) and (shown[name] == "").all()]
-    styler = shown.style.hide(axis="index").hide(empty, axis="columns")
-    return styler.format(precision=precision).set_uuid(name)
+    text = written(shown, precision)
+    styler = text.style.hide(axis="index").set_uuid(name)
+    sides = {True: "text-align: right", False: "text-align: left"}
+    return styler.set_table_styles(
+        {
+            column: [{"selector": "", "props": sides[all(map(_NUMBER.fullmatch, text[column]))]}]
+            for column in text
+        }
+    )
+
+
+def written(
+    frame: pd.DataFrame,
+    precision: int | None = None,
+    *,
+    headings: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """A table as a page has it: texts under headings with units, estimates with their intervals.
+
+    Columns that :mod:`baq.report.columns` knows get its headings and its way to write numbers; others
+    keep their names. A median or difference takes in its interval from ``lo`` and ``hi``, a quantity
+    takes in ``part`` and ``work``, and columns without any text are left out.
+
+    Arguments:
+        frame: a row an entry; numbers as numbers or as text.
+        precision: decimals of numbers in columns that are not known, else three significant digits.
+        headings: column to a heading of its own, without the sign of a percentage.
+    """
+    texts = headings or {}
+    digits = 4 if "claim" in frame else 3  # what the paper prints
+    other = partial(number, digits=digits) if precision is None else f"{{:,.{precision}f}}".format
+    frame, cells = frame.reset_index(drop=True), {}
+    rows = [form(name) for name in frame.get("measure", [None] * len(frame))]
+    for name in frame:
+        if len(frame) and (frame[name].astype(object) == "").all():
+            continue
+        if name in _MIDDLES and {"lo", "hi"} <= set(frame):
+            ends = frame[[name, "lo", "hi"]].to_numpy(dtype=float)
+            signed = name == "difference"
+            cells[_MIDDLES[name]] = [
+                _told(row, how, precision, digits, signed)
+                for row, how in zip(ends, rows, strict=True)
+            ]
+        elif name == "quantity":
+            kept = frame[[c for c in ("quantity", "part", "work") if c in frame]].to_numpy()
+            cells[name] = [
+                ", ".join(w for w in words if isinstance(w, str) and w) for words in kept
+            ]
+        elif name == "measure":
+            cells[name] = [heading(word) for word in frame[name]]
+        elif not (
+            (name in ("lo", "hi") and set(_MIDDLES) & set(frame))
+            or (name in ("part", "work") and "quantity" in frame)
+        ):
+            cells[heading(name, texts.get(name))] = [
+                _cell(value, form(name), other) for value in frame[name]
+            ]
+    return pd.DataFrame(cells, dtype=object)
+
+
+def _cell(
+    value: object, known: Callable[[float], str] | None, other: Callable[[float], str]
+) -> str:
+    """The text of one cell; whole numbers of unknown columns are counts."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, Integral) and not known:
+        return f"{value:,}"
+    return (known or other)(value) if isinstance(value, Real) else str(value)  # type: ignore[arg-type]
 
 
 def interval_text(
@@ -99,11 +166,24 @@ def interval_text(
     if math.isnan(middle):
         return "–"
     if form is None:
-        digits = "4g" if precision is None else f"{precision}f"
-        form = f"{{:{'+' if signed else ''}.{digits}}}".format
-    if math.isnan(lo) or math.isnan(hi):
-        return form(middle)
-    return f"{form(middle)} [{form(lo)}, {form(hi)}]"
+        form = f"{{:.{'4g' if precision is None else f'{precision}f'}}}".format
+    ends = [lo, hi] if not math.isnan(lo + hi) else []
+    told = [f"{'+' if signed and value > 0 else ''}{form(value)}" for value in (middle, *ends)]
+    return f"{told[0]} [{told[1]}, {told[2]}]" if ends else told[0]
+
+
+def _told(
+    row: Sequence[float],
+    how: Callable[[float], str] | None,
+    precision: int | None = None,
+    digits: int = 3,
+    signed: bool = False,
+) -> str:
+    """An estimate with its interval, as its column writes it, or else with decimals or digits."""
+    if how is None and not math.isnan(row[0]):
+        how = alike(row, digits) if precision is None else f"{{:z.{precision}f}}".format
+    middle, lo, hi = row
+    return interval_text(middle, lo, hi, form=how, signed=signed)
 
 
 def spread_text(n: int, of: str = "seeds") -> str:
@@ -130,12 +210,19 @@ def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.Data
         differences: as :func:`baq.report.stats.paired_differences` returns it.
         names: measure to the text shown.
     """
-    shown = differences[["setting", "measure", "before", "after"]].replace({"measure": dict(names)})
-    middles = differences[["difference", "lo", "hi"]].to_numpy(dtype=float)
-    shown["difference"] = [interval_text(*row) for row in middles]
+    forms = [form(name) for name in differences["measure"]]
+    values = {
+        name: [(how or number)(value) for how, value in zip(forms, differences[name], strict=True)]
+        for name in ("before", "after")
+    }
+    ends = differences[["difference", "lo", "hi"]].to_numpy(dtype=float)
+    values["difference"] = [
+        _told(row, how, signed=True) for row, how in zip(ends, forms, strict=True)
+    ]
     counts = differences[["fall", "rise", "n"]].to_numpy()
-    shown["fall, rise"] = [f"{fall}, {rise} of {n}" for fall, rise, n in counts]
-    return shown
+    values["fall, rise"] = [f"{fall}, {rise} of {n}" for fall, rise, n in counts]
+    measures = [heading(name, names.get(name)) for name in differences["measure"]]
+    return differences[["setting"]].assign(measure=measures, **values)
 
 
 def interval_table(
@@ -144,7 +231,7 @@ def interval_table(
     columns: str = "measure",
     value: str = "median",
     ends: tuple[str, str] = ("lo", "hi"),
-    precision: int | None = 4,
+    precision: int | None = None,
     *,
     signed: bool = False,
     headings: Mapping[str, str] | Sequence[str] | None = None,
@@ -157,10 +244,11 @@ def interval_table(
         index: the columns that name a row of the wide table.
         columns: the column whose values become headings.
         value, ends: the columns of the estimate and of its interval.
-        precision: as for :func:`interval_text`.
+        precision: decimals of measures that :mod:`baq.report.columns` does not know, else three
+            significant digits. The measure is the value of ``columns``, or of a column ``measure``.
         signed: show a plus too.
-        headings: the values of ``columns`` that are shown and what stands above them, or measures that
-            :data:`HEADINGS` names; all as they are where not given.
+        headings: the values of ``columns`` that are shown and what stands above them, or those with
+            their own headings; all where not given. Shares get the sign of a percentage.
         order: values of the first column of ``index`` that are shown, from top to bottom. Where not
             given, rows keep the order in which they first appear.
 
@@ -170,17 +258,17 @@ def interval_table(
     Raises:
         ValueError: for two estimates in one cell, or a heading or a row without any estimate.
     """
-    if headings is None:
-        headings = {name: name for name in frame[columns]}
-    elif not isinstance(headings, Mapping):
-        headings = {measure: HEADINGS[measure] for measure in headings}
+    if not isinstance(headings, Mapping):
+        headings = {name: heading(name) for name in (headings or frame[columns])}
+    headings = {name: heading(name, text) for name, text in headings.items()}
+    forms = [form(name) for name in frame.get("measure", frame[columns])]
     given = frame[[*index, columns, value, *ends]].itertuples(index=False)
     rows: dict[tuple[object, ...], dict[str, str]] = {}
-    for *key, name, middle, lo, hi in given:
+    for how, (*key, name, middle, lo, hi) in zip(forms, given, strict=True):
         cells = rows.setdefault(tuple(key), {})
         if name in cells:
             raise ValueError(f"{tuple(key)} has {name} twice: allowed is one estimate a cell")
-        cells[name] = interval_text(middle, lo, hi, precision, signed=signed)
+        cells[name] = _told((middle, lo, hi), how, precision, signed=signed)
     for asked, known in ((headings, frame[columns]), (order or (), frame[index[0]])):
         if lacking := [name for name in asked if name not in set(known)]:
             allowed = ", ".join(map(str, dict.fromkeys(known)))
@@ -198,7 +286,7 @@ def show_intervals(
     name: str,
     index: str,
     headings: Mapping[str, str] | Sequence[str],
-    precision: int = 4,
+    precision: int | None = None,
     order: Sequence[object] | None = None,
 ) -> Styler:
     """Save a summary as numbers, and return its :func:`interval_table` for display.
@@ -214,7 +302,10 @@ def show_intervals(
 
 
 def interval_columns(
-    frame: pd.DataFrame, index: Sequence[str], values: Mapping[str, str], precision: int = 4
+    frame: pd.DataFrame,
+    index: Sequence[str],
+    values: Mapping[str, str],
+    precision: int | None = None,
 ) -> pd.DataFrame:
     """The rows of a table for display, each estimate with its interval in one cell.
 
@@ -222,13 +313,12 @@ def interval_columns(
         frame: a row an entry, with columns such as ``r``, ``r_lo`` and ``r_hi``.
         index: the columns shown as they are.
         values: the columns of estimates to their headings.
-        precision: decimals shown.
+        precision: as for :func:`interval_table`.
     """
     cells = {
-        heading: [
-            interval_text(middle, lo, hi, precision)
-            for middle, lo, hi in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
+        text: [
+            _told(row, form(v), precision) for row in frame[[v, f"{v}_lo", f"{v}_hi"]].to_numpy()
         ]
-        for v, heading in values.items()
+        for v, text in values.items()
     }
     return frame[list(index)].assign(**cells)

@@ -22,6 +22,8 @@ _FAULTS = [
         re.compile(r'<div class="(pst-scrollable-table-container|output text_html)">'),
         r'<div class="\1" tabindex="0">',
     ),
+    # An interval stays whole where a cell of a table breaks into lines.
+    (re.compile(r"(<td\b[^>]*>(?:<p>)?[^<\[]*\[[^\]<,]*,(?:\d{3},?)*) (?=[^\]<]*\])"), r"\1&#160;"),
     # The search page has the field of every page's header, and its own of the same name.
     (
         re.compile(r'(id="search-input".*)id="search-input"', re.DOTALL),

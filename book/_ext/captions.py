@@ -1,0 +1,71 @@
+"""A Sphinx extension: what executed cells show has a caption, which Sphinx numbers.
+
+The caption stands in the cell's metadata, ``caption="..."``, or a list of them for a cell with several
+figures or tables. A table with a title of its own, such as one of the directive ``table``, keeps it.
+"""
+
+import html
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+
+class TableBox(nodes.General, nodes.Element):
+    """A table of HTML, with its caption as text."""
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Give every figure and table with a caption its place among those that are numbered."""
+    app.add_enumerable_node(
+        TableBox, "table", lambda box: box["caption"], html=(_open, lambda self, _: _close(self))
+    )
+    app.connect("doctree-read", _add_captions)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _add_captions(_: Sphinx, document: nodes.document) -> None:
+    for cell in document.findall(lambda node: _is(node, "cell_code")):
+        given = cell["cell_metadata"].get("caption", [])
+        captions = iter([given] if isinstance(given, str) else given)
+        for shown in list(cell.findall(lambda node: _is(node, "mime_bundle"))):
+            kinds = [part["mime_type"] for part in shown]
+            text = " ".join(raw.astext() for raw in shown.findall(nodes.raw))
+            table = next(shown.findall(nodes.table), None)
+            figure = "<figure" in text or any(kind.startswith("image/") for kind in kinds)
+            if not (figure or "<table" in text or table) or not (caption := next(captions, "")):
+                continue
+            if figure:
+                _wrap(shown, nodes.figure(), nodes.caption("", caption))
+            elif "<table" in text:
+                _wrap(shown, TableBox(caption=caption))
+            elif not isinstance(table[0], nodes.title):
+                table.insert(0, nodes.title("", caption))
+    for node in document.findall(nodes.Element):
+        if isinstance(node, nodes.figure | nodes.table | TableBox) and not node["ids"]:
+            node["ids"].append(
+                f"{'figure' if isinstance(node, nodes.figure) else 'table'}-{len(document.ids)}"
+            )
+            document.set_id(node)
+
+
+def _is(node: nodes.Node, kind: str) -> bool:
+    return isinstance(node, nodes.container) and node.get("nb_element") == kind
+
+
+def _wrap(shown: nodes.Node, box: nodes.Element, *more: nodes.Node) -> None:
+    shown.replace_self(box)
+    box += [shown, *more]
+
+
+def _open(self: HTML5Translator, node: TableBox) -> None:
+    self.body.append(self.starttag(node, "figure", CLASS="table-box") + "<figcaption><p>")
+    self.add_fignumber(node)
+    self.body.append(f'<span class="caption-text">{html.escape(node["caption"])}</span>')
+    self.add_permalink_ref(node, "Link to this table")
+    self.body.append("</p></figcaption>\n")
+
+
+def _close(self: HTML5Translator) -> None:
+    self.body.append("</figure>\n")

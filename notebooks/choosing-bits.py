@@ -1,0 +1,138 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   baq:
+#     requires: []
+#     minutes: 0.1
+#     threads: 1
+#     reads: tables
+# ---
+
+# %% [markdown]
+# # Choosing bits
+#
+# For whoever has a network and wants it smaller: what does each bit save, and what does it cost in decisions?
+# All numbers are those of the chapters, held-out, with weights rounded to nearest and one scale for each tensor.
+# Better roundings ([Rounding](07-rounding)) move every curve down and leave the questions the same.
+
+# %% tags=["parameters", "remove-cell"]
+most_flips: float = 0.02  # the largest share of labels that may change [0..1]
+
+# %% tags=["remove-cell"]
+import pandas as pd
+from IPython.display import Markdown
+from scipy.stats import spearmanr
+
+from baq.report import charts, style, tables
+from baq.report.excerpts import read
+
+style.use_style()
+LEVELS = ["bits", "loss", "flip_rate", "band_flip_rate", "family", "seed"]
+levels, networks = read("06-cifar-full/levels"), read("06-cifar-full/networks")
+floor = read("06-cifar-full/noise-floor")
+if levels is None or networks is None or floor is None:
+    costs = pd.DataFrame(columns=[*LEVELS, "kilobytes"])
+    retrained = pd.Series(dtype=float)
+else:
+    costs = levels.loc[levels["scheme"] == "per tensor", LEVELS]
+    weights = networks.set_index(["family", "seed"])["weights"].rename("weights")
+    costs = costs.join(weights, on=["family", "seed"])
+    costs["kilobytes"] = costs.pop("weights") * costs["bits"] / 8e3
+    floor["family"] = floor["pair"].str.partition(",")[0]
+    retrained = floor[floor["pair"].str.endswith("another training")]
+    retrained = retrained.groupby("family")["flip_rate"].mean()
+measures = ["loss", "flip_rate", "band_flip_rate"]
+sizes = costs.groupby(["family", "bits", "kilobytes"], sort=False)[measures].mean()
+sizes = sizes.reset_index()
+
+# %% [markdown]
+# ## What a bit costs
+#
+# The two families of [full CIFAR-10](06-cifar-full), 10,000 test images. The weights of the float network take
+# four bytes each. Read the flips beside the dashed line, which is what training the same network again changes: a
+# network that flips far less than that is, by its decisions, the same network.
+
+# %% mystnb={"image": {"alt": "A panel for each family of networks: flip rate, flip rate in the boundary band and loss of accuracy against the kilobytes of the weights, on a logarithmic axis, with a dashed line at the flips of another training. Flips lie far above the loss of accuracy at every size."}} caption="Decisions changed and accuracy lost against the size of the weights; means over seeds." tags=["remove-input"]
+fig = charts.costs_of_size(sizes, retrained) if len(sizes) else None
+
+# %% caption="What each bit width costs on full CIFAR-10; means over seeds." tags=["remove-input"]
+tables.show(sizes, "sizes")
+
+# %% tags=["remove-input"]
+lines = []
+for family, rows in costs.groupby("family", sort=False):
+    worst = rows.groupby("bits")["flip_rate"].max()
+    kept = worst[worst <= most_flips]
+    fewest = f"{kept.index.min()} bits" if len(kept) else "none of the bit widths"
+    of_six = rows.loc[rows["bits"] == 6, "flip_rate"].mean()
+    text = f"* **{family}**: the fewest bits at which every seed changes at most {most_flips:.0%} of its labels: {fewest}."
+    if family in retrained and of_six:
+        text += (
+            f" At 6 bits it changes {of_six:.1%}, {of_six / retrained[family]:.2f} times what another training "
+            f"changes ({retrained[family]:.1%})."
+        )
+    lines.append(text)
+Markdown("\n".join(lines) or "*Full CIFAR-10 has not been measured here.*")
+
+# %% [markdown]
+# ## When J says anything that flips do not
+#
+# Flips count test images that changed their label. $J$ looks at the whole plane, where most points are no
+# images. Two questions decide whether that helps: does $J$ move where no label does, and does it rank networks
+# at equal bits otherwise than flips?
+
+# %% tags=["remove-input"]
+SOURCES = {"digits, MNIST and Fashion-MNIST": "04-stopping/levels"}
+SOURCES |= {"CIFAR-10 subsets": "05-cifar-subsets/levels"}
+lines = []
+for name, source in SOURCES.items():
+    found = read(source)
+    if found is None:
+        continue
+    held_out = found[found["part"] == "test"]
+    still = held_out.loc[held_out["flip_rate"] == 0, "jaccard"]
+    text = f"* **{name}**: of {len(held_out)} quantized networks {len(still)} change no label"
+    if len(still):
+        text += f", and their J goes from {still.min():.2f} to {still.max():.2f}"
+    by = ["setting", "candidate"] if "setting" in held_out else ["candidate"]
+    ranks = [
+        spearmanr(rows["flip_rate"], rows["jaccard"]).statistic
+        for _, rows in held_out.groupby(by)
+        if rows["flip_rate"].nunique() > 2 and rows["jaccard"].nunique() > 2
+    ]
+    if ranks:
+        middle = pd.Series(ranks).median()
+        text += f". At equal bits flips and J rank the networks with ρ = {middle:.2f} in the median of {len(ranks)} groups"
+    lines.append(text + ".")
+Markdown("\n".join(lines) or "*Neither has been measured here.*")
+
+# %% [markdown]
+# So $J$ is the early sign: it moves where no test image does, and tells that a boundary passes nearer to inputs
+# that the test set does not have. It is no measure of damage: it [reads the grid](02-slice-geometry), and at equal
+# bits it hardly tells networks apart as flips do where $\rho$ is small.
+#
+# ## How to choose
+#
+# 1. Fix what may change: a share of labels, not a loss of accuracy. Accuracy lets gains pay for losses.
+# 2. Measure the noise floor, if you can train twice. Bits that flip far less need no discussion.
+# 3. Compare bit widths on calibration inputs, without labels, and look at the boundary band, where nearly all
+#    flips are.
+# 4. Ask for $J$, on a stated grid and plane, where inputs may come that your data do not have.
+#
+# ```python
+# from baq import compare, ptq_w
+#
+# rows = compare(network, {bits: ptq_w(network, bits) for bits in (8, 6, 5, 4)}, x)
+# rows[["candidate", "flip_rate", "band_flip_rate"]]
+# ```
+#
+# [Calibration-to-test stopping](04-stopping) turns this into a rule, and
+# [Calibration](08-calibration) says how far calibration data can be trusted.

@@ -1,0 +1,159 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+#   baq:
+#     requires: [digits]
+#     minutes: 0.3
+#     threads: 1
+#     reads: tables
+# ---
+
+# %% [markdown]
+# # Boundary-aware quantization, an executable companion
+#
+# Round the weights of a classifier to a few bits, and its accuracy may stay where it was. Its decision
+# boundaries move all the same. Press *play*: a network on handwritten digits loses its bits, from 8 down to 3.
+
+# %% tags=["parameters", "remove-cell"]
+seeds: int = 3  # networks in the moving picture [1..10]
+steps: int = 6  # steps from one bit width to the next [1..100]
+n: int = 161  # cells a side of its label maps [2..1000]
+levels: list[int] = [
+    8,
+    6,
+    4,
+    3,
+]  # its bit widths, neighbours in turn [2..16, two or more]
+
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from baq import slices
+from baq.report import answers
+from baq.report.excerpts import read, results
+from baq.report.maps import film_of_levels, stepper
+from baq.zoo.recipes import digits_network
+
+# %% caption="Label map of a plane through the data while the weights go from one bit width to the next. Junctions of three classes are black." tags=["remove-input"]
+films, outlines = {}, {}
+for seed in range(seeds):
+    network, split = digits_network(seed, epochs=200, test=0.25)
+    plane = slices.pca_plane(split.x_train, 0.1)
+    films[f"seed {seed}"] = film_of_levels(network, levels, plane, steps, n)
+    outlines[f"seed {seed}"] = slices.label_map(network, plane, n)
+title = "Decision regions of a network that loses its bits"
+stepper(films, 10, title, outlines)
+
+# %% [markdown]
+# O. M. Kiselev's *Boundary-Aware Quantization: Finite-Scale Decision Geometry of Neural Classifiers*
+# {cite}`kiselev2026` measures that movement. This book measures it again, in notebooks that anyone can run and
+# change.
+#
+# ## What came out
+
+# %% tags=["remove-input"]
+lines = []
+control = read("02-slice-geometry/controls-summary")
+grids = read("02-slice-geometry/by-grid")
+levels, floor = read("06-cifar-full/levels"), read("06-cifar-full/noise-floor")
+if control is not None:
+    at = control.pivot(index="pair", columns="measure", values="median")
+    if {"4 bits", "another training"} <= set(at.index):
+        four, again = at.loc["4 bits"], at.loc["another training"]
+        lines.append(
+            f"* **At 4 bits a boundary on digits moves as far as training the network again moves it**: a Jaccard "
+            f"distance of {four['jaccard']:.2f}, and {again['jaccard']:.2f}. The accuracy is {four['accuracy']:.1%}, "
+            f"and {again['accuracy']:.1%} after another training."
+        )
+if floor is not None and levels is not None:
+    lost = levels[levels["setting"].eq("cnn, per tensor") & levels["bits"].eq(6)]
+    flips = floor.groupby("pair")["flip_rate"].mean()
+    if {"cnn, 6 bits", "cnn, another training"} <= set(flips.index):
+        six, again = flips["cnn, 6 bits"], flips["cnn, another training"]
+        lines.append(
+            f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
+            f"{lost['loss'].mean():.1%} of accuracy and change {six:.1%} of its labels; another training changes "
+            f"{again:.1%}."
+        )
+if grids is not None:
+    j = grids[grids["bits"] == grids["bits"].min()].groupby("n")["jaccard"].median()
+    lines.append(
+        f"* **The Jaccard distance reads the grid**: the same networks have {j.iloc[0]:.2f} on {j.index[0]} cells a "
+        f"side and {j.iloc[-1]:.2f} on {j.index[-1]}, while their boundaries moved by the same distance."
+    )
+Markdown("\n".join(lines) or "*No chapter has been executed yet.*")
+
+# %% tags=["remove-input"]
+judged = answers.judged(answers.collect(results()))
+Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
+
+# %% [markdown]
+# ::::{grid} 1 1 3 3
+# :gutter: 2
+#
+# :::{grid-item-card} Check the paper
+# :link: claims
+# :link-type: doc
+#
+# Every number of the abstract beside ours, with a verdict and the reason where they differ.
+# :::
+#
+# :::{grid-item-card} Choose bits
+# :link: choosing-bits
+# :link-type: doc
+#
+# What each bit costs in decisions, in accuracy and in bytes, beside the noise of training.
+# :::
+#
+# :::{grid-item-card} Use it on your network
+# :link: your-own-network
+# :link-type: ref
+#
+# One call gives every measure of this book for your float network and its copies.
+# :::
+# ::::
+#
+# :::{admonition} What this book is, and what it is not
+# :class: important
+#
+# It is an **independent replication from the paper's abstract**. Neither code nor full text was at hand, so every
+# convention that the abstract leaves open is a choice made here. Each choice is named where it is made, varied
+# where it matters, and never presented as the paper's. The paper's numbers stand beside ours, and ours are
+# distributions over seeds: over splits and initializations, not one lucky run.
+# :::
+#
+# ## How to read it
+#
+# Each chapter opens with its question and its answer and ends with what to take along and two exercises. Every
+# number and figure is written by the notebook that computed it; the tables lie as CSV files in `book/results/`.
+#
+# * [Definitions](definitions.md) has the vocabulary: one word for each idea, in text, code and tables.
+# * One network, point by point: [Local geometry](01-local-geometry). On a plane: [Slice geometry](02-slice-geometry).
+#   On its way from one bit width to the next: [Interpolation and junctions](03-interpolation-and-junctions).
+# * Which bits to keep: [Calibration-to-test stopping](04-stopping), [CIFAR-10 subsets](05-cifar-subsets),
+#   [Full CIFAR-10](06-cifar-full).
+# * Which way to round: [Rounding](07-rounding). How far calibration data can be trusted:
+#   [Calibration](08-calibration).
+# * [Choices](choices.ipynb) says what depends on what the abstract leaves open, [Performance](performance.ipynb) and
+#   [Scaling](scaling.ipynb) what the measures cost, [Status](status.md) when and where each chapter was executed.
+#
+# ## How to use it
+#
+# Read it here; re-execute it with one command; or change a parameter of one chapter and run that.
+# [How to reproduce](reproduce.md) has the commands. The measures themselves are a small Python package, `baq`,
+# which takes your own networks too:
+#
+# ```python
+# from baq import compare, ptq_w
+#
+# candidates = {bits: ptq_w(network, bits) for bits in (8, 6, 4)}
+# compare(network, candidates, images, labels)
+# ```
