@@ -120,6 +120,7 @@ from baq.comparison import per_plane
 from baq.report import answers, charts, rounded, style, tables
 from baq.report.boxes import opening
 from baq.report.claims import answer
+from baq.report.columns import heading
 from baq.report.runs import run_all
 from baq.report.stats import summarize
 from baq.rounding import Statistics, boundary_metric, trials, ways
@@ -259,10 +260,10 @@ Markdown(
 # %% tags=["hide-input"]
 differences = rounded.metric_differences(results)
 tables.save(differences, "differences")
-differences = differences.replace({"measure": MEASURES})
 shown = differences[differences["against"].isin(METRICS)]
 keys = ["networks", "bits", "measure"]
 shown = tables.interval_table(shown, keys, "against", "difference", signed=True)
+shown["measure"] = [heading(m, MEASURES[m]) for m in shown["measure"]]
 display(tables.styled(shown, "shown-differences"))
 text, below, above, count = rounded.what_metrics_do(differences)
 display(Markdown(text))
@@ -310,8 +311,11 @@ fig = charts.interval_panels(drawn, "images", FEW, "part")
 _ = fig.axes[-1].set_xlabel(f"calibration images, {lead}, {max(bits)} bits")
 
 # %% tags=["hide-input"]
-shown = by_part[by_part["images"] == max(budgets)].replace({"measure": MEASURES})
-shown = shown.assign(column=shown["setting"] + ", " + shown["measure"])
+shown = by_part[by_part["images"] == max(budgets)]
+headings = [heading(m, MEASURES[m]) for m in shown["measure"]]
+shown = shown.assign(
+    column=shown["setting"] + ", " + pd.Series(headings, shown.index)
+)
 shown = tables.interval_table(shown, ["part"], "column", "difference", signed=True)
 display(tables.styled(shown, "shown-parts"))
 display(Markdown(rounded.what_parts_do(by_part)))

@@ -90,7 +90,7 @@ def test_contrasts_of_the_metrics_are_those_of_the_rows():
     text, below, above, count = rounded.what_metrics_do(table)
     # Better in the three measures at both bit widths, worse in J over many planes; J itself is equal.
     assert len(below) == 2 * 2 * 3 and above == [
-        f"{k}, 4, jaccard_many" for k in ("CIFAR-10", "digits")
+        f"{k}, 4 bits, J over many planes" for k in ("CIFAR-10", "digits")
     ]
     assert count == 2 * (2 * 3 + 2)
     assert f"In the other {count - 14} " in text and "-56 % against AdaRound (excludes 0)" in text
@@ -108,7 +108,10 @@ def test_parts_are_compared_with_the_metric_itself():
     assert f"rise by: {METRICS[0]} (cnn, +50 %); {METRICS[1]}" in text
     assert "They fall by: no ridge (cnn, -50 %)." in text
     assert "in 4 comparisons" in text
-    assert "Fisher metric in: cnn, 30, flip_rate; cnn, 100, flip_rate; above both in: none." in text
+    assert (
+        "Fisher metric in: cnn, 30 images, flips; cnn, 100 images, flips; above both in: none."
+        in text
+    )
 
 
 def grids(value, at):

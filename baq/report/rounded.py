@@ -33,6 +33,12 @@ __all__ = [
 #: The measures of a comparison of roundings.
 MEASURES = ("flip_rate", "band_pair_flip_rate", "displacement")
 
+_NAMES = {
+    "flip_rate": "flips",
+    "band_pair_flip_rate": "pair-order flips in the band",
+    "jaccard": "J",
+    "jaccard_many": "J over many planes",
+}
 _WITHOUT, _WITH = "AdaRound", "boundary gap"
 _SECTION = "why-we-differ"
 
@@ -116,6 +122,7 @@ def what_metrics_do(differences: pd.DataFrame) -> tuple[str, list[str], list[str
         for (group, bits), rows in flips.groupby(["networks", "bits"], sort=False)
     ]
     rivals = differences[differences["against"].isin(METRICS[1:3])]
+    rivals = rivals.assign(bits=rivals["bits"].map("{} bits".format)).replace({"measure": _NAMES})
     below, above, count = contrasts(rivals, ["networks", "bits", "measure"])
     lines.append(
         f"* Against the two metrics that know no boundary, in {count} comparisons: below both, with intervals "
@@ -151,7 +158,9 @@ def what_parts_do(differences: pd.DataFrame) -> str:
     ]
     rise, fall = ([name for up, name in told if up is way] for way in (True, False))
     rivals = differences[differences["part"].isin(METRICS[1:3])]
-    turned = rivals.assign(lo=-rivals["hi"], hi=-rivals["lo"])
+    turned = rivals.assign(
+        lo=-rivals["hi"], hi=-rivals["lo"], images=rivals["images"].map("{} images".format)
+    ).replace({"measure": _NAMES})
     below, above, count = contrasts(turned, ["setting", "images", "measure"])
     return (
         f"With an interval that excludes 0 flips rise by: {listed(rise)}. They fall by: {listed(fall)}. Over all "
