@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baq.quantization import quantize, weight_grid
-from baq.rounding.descent import descend, neighbours, rounded_layer
+from baq.rounding.descent import descend, descend_pairs, neighbours, rounded_layer
 
 BITS = 3
 
@@ -133,6 +133,39 @@ def test_the_descent_ends_where_no_flip_lowers_the_loss(kind, seed):
         assert np.allclose(offset, problem.e(values).numpy(), rtol=1e-10, atol=1e-12)
     for state, v, (_, a, _, t, _) in zip(states, values, problem.layers, strict=True):
         assert np.allclose(state.slope, (v @ a - t).numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_two_changes_of_one_output_lower_the_loss_after_pairs(seed, apart):
+    problem = Problem(seed, ((3, 6),), apart=apart)
+    (state,) = problem.states()
+    descend([state])
+    alone = [state.weight(problem.layers[0][0])]
+    before = problem.loss(alone)
+    descend_pairs(state)
+    values = [state.weight(problem.layers[0][0])]
+    here = problem.loss(values)
+    assert here <= before
+    for o, i, j in itertools.product(range(3), range(6), range(6)):
+        one = problem.flipped(values, 0, o, i)
+        two = one if i == j else problem.flipped(one, 0, o, j)
+        assert problem.loss(two) >= here - 1e-9
+    (_, a, _, t, _), v = problem.layers[0], values[0]
+    assert np.allclose(state.slope, (v @ a - t).numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_pairs_find_what_single_changes_do_not():
+    """Two inputs that are one: one weight up and the other down leaves less; alone each leaves more."""
+    weight = torch.tensor([[0.4, 0.4, 7.0]], dtype=torch.float64)
+    gram = torch.tensor([[1.0, 0.99, 0], [0.99, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    target = torch.tensor([[1.0, 0.0, 7.0]], dtype=torch.float64) @ gram
+    start = torch.tensor([[0.0, 1.0, 7.0]], dtype=torch.float64)
+    layer = rounded_layer(weight, start, 4, gram, target, torch.eye(1).double())
+    descend([layer])
+    assert layer.weight(weight).tolist() == start.tolist()
+    descend_pairs(layer)
+    assert layer.weight(weight).tolist() == [[1.0, 0.0, 7.0]]
 
 
 def test_the_descent_has_something_to_do():

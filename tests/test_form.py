@@ -10,7 +10,7 @@ from torch import nn
 from baq.inference import labels, logits
 from baq.local import displacement, margins, pair_gap
 from baq.rounding import Statistics
-from baq.rounding.form import boundary_form, mean_square
+from baq.rounding.form import boundary_form, mean_square, output_metrics
 from baq.rounding.layers import matrix_layers, recorded
 from baq.rounding.points import boundary_points, low_margin_points, sample_boundary
 
@@ -205,6 +205,54 @@ def test_the_two_shapes_are_one_at_one_point_and_position(kind):
         kronecker = float((form.outputs[name] @ change.T @ gram * change.T).sum())
         assert exact > 0
         assert kronecker == pytest.approx(exact, rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["logit", "fisher"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_metrics_are_sums_over_classes_one_point_at_a_time(name, kind):
+    """Logit: over all of them. Fisher: their mean under the model's own probabilities."""
+    model = NETWORKS[name]()
+    found = output_metrics(model, X, kind, batch_size=3)
+    for layer in matrix_layers(model):
+        total, positions = 0.0, 0
+        for point in X:
+            for k in range(4):
+                with recorded(model) as at:
+                    z = model(point[None].clone().requires_grad_())[0]
+                p = z.softmax(0)[k]
+                what, weight = (z[k], 1.0) if kind == "logit" else (p.log(), p.item())
+                (s,) = torch.autograd.grad(what, at[layer][1])
+                s = s[0].reshape(s.shape[1], -1)
+                total, positions = total + weight * s @ s.T, s.shape[1]
+        expected = total / (len(X) * positions)
+        assert torch.allclose(found[layer], expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_metrics_of_the_last_layer_are_those_of_its_logits(name):
+    """There a logit's gradient is a unit vector, and Fisher's matrix is diag(p) - p p'."""
+    model = NETWORKS[name]()
+    last = list(matrix_layers(model))[-1]
+    eye = torch.eye(4, dtype=torch.float64)
+    torch.testing.assert_close(output_metrics(model, X, "logit")[last], eye)
+    p = model(X).detach().softmax(dim=1)
+    expected = torch.diag(p.mean(dim=0)) - p.T @ p / len(X)
+    torch.testing.assert_close(output_metrics(model, X, "fisher")[last], expected)
+
+
+def test_with_two_classes_fisher_is_the_boundary_in_logits_weighed_by_doubt():
+    """Between two classes only the gap counts: ``B_F = E[p (1 - p) s s']``, s its gradient."""
+    model = drawn(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2))
+    x = normal(1, 5, seed=61)
+    gap = boundary_form(model, model, x, unit="logit", rows=False).outputs
+    p = model(x).detach().softmax(dim=1)
+    for name, b in output_metrics(model, x, "fisher").items():
+        torch.testing.assert_close(b, p.prod() * gap[name])
+
+
+def test_another_kind_of_metric_is_named():
+    with pytest.raises(ValueError, match="kind is 'gap': allowed are boundary, logit, fisher"):
+        output_metrics(NETWORKS["CNN"](), X, "gap")
 
 
 class Product(nn.Module):

@@ -13,12 +13,13 @@ from torch import nn
 from baq.inference import logits
 from baq.local import pair_gap
 from baq.quantization import ptq_w, quantized_weights, weight_grid
-from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric, methods
+from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric, output_metric
 from baq.rounding import statistics as rounding_statistics
 from baq.rounding.descent import descend, neighbours, rounded_layer
 from baq.rounding.form import mean_square
 from baq.rounding.layers import matrix_layers, patches, recorded
 from baq.rounding.points import low_margin_points
+from baq.rounding.search import round_layer
 from baq.zoo import data, models
 from baq.zoo.training import fit
 from benchmarks.rounding import minibatch_adaround, objective
@@ -60,6 +61,10 @@ METHODS = {
     "boundary gap": lambda m, b, x, **o: boundary_gap(m, b, x, [3.0], points=80, **SHORT, **o)[3.0],
     "boundary metric": lambda m, b, x, **o: boundary_metric(
         m, b, x, exact=[0.1], points=120, rows=60, **SHORT, **o
+    ),
+    "logit metric": lambda m, b, x, **o: output_metric(m, b, x, "logit", points=120, **SHORT, **o),
+    "Fisher metric": lambda m, b, x, **o: output_metric(
+        m, b, x, "fisher", points=120, **SHORT, **o
     ),
 }
 
@@ -215,7 +220,7 @@ def test_the_search_comes_close_to_the_best_of_all_roundings():
             return ((outputs @ d @ gram) * d).sum((-2, -1))
 
         best = loss(below + choices * (above - below)).min()
-        value = methods._round_layer(weight, 3, gram, weight @ gram, outputs, False, 300)
+        value = round_layer(weight, 3, gram, weight @ gram, outputs, steps=300).value
         assert ((value == below) | (value == above)).all()
         found.append(float(loss(value) / best))
         nearest.append(float(loss(near) / best))
@@ -268,6 +273,35 @@ def test_layers_that_see_earlier_errors_make_up_for_them(kind):
     assert along < 0.85 * apart
 
 
+def test_a_search_ends_where_twice_the_steps_gain_less_than_a_hundredth():
+    """Each bound allows one run more; none after the first that gained too little is made."""
+    model = trained("CNN")
+    a, weight = layer_inputs(model, "3", X)
+    gram = a.T @ a / len(X)
+    given = weight, 4, gram, weight @ gram, torch.eye(len(weight))
+    found = {steps: round_layer(*given, steps=steps) for steps in (40, 250, 499, 500, 1000, 8000)}
+    lengths = [search.steps for search in found.values()]
+    assert lengths[:4] == [40, 250, 250, 500]
+    assert not any(found[steps].converged for steps in (40, 250, 499))
+    losses = [search.loss for search in found.values()]
+    assert losses[1] == losses[2] and sorted(losses[1:], reverse=True) == losses[1:]
+    assert found[8000].converged and lengths[-1] < 8000
+    shorter = round_layer(*given, steps=lengths[-1] // 2).loss
+    assert shorter - losses[-1] < 0.01 * losses[-1]
+    for search in found.values():
+        exact = objective(weight, search.value, a) * len(a) / len(X)
+        assert search.loss == pytest.approx(exact, rel=1e-3)
+
+
+def test_how_each_layer_was_searched_is_told():
+    model, searches = trained("CNN"), {}
+    rounded = adaround(model, 4, X, steps=20, searches=searches)
+    assert list(searches) == list(matrix_layers(model))
+    for name, layer in matrix_layers(rounded).items():
+        assert torch.equal(searches[name].value, layer.weight)
+        assert searches[name].steps == 20
+
+
 # Boundary gap
 
 
@@ -316,19 +350,19 @@ def test_the_boundary_stays_nearer_than_by_nearest_or_adaround():
 
 def test_the_directions_of_the_gradients_matter(monkeypatch):
     """A control: the same eigenvalues in directions drawn at random keep the boundary less."""
-    form = rounding_statistics.boundary_form
+    metrics = rounding_statistics.output_metrics
 
-    def turned(*arguments, **options):
-        found = form(*arguments, **options)
-        for k, (name, b) in enumerate(found.outputs.items()):
+    def turned(*arguments):
+        found = metrics(*arguments)
+        for k, (name, b) in enumerate(found.items()):
             drawn = torch.randn(b.shape, generator=torch.Generator().manual_seed(k))
             q = torch.linalg.qr(drawn)[0]
-            found.outputs[name] = q @ b @ q.T
+            found[name] = q @ b @ q.T
         return found
 
     sums = []
-    for here in (form, turned):
-        monkeypatch.setattr(rounding_statistics, "boundary_form", here)
+    for here in (metrics, turned):
+        monkeypatch.setattr(rounding_statistics, "output_metrics", here)
         sums.append(0.0)
         for seed in range(3):
             model, split = trained("MLP", seed), splits(seed)
@@ -352,6 +386,23 @@ def test_the_weight_with_the_least_displacement_on_validation_is_kept(kind):
     assert len(set(values)) > 1
     chosen = boundary_metric(model, 3, x, validation, exact=weights, **options)
     assert same(chosen, apart[values.index(min(values))])
+
+
+@pytest.mark.parametrize("kind", ["MLP", "CNN"])
+def test_the_metric_of_the_boundary_is_the_boundary_metric_without_the_exact_shape(kind):
+    model, options = trained(kind), {"points": 60, **SHORT}
+    one = output_metric(model, 3, X, "boundary", **options)
+    assert same(one, boundary_metric(model, 3, X, exact=[0.0], **options))
+    others = [output_metric(model, 3, X, name, **options) for name in ("logit", "fisher")]
+    assert not any(same(one, other) for other in others) and not same(*others)
+
+
+def test_what_an_output_metric_cannot_take_is_named():
+    model = trained("MLP")
+    with pytest.raises(ValueError, match="kind is 'hessian': allowed are boundary, logit, fisher"):
+        output_metric(model, 4, X, "hessian")
+    with pytest.raises(ValueError, match="ridge is -1: allowed is 0 or more"):
+        output_metric(model, 4, X, "logit", ridge=-1)
 
 
 def test_the_exact_shape_lowers_the_displacement_at_its_own_points():

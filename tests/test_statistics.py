@@ -5,8 +5,8 @@ import torch
 from tiny_network import Half, network, normal
 from torch import nn
 
-from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric
-from baq.rounding.form import boundary_form
+from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric, output_metric
+from baq.rounding.form import boundary_form, output_metrics
 from baq.rounding.layers import matrix_layers, recorded
 from baq.rounding.points import low_margin_points, sample_boundary
 
@@ -120,12 +120,13 @@ def test_a_copy_has_the_moments_of_the_model_itself(positions):
 def test_the_boundary_is_that_of_the_two_functions():
     model, x = network(), normal(30, 2, 4, 4, seed=8)
     known = Statistics(model, x)
-    points, outputs = known.boundary(20, 0.5, 3)
+    points, outputs = known.metrics("boundary", 20, 0.5, 3)
     assert torch.equal(points, sample_boundary(model, x, 20, 0.5, 3))
     expected = boundary_form(model, model, points, rows=False).outputs
     assert all(torch.equal(outputs[name], expected[name]) for name in known.layers)
-    assert known.boundary(20, 0.5, 3)[0] is points
-    assert not torch.equal(known.boundary(20, 0.5, 4)[0], points)
+    assert known.metrics("boundary", 20, 0.5, 3)[0] is points
+    assert known.metrics("fisher", 20, 0.5, 3)[0] is points
+    assert not torch.equal(known.metrics("boundary", 20, 0.5, 4)[0], points)
     assert torch.equal(known.low_margin(7), low_margin_points(model, x, 7))
 
 
@@ -136,6 +137,7 @@ ROUNDINGS = {
     "boundary metric": lambda m, b, x: boundary_metric(
         m, b, x, exact=[0.1], points=20, rows=10, steps=20
     ),
+    "logit metric": lambda m, b, x: output_metric(m, b, x, "logit", points=20, steps=20),
 }
 
 
@@ -149,15 +151,15 @@ def test_all_ways_and_bits_share_one_calibration(monkeypatch):
     )
     forms = []
     monkeypatch.setattr(
-        "baq.rounding.statistics.boundary_form",
-        lambda *a, **k: forms.append(1) or boundary_form(*a, **k),
+        "baq.rounding.statistics.output_metrics",
+        lambda *a, **k: forms.append(1) or output_metrics(*a, **k),
     )
     known = Statistics(model, x)
     for (name, bits), expected in alone.items():
         found = ROUNDINGS[name](model, bits, known)
         for p, q in zip(found.parameters(), expected.parameters(), strict=True):
             assert torch.equal(p, q), (name, bits)
-    assert (len(passes), len(forms)) == (2, 1)
+    assert (len(passes), len(forms)) == (2, 2)
     started = boundary_gap(model, 4, known, [1.0], start=alone["AdaRound", 4], points=10, steps=20)[
         1.0
     ]

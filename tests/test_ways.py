@@ -7,7 +7,7 @@ from torch import nn
 from baq import compare, ptq_w, rounding
 from baq.local import displacement, pair_gap
 from baq.rounding.form import low_margin_displacement
-from baq.rounding.ways import WAYS, chosen_gap, parts_of_metric, rounded
+from baq.rounding.ways import METRICS, WAYS, by_metric, chosen_gap, parts_of_metric, rounded
 
 torch.manual_seed(0)
 NETWORK = nn.Sequential(
@@ -34,10 +34,29 @@ def test_each_way_is_that_function():
     chained = rounding.adaround(NETWORK, 3, X, propagate=True, steps=5)
     metric = rounding.boundary_metric(NETWORK, 3, X, exact=[0.1], points=20, steps=5)
     gap = chosen_gap(known(), 3, VALIDATION, WEIGHTS, alone, steps=5)[0]
-    named = dict(zip(WAYS, (ptq_w(NETWORK, 3), alone, chained, gap, metric), strict=True))
+    logit, fisher = (
+        rounding.output_metric(NETWORK, 3, X, kind, points=20, steps=5)
+        for kind in ("logit", "fisher")
+    )
+    made_alone = ptq_w(NETWORK, 3), alone, gap, chained, logit, fisher, metric
+    named = dict(zip(WAYS, made_alone, strict=True))
     for way, network in named.items():
         assert torch.equal(weights_of(made.networks[way]), weights_of(network)), way
-    assert len({tuple(weights_of(network).tolist()) for network in named.values()}) >= 4
+    assert len({tuple(weights_of(network).tolist()) for network in named.values()}) >= 5
+    searched = made.searches.groupby("method", sort=False).size()
+    assert searched.to_dict() == dict.fromkeys((WAYS[1], *METRICS), 3)
+    assert made.searches["weights"].head(3).tolist() == [96, 288, 36]
+    assert set(made.searches["steps"]) == {5}
+
+
+def test_metrics_differ_in_nothing_else():
+    made = by_metric(known(), 3, points=20, steps=5)
+    assert tuple(made) == METRICS
+    chained = rounding.adaround(NETWORK, 3, X, propagate=True, steps=5)
+    assert torch.equal(weights_of(made[METRICS[0]]), weights_of(chained))
+    for way, kind in zip(METRICS[1:], ("logit", "fisher", "boundary"), strict=True):
+        alone = rounding.output_metric(NETWORK, 3, X, kind, points=20, steps=5)
+        assert torch.equal(weights_of(made[way]), weights_of(alone)), way
 
 
 def test_the_gap_chosen_turns_fewest_pair_orders():
@@ -65,14 +84,14 @@ def test_a_part_changed_is_the_metric_with_that_part():
     made = parts_of_metric(known(), 3, points=16, steps=5)
     common = {"exact": [0.0], "points": 16, "steps": 5}
     for name, change in {
-        "Kronecker shape": {},
+        "boundary metric": {},
         "without ridge": {"ridge": 0.0},
         "a quarter of the points": {"points": 4},
-        "and the exact shape, weight 1": {"exact": [1.0]},
+        "with the exact shape, weight 1": {"exact": [1.0]},
     }.items():
         network = rounding.boundary_metric(NETWORK, 3, X, **(common | change))
         assert torch.equal(weights_of(made[name]), weights_of(network)), name
-    assert len(made) == 10
+    assert len(made) == 13
 
 
 def test_the_displacement_is_at_the_lowest_margins():

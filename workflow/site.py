@@ -167,7 +167,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         text += f" {small}"
     else:
         # The reason with its paths and addresses is for the terminal; a reader needs the gist.
-        names = ", ".join(chapter.header.requires)
+        names = ", ".join(name for name in chapter.header.requires if name in outcome.reason)
         text = f"Recorded on {date}, not re-executed here for want of data ({names})."
         text += "".join(f" Note that {why}." for why in stale(project, chapter, profile)) + links
     return f":::{{warning}}\n{text}\n:::"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baq.arguments import check_share
-from baq.inference import Classifier, batches, check_inputs, gradients
+from baq.inference import Classifier, batches, check_inputs, check_logits, evaluate, gradients
 from baq.local import PairGap, displacement_to, pair_gap, row_norms, slopes, traced_gap
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
 from baq.rounding.points import low_margin_points
@@ -20,6 +20,7 @@ __all__ = [
     "boundary_form",
     "low_margin_displacement",
     "mean_square",
+    "output_metrics",
 ]
 
 
@@ -103,8 +104,7 @@ def boundary_form(
         offset.append(((gap - before) / length).detach())
         for (name, (a, _)), slope in zip(found.items(), found_slopes[1:], strict=True):
             s = as_columns(layers[name], slope) / length[:, None, None]
-            flat = s.transpose(0, 1).flatten(1)
-            outputs[name] = outputs[name] + flat @ flat.T / (len(x) * s.shape[2])
+            outputs[name] = outputs[name] + _squares(s) / len(x)
             if rows:
                 a = patches(layers[name], a.detach())
                 found_rows[name][:, part] = torch.einsum("nop,nip->ino", s, a)
@@ -118,6 +118,65 @@ def boundary_form(
         found_rows = {name: row[:, kept] for name, row in found_rows.items()}
         outputs = {name: B * (len(x) / (len(x) - left_out)) for name, B in outputs.items()}
     return BoundaryForm(torch.cat(offset)[kept], found_rows, outputs, left_out)
+
+
+@gradients()
+def output_metrics(
+    model: nn.Module, x: Tensor, kind: str, batch_size: int = 100
+) -> dict[str, Tensor]:
+    """What each output of a layer counts for: ``B = sum_p E[s s'] / P``, (out, out), by layer.
+
+    With s the gradient with respect to the layer's output at position p of
+
+    ``boundary``
+        the displacement e at a point, see :class:`BoundaryForm`: only the top pair's gap counts, in units
+        of its slope
+    ``logit``
+        each logit: ``s s'`` is summed over all of them
+    ``fisher``
+        the logarithm of each class's likelihood: ``s s'`` is summed over the classes, each with the
+        likelihood that the model gives it. This is the exact expectation over labels of the model's own, for which
+        K-FAC draws them (Martens, Grosse 2015, arXiv:1503.05671).
+
+    All three come from one network and its points, and differ in nothing else.
+
+    Arguments:
+        model: the network.
+        x: points, shape (m, *).
+        kind: one of the three.
+        batch_size: points per pass.
+
+    Raises:
+        ValueError: for another kind, or as :func:`boundary_form`.
+    """
+    if kind not in ("boundary", "logit", "fisher"):
+        raise ValueError(f"kind is {kind!r}: allowed are boundary, logit, fisher")
+    if kind == "boundary":
+        return boundary_form(model, model, x, rows=False, batch_size=batch_size).outputs
+    layers = matrix_layers(model)
+    outputs = {
+        name: layer.weight.new_zeros(len(layer.weight), len(layer.weight))
+        for name, layer in layers.items()
+    }
+    for batch in batches(check_inputs(model, x), batch_size):
+        with recorded(model) as found:
+            batch = batch.detach().clone().requires_grad_()
+            z = check_logits(evaluate(model, batch), len(batch))
+        likelihood = z.detach().softmax(dim=1)
+        for k in range(z.shape[1]):
+            of_class = z[:, k]
+            if kind == "fisher":
+                of_class = likelihood[:, k].sqrt() * z.log_softmax(dim=1)[:, k]
+            found_slopes = slopes(of_class, *(y for _, y in found.values()), again=True)
+            for name, slope in zip(found, found_slopes, strict=True):
+                outputs[name] += _squares(as_columns(layers[name], slope)) / len(x)
+    return outputs
+
+
+def _squares(s: Tensor) -> Tensor:
+    """The sum of ``s s'`` over points and its mean over positions, of gradients (N, out, P)."""
+    flat = s.transpose(0, 1).flatten(1)
+    return flat @ flat.T / s.shape[2]
 
 
 def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int = 100) -> float:

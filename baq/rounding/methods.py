@@ -1,4 +1,4 @@
-"""Optimized rounding at a given number of bits: AdaRound, the boundary gap, the boundary metric."""
+"""Optimized rounding at a given number of bits: AdaRound, the boundary gap, metrics of outputs."""
 
 from __future__ import annotations
 
@@ -18,47 +18,12 @@ from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
+from baq.rounding.search import Search, round_layer
 from baq.rounding.statistics import Statistics
 
-__all__ = ["adaround", "boundary_gap", "boundary_metric"]
+__all__ = ["adaround", "boundary_gap", "boundary_metric", "output_metric"]
 
-# The search, all set by the loss alone.
-_RATE = 0.1  # step size of Adam; a weight's two neighbours are 2 apart
-_BETAS = 0.9, 0.9  # of Adam: a short memory of squares keeps its steps large, and finds more
-_CONCAVE = 0.75  # share of the curvature that is gone in the end
 _SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of the first
-
-
-def _round_layer(
-    weight: Tensor, bits: int, gram: Tensor, target: Tensor, outputs: Tensor, per_channel: bool,
-    steps: int,
-) -> Tensor:  # fmt: skip
-    """Lower ``tr(B V A V') - 2 tr(B V T')`` over the roundings V of a weight.
-
-    Graduated non-convexity (Blake, Zisserman 1987). Each weight lies between its neighbours, at -1 to
-    1, and a growing share of the loss's curvature along each weight is taken away: with none taken the
-    loss is convex, with all taken every minimum is a rounding. Adam follows the minimum with all
-    weights at once. Coordinate descent comes last, so that no single change of a weight helps.
-    """
-    below, above = (w.flatten(1) for w in neighbours(weight, bits, per_channel=per_channel)[:2])
-    half, middle = (above - below) / 2, (above + below) / 2
-    curvature = 2 * half.square() * torch.outer(outputs.diagonal(), gram.diagonal())
-    # Some weights have one neighbour only, and some inputs are always 0: nothing moves those.
-    curvature = torch.where(curvature > 0, curvature, 1)
-    x = torch.where(half > 0, (weight.flatten(1) - middle) / half, 0).clamp_(-1, 1)
-    # The fused Adam takes gradients by their place in memory, and the weights of a convolution may lie
-    # there with the channels last.
-    x = x.contiguous()
-    optimizer = torch.optim.Adam([x], _RATE, _BETAS, eps=1e-3, fused=True)
-    for step in range(steps):
-        slope = outputs @ torch.addmm(target, middle + half * x, gram, beta=-1)
-        x.grad = (2 * half * slope / curvature).sub_(x, alpha=_CONCAVE * step / steps).contiguous()
-        optimizer.step()
-        x.clamp_(-1, 1)
-    start = torch.where(x < 0, below, above).reshape(weight.shape)
-    layer = rounded_layer(weight, start, bits, gram, target, outputs, per_channel=per_channel)
-    descend([layer])
-    return layer.weight(weight)
 
 
 def _statistics(model: nn.Module, x: Tensor | Statistics) -> Statistics:
@@ -72,6 +37,7 @@ def _statistics(model: nn.Module, x: Tensor | Statistics) -> Statistics:
 def _layer_by_layer(
     known: Statistics, bits: int, outputs: Mapping[str, Tensor] | None,
     per_channel: bool, propagate: bool, ridge: float, steps: int, bar: str | None,
+    searches: dict[str, Search] | None = None,
 ) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:  # fmt: skip
     """The rounded network, and each layer's moments A and T."""
     rounded = copied(known.model)
@@ -85,8 +51,12 @@ def _layer_by_layer(
         gram = gram + pull * torch.eye(len(gram)).to(gram)
         moments[name] = gram, target + pull * weight.flatten(1)
         metric = torch.eye(len(weight)).to(gram) if outputs is None else outputs[name]
-        value = _round_layer(weight, bits, *moments[name], metric, per_channel, steps)
-        layers[name].weight.data.copy_(value)
+        found = round_layer(
+            weight, bits, *moments[name], metric, per_channel=per_channel, steps=steps
+        )
+        layers[name].weight.data.copy_(found.value)
+        if searches is not None:
+            searches[name] = found
     return rounded, moments
 
 
@@ -140,6 +110,11 @@ def _check_weights(name: str, weights: Sequence[float]) -> None:
         raise ValueError(f"{name} is {weights!r}: allowed are one or more numbers, each 0 or more")
 
 
+def _check_ridge(ridge: float) -> None:
+    if not _is_weight(ridge):
+        raise ValueError(f"ridge is {ridge!r}: allowed is 0 or more")
+
+
 def _is_weight(value: Any) -> bool:
     return is_real(value) and 0 <= value < math.inf
 
@@ -151,8 +126,9 @@ def adaround(
     *,
     per_channel: bool = False,
     propagate: bool = False,
-    steps: int = 300,
+    steps: int = 500,
     progress: bool = False,
+    searches: dict[str, Search] | None = None,
 ) -> nn.Module:
     """AdaRound: layer by layer, the rounding that keeps the layer's outputs.
 
@@ -160,8 +136,8 @@ def adaround(
     (Nagel et al. 2020, arXiv:2004.10568, equation 21; with ``propagate`` equation 25 without its
     activation). The loss is quadratic, so the Gram matrix of the inputs stands for the data: each step
     uses all of it, and none depends on chance. The paper's relaxation by a sigmoid is replaced by
-    graduated non-convexity (Blake, Zisserman 1987, Visual Reconstruction) and coordinate descent,
-    which reach a lower loss in fewer steps.
+    graduated non-convexity (Blake, Zisserman 1987, Visual Reconstruction) and descent over single
+    weights and pairs, which reach a lower loss in fewer steps.
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
@@ -170,8 +146,10 @@ def adaround(
             model on them, so that several ways of rounding and bit widths share them.
         per_channel: one scale for each output channel.
         propagate: each layer sees the errors of the layers before it, and corrects them.
-        steps: steps of the search for each layer.
+        steps: the most steps of the search for each layer, which ends before where it has converged
+            (:func:`baq.rounding.search.round_layer`).
         progress: show a bar.
+        searches: takes up by layer how its search ended.
 
     Raises:
         ValueError: as :func:`baq.rounding.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, for
@@ -186,7 +164,48 @@ def adaround(
     """
     bar = f"AdaRound, {bits} bits" if progress else None
     known = _statistics(model, x)
-    return _layer_by_layer(known, bits, None, per_channel, propagate, 0.0, steps, bar)[0]
+    given = known, bits, None, per_channel, propagate, 0.0, steps, bar
+    return _layer_by_layer(*given, searches)[0]
+
+
+def output_metric(
+    model: nn.Module,
+    bits: int,
+    x: Tensor | Statistics,
+    kind: str,
+    *,
+    points: int = 2000,
+    on_boundary: float = 0.5,
+    propagate: bool = True,
+    ridge: float = 0.1,
+    per_channel: bool = False,
+    steps: int = 500,
+    seed: int = 0,
+    progress: bool = False,
+    searches: dict[str, Search] | None = None,
+) -> nn.Module:
+    """AdaRound with the outputs of a layer weighed by a metric B: ``tr(B D A D')`` in place of ``tr(D A D')``.
+
+    Layer by layer, as :func:`adaround`. The kinds of B, each ``E[s s']`` over points and positions for
+    gradients s at the layer's output (:func:`baq.rounding.form.output_metrics`): ``boundary``, of the
+    boundary's displacement; ``logit``, of all logits; ``fisher``, of the logarithm of the likelihood, which
+    is K-FAC's (Martens, Grosse 2015, arXiv:1503.05671).
+
+    Arguments:
+        model, bits, x, propagate, per_channel, steps, progress, searches: as for :func:`adaround`.
+        kind: ``boundary``, ``logit`` or ``fisher``.
+        points, on_boundary, ridge, seed: as for :func:`boundary_metric`.
+
+    Raises:
+        ValueError: as :func:`adaround`, or for another kind or a negative ridge.
+    """
+    check_whole(points=points)
+    _check_ridge(ridge)
+    known = _statistics(model, x)
+    bar = f"{kind} metric, {bits} bits" if progress else None
+    metric = known.metrics(kind, points, on_boundary, seed)[1]
+    given = known, bits, metric, per_channel, propagate, ridge, steps, bar
+    return _layer_by_layer(*given, searches)[0]
 
 
 def boundary_gap(
@@ -198,7 +217,7 @@ def boundary_gap(
     start: nn.Module | None = None,
     points: int = 500,
     per_channel: bool = False,
-    steps: int = 300,
+    steps: int = 500,
     progress: bool = False,
 ) -> dict[float, nn.Module]:
     """AdaRound with a boundary-gap term, at each of several weights of the term.
@@ -260,9 +279,10 @@ def boundary_metric(
     propagate: bool = True,
     ridge: float = 0.1,
     per_channel: bool = False,
-    steps: int = 300,
+    steps: int = 500,
     seed: int = 0,
     progress: bool = False,
+    searches: dict[str, Search] | None = None,
 ) -> nn.Module:
     """The rounding that keeps the decision boundary: its mean squared displacement is least.
 
@@ -274,7 +294,7 @@ def boundary_metric(
     validation inputs is kept.
 
     Arguments:
-        model, bits, x, per_channel, steps, progress: as for :func:`adaround`.
+        model, bits, x, per_channel, steps, progress, searches: as for :func:`adaround`.
         validation: inputs to choose the weight of the exact shape, shape (N, *), none of them in x;
             only needed for more than one weight.
         exact: weights of the exact shape against 1 for the Kronecker shape; 0 leaves it out.
@@ -291,8 +311,7 @@ def boundary_metric(
     """
     _check_weights("exact", exact)
     check_whole(points=points, rows=rows)
-    if not _is_weight(ridge):
-        raise ValueError(f"ridge is {ridge!r}: allowed is 0 or more")
+    _check_ridge(ridge)
     if len(exact) > 1 and validation is None:
         raise ValueError(
             f"exact has {len(exact)} weights: one is allowed without validation inputs"
@@ -300,8 +319,10 @@ def boundary_metric(
     known = _statistics(model, x)
     model = known.model
     bar = f"boundary metric, {bits} bits" if progress else None
-    drawn, metric = known.boundary(points, on_boundary, seed)
-    start, moments = _layer_by_layer(known, bits, metric, per_channel, propagate, ridge, steps, bar)
+    drawn, metric = known.metrics("boundary", points, on_boundary, seed)
+    start, moments = _layer_by_layer(
+        known, bits, metric, per_channel, propagate, ridge, steps, bar, searches
+    )
     found = [start] if 0 in exact else []
     if any(exact):
         part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]

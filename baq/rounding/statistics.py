@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from baq.arguments import check_seed, check_whole
 from baq.inference import batches, check_inputs, check_logits, logits, place
-from baq.rounding.form import boundary_form
+from baq.rounding.form import output_metrics
 from baq.rounding.layers import (
     LayerInputs,
     MatrixLayer,
@@ -61,7 +61,8 @@ class Statistics:
         self._parts = batches(self.x, batch_size)
         self._positions, self._seed = positions, seed
         self._z: Tensor | None = None
-        self._boundary: dict[tuple[int, float, int], tuple[Tensor, dict[str, Tensor]]] = {}
+        self._points: dict[tuple[int, float, int], Tensor] = {}
+        self._metrics: dict[tuple[str, tuple[int, float, int]], dict[str, Tensor]] = {}
 
     def passed_through(self, candidate: nn.Module) -> LayerInputs:
         """The inputs on their way through a candidate, for :meth:`moments`."""
@@ -102,20 +103,21 @@ class Statistics:
         share = self._share(count)
         return gram / share, target / share
 
-    def boundary(
-        self, points: int, on_boundary: float, seed: int
+    def metrics(
+        self, kind: str, points: int, on_boundary: float, seed: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Points near and on the boundary, and each layer's B there.
+        """Points near and on the boundary, and each layer's B of a kind there.
 
-        As :func:`baq.rounding.points.sample_boundary` and :class:`baq.rounding.form.BoundaryForm` have
-        them.
+        As :func:`baq.rounding.points.sample_boundary` and :func:`baq.rounding.form.output_metrics`
+        have them.
         """
-        key = points, on_boundary, seed
-        if key not in self._boundary:
-            drawn = sample_boundary(self.model, self.x, *key, z=self._logits)
-            form = boundary_form(self.model, self.model, drawn, rows=False)
-            self._boundary[key] = drawn, form.outputs
-        return self._boundary[key]
+        where = points, on_boundary, seed
+        if where not in self._points:
+            self._points[where] = sample_boundary(self.model, self.x, *where, z=self._logits)
+        drawn = self._points[where]
+        if (kind, where) not in self._metrics:
+            self._metrics[kind, where] = output_metrics(self.model, drawn, kind)
+        return drawn, self._metrics[kind, where]
 
     def low_margin(self, count: int) -> Tensor:
         """The inputs with the lowest margins, as :func:`baq.rounding.points.low_margin_points` has them."""

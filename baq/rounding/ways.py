@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from baq.comparison import compare
 from baq.quantization import ptq_w
-from baq.rounding.methods import adaround, boundary_gap, boundary_metric
+from baq.rounding.methods import adaround, boundary_gap, boundary_metric, output_metric
+from baq.rounding.search import Search
 from baq.rounding.statistics import Statistics
 
-__all__ = ["WAYS", "Rounded", "chosen_gap", "parts_of_metric", "rounded"]
+__all__ = ["METRICS", "WAYS", "Rounded", "by_metric", "chosen_gap", "parts_of_metric", "rounded"]
 
+#: Ways that differ only in what each output of a layer counts for, from all alike to the boundary's.
+METRICS = ("AdaRound, propagated", "logit metric", "Fisher metric", "boundary metric")
 #: The ways of :func:`rounded`, from the plain one to the boundary metric.
-WAYS = ("nearest", "AdaRound", "AdaRound, propagated", "boundary gap", "boundary metric")
+WAYS = ("nearest", "AdaRound", "boundary gap", *METRICS)
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,14 @@ class Rounded:
 
     ``networks`` and ``seconds`` have a network, and what it took to make it, for each of ``WAYS``;
     what several ways need is counted for the first of them. ``path`` is that of :func:`chosen_gap`.
+    ``searches`` has a row for each way that searches layer by layer, and layer: ``method``, ``layer``,
+    ``weights`` (their number), ``steps`` and ``converged``.
     """
 
     networks: dict[str, nn.Module]
     seconds: dict[str, float]
     path: pd.DataFrame
+    searches: pd.DataFrame
 
 
 def chosen_gap(
@@ -42,7 +48,7 @@ def chosen_gap(
     start: nn.Module,
     *,
     share: float = 0.2,
-    steps: int = 300,
+    steps: int = 500,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """The boundary gap with the weight that flips the fewest top pairs in the band of validation inputs.
 
@@ -81,7 +87,7 @@ def rounded(
     exact: Sequence[float] = (0.0, 0.02, 0.1),
     points: int = 2000,
     share: float = 0.2,
-    steps: int = 300,
+    steps: int = 500,
 ) -> Rounded:
     """A network rounded in each of :data:`WAYS`, and the seconds that each took.
 
@@ -94,6 +100,7 @@ def rounded(
         ValueError: as the functions of :mod:`baq.rounding`.
     """
     networks, seconds = {}, {}
+    searches: dict[str, dict[str, Search]] = {way: {} for way in WAYS}
 
     def timed(way: str, make: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         begun = time.perf_counter()
@@ -102,58 +109,87 @@ def rounded(
         return made
 
     given = known.given, bits, known
-    nearest, alone, propagated, gap, metric = WAYS
+    options: dict[str, Any] = {"points": points, "steps": steps}
+    nearest, alone, gap, chained, logit, fisher, metric = WAYS
     networks[nearest] = timed(nearest, ptq_w, known.given, bits)
-    networks[alone] = timed(alone, adaround, *given, steps=steps)
-    networks[propagated] = timed(propagated, adaround, *given, propagate=True, steps=steps)
-    networks[metric] = timed(
-        metric, boundary_metric, *given, validation[0], exact=exact, points=points, steps=steps
-    )
+    for way, propagate in ((alone, False), (chained, True)):
+        log: dict[str, Any] = {"steps": steps, "searches": searches[way]}
+        networks[way] = timed(way, adaround, *given, propagate=propagate, **log)
+    for way, kind in ((logit, "logit"), (fisher, "fisher")):
+        log = options | {"searches": searches[way]}
+        networks[way] = timed(way, output_metric, *given, kind, **log)
+    log = options | {"exact": exact, "searches": searches[metric]}
+    networks[metric] = timed(metric, boundary_metric, *given, validation[0], **log)
     networks[gap], path = timed(
         gap, chosen_gap, known, bits, validation, gap_weights, networks[alone], share=share,
         steps=steps,
     )  # fmt: skip
     seconds[gap] += seconds[alone]  # it starts there
-    return Rounded(_in_order(networks), _in_order(seconds), path)
+    return Rounded(_in_order(networks), _in_order(seconds), path, _table(searches))
 
 
 def _in_order(by_way: Mapping[str, Any]) -> dict[str, Any]:
     return {way: by_way[way] for way in WAYS}
 
 
-def parts_of_metric(
-    known: Statistics, bits: int, *, points: int = 2000, steps: int = 300
+def _table(searches: Mapping[str, Mapping[str, Search]]) -> pd.DataFrame:
+    rows = [
+        (way, name, found.value.numel(), found.steps, found.converged)
+        for way, by_layer in searches.items()
+        for name, found in by_layer.items()
+    ]
+    return pd.DataFrame(rows, columns=["method", "layer", "weights", "steps", "converged"])
+
+
+def by_metric(
+    known: Statistics, bits: int, *, points: int = 2000, steps: int = 500
 ) -> dict[str, nn.Module]:
-    """The boundary metric's Kronecker shape with one part changed at a time, beside AdaRound.
+    """A network rounded in each way of :data:`METRICS`, on the same inputs by the same search.
 
     Arguments:
         known, bits, steps: as for :func:`chosen_gap`.
         points: as for :func:`baq.rounding.boundary_metric`; at most twice the inputs are taken.
+    """
+    options: dict[str, Any] = {"points": min(points, 2 * len(known.x)), "steps": steps}
+    kinds = dict(zip(METRICS[1:], ("logit", "fisher", "boundary"), strict=True))
+    return {METRICS[0]: adaround(known.given, bits, known, propagate=True, steps=steps)} | {
+        way: output_metric(known.given, bits, known, kind, **options) for way, kind in kinds.items()
+    }
+
+
+def parts_of_metric(
+    known: Statistics, bits: int, *, points: int = 2000, steps: int = 500
+) -> dict[str, nn.Module]:
+    """The ways of :data:`METRICS`, and the last of them with one part changed at a time.
+
+    Arguments:
+        known, bits, points, steps: as for :func:`by_metric`.
 
     Returns:
-        A network by what was changed.
+        A network by its way or by what was changed.
 
     Raises:
         ValueError: as :func:`baq.rounding.boundary_metric`.
     """
+    standard: dict[str, Any] = {"exact": [0.0], "steps": steps}
+    standard["points"] = min(points, 2 * len(known.x))
     changes: dict[str, dict[str, Any]] = {
         "without the errors of layers before": {"propagate": False},
         "without ridge": {"ridge": 0.0},
-        "low-margin points only": {"on_boundary": 0.0},
+        "calibration images only": {"on_boundary": 0.0},
         "boundary points only": {"on_boundary": 1.0},
-        "a quarter of the points": {"points": max(4, points // 4)},
-        "Kronecker shape": {},
-        "and the exact shape, weight 0.1": {"exact": [0.1]},
-        "and the exact shape, weight 1": {"exact": [1.0]},
+        "a quarter of the points": {"points": max(4, standard["points"] // 4)},
+        "with the exact shape, weight 0.1": {"exact": [0.1]},
+        "with the exact shape, weight 1": {"exact": [1.0]},
         "almost the exact shape alone": {"exact": [1000.0]},
     }
-    standard: dict[str, Any] = {
-        "exact": [0.0],
-        "points": min(points, 2 * len(known.x)),
-        "steps": steps,
-    }
-    alike = adaround(known.given, bits, known, propagate=True, steps=steps)
-    return {"all outputs alike (AdaRound, propagated)": alike} | {
-        name: boundary_metric(known.given, bits, known, **(standard | change))
-        for name, change in changes.items()
-    }
+    plain: dict[str, Any] = {"points": len(known.x), "on_boundary": 0.0, "steps": steps}
+    fisher = output_metric(known.given, bits, known, "fisher", **plain)
+    return (
+        by_metric(known, bits, points=points, steps=steps)
+        | {"Fisher metric, calibration images only": fisher}
+        | {
+            name: boundary_metric(known.given, bits, known, **(standard | change))
+            for name, change in changes.items()
+        }
+    )

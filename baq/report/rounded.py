@@ -1,0 +1,304 @@
+"""The chapter on rounding: its claims and its experiments, from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from baq.report.answers import experiment, retried
+from baq.report.claims import paper_value
+from baq.report.contrasts import apart, change_text, contrasts, listed
+from baq.report.stats import paired_differences
+from baq.rounding.ways import METRICS, WAYS
+from baq.slices.grids import grid_reaching
+
+__all__ = [
+    "claimed",
+    "experiments",
+    "in_short",
+    "mean_flips",
+    "metric_differences",
+    "on_coarser_grids",
+    "over_weights",
+    "part_differences",
+    "to_take_along",
+    "what_metrics_do",
+    "what_parts_do",
+    "with_j",
+    "with_less_tuning",
+]
+
+#: The measures of a comparison of roundings.
+MEASURES = ("flip_rate", "band_pair_flip_rate", "displacement")
+
+_NAMES = {
+    "flip_rate": "flips",
+    "band_pair_flip_rate": "pair-order flips in the band",
+    "jaccard": "J",
+    "jaccard_many": "J over many planes",
+}
+_WITHOUT, _WITH = "AdaRound", "boundary gap"
+_SECTION = "why-we-differ"
+
+
+def claimed(results: pd.DataFrame, paths: pd.DataFrame) -> dict[str, dict[str, pd.Series]]:
+    """For each setting the values over seeds of claims R1 to R6, as :func:`baq.report.claims.answer` takes them.
+
+    R1 to R5 come from 4 bits; without the term is AdaRound, with it the boundary gap. A seed reaches the
+    limit of tuning at a bit width if the largest weight of the path turns more pair orders in the band of the
+    validation images than the chosen weight does. R6 holds for a seed that reaches it at 3 bits and not at 4.
+
+    Arguments:
+        results: a row a setting, seed, bits and method, with ``jaccard`` (NaN where it is not measured),
+            ``band_pair_flip_rate``, ``loss``.
+        paths: the paths of :func:`baq.rounding.ways.chosen_gap`, with ``setting``, ``seed``, ``bits``.
+    """
+    found: dict[str, dict[str, pd.Series]] = {}
+    for setting, rows in results.groupby("setting", sort=False):
+        values = found.setdefault(str(setting), {})
+        four = rows[rows["bits"] == 4].pivot(index="seed", columns="method")
+        for claims, measure in (("R1", "R2"), "jaccard"), (("R3", "R4"), "band_pair_flip_rate"):
+            for claim, way in zip(claims, (_WITHOUT, _WITH), strict=True):
+                if len(four) and four[measure, way].notna().all():
+                    values[claim] = four[measure, way]
+        if len(four):
+            values["R5"] = four["loss", _WITHOUT] - four["loss", _WITH]
+        path = paths[paths["setting"] == setting].set_index(["bits", "seed"])
+        turned = path["band_pair_flip_rate"]
+        largest = path["weight"] == path["weight"].max()
+        limit = turned[largest] > turned[path["chosen"]]
+        if {3, 4} <= set(limit.index.get_level_values("bits")):
+            values["R6"] = limit[3] & ~limit[4]
+    return found
+
+
+def with_j(results: pd.DataFrame, maps: pd.DataFrame, planes: int) -> pd.DataFrame:
+    """Results with ``jaccard``, the mean over the first planes, and ``jaccard_many``, over all, of METRICS.
+
+    Arguments:
+        results: a row a setting, seed, bits and method.
+        maps: the same and ``plane`` and ``n``, of which each setting's largest is taken.
+        planes: how many planes enter ``jaccard``.
+    """
+    keys = ["setting", "seed", "bits", "method"]
+    own = maps[maps["n"] == maps.groupby("setting")["n"].transform("max")]
+    few, many = own[own["plane"] < planes], own[own["method"].isin(METRICS)]
+    for name, frame in (("jaccard", few), ("jaccard_many", many)):
+        results = results.join(frame.groupby(keys)["jaccard"].mean().rename(name), on=keys)
+    return results
+
+
+def metric_differences(results: pd.DataFrame) -> pd.DataFrame:
+    """The boundary metric less each other way that looks at data, as ``paired_differences``.
+
+    By ``networks``, the digits or both families on CIFAR-10, and bits; J where all networks have it.
+
+    Arguments:
+        results: those of :func:`with_j`.
+    """
+    kinds = results["setting"].where(results["setting"] == "digits", "CIFAR-10")
+    given, found = results.assign(networks=kinds), []
+    how: dict[str, Any] = {"by": ["networks", "bits"], "pair": ["setting", "seed"]}
+    how |= {"variant": "method", "of": METRICS[-1:]}
+    for measure in (*MEASURES, "jaccard", "jaccard_many"):
+        ways = METRICS if measure == "jaccard_many" else WAYS[1:]
+        frame = given[given["method"].isin(ways)]
+        frame = frame[frame.groupby(how["by"])[measure].transform("count") > 0]
+        frame = frame[frame[measure].notna()]
+        found.append(paired_differences(frame, [measure], against=ways[:-1], **how))
+    return pd.concat(found, ignore_index=True)
+
+
+def what_metrics_do(differences: pd.DataFrame) -> tuple[str, list[str], list[str], int]:
+    """What comes out of :func:`metric_differences`, as a list in Markdown, and its contrasts.
+
+    The contrasts are those of :func:`baq.report.contrasts.contrasts` with the logit and the Fisher metric.
+    """
+    flips = differences[differences["measure"] == differences["measure"].iloc[0]]
+    lines = [
+        f"* Flips, {group}, {bits} bits: {', '.join(map(change_text, rows.itertuples()))}."
+        for (group, bits), rows in flips.groupby(["networks", "bits"], sort=False)
+    ]
+    rivals = differences[differences["against"].isin(METRICS[1:3])]
+    rivals = rivals.assign(bits=rivals["bits"].map("{} bits".format)).replace({"measure": _NAMES})
+    below, above, count = contrasts(rivals, ["networks", "bits", "measure"])
+    lines.append(
+        f"* Against the two metrics that know no boundary, in {count} comparisons: below both, with intervals "
+        f"that exclude 0: {listed(below)}. Above both: {listed(above)}. In the other "
+        f"{count - len(below) - len(above)} the boundary's own part cannot be told from none."
+    )
+    return "\n".join(lines), below, above, count
+
+
+def part_differences(parts: pd.DataFrame, base: str = METRICS[-1]) -> pd.DataFrame:
+    """Each part of a rounding, or each other metric, less the boundary metric, by setting and images.
+
+    Arguments:
+        parts: a row a setting, seed, ``images`` and ``part``.
+        base: the part that the others are compared with.
+    """
+    found = []
+    for _, frame in parts.groupby("images", sort=False):
+        names = [name for name in frame["part"].unique() if name != base]
+        how: dict[str, Any] = {"by": ["setting", "images"], "pair": ["seed"], "variant": "part"}
+        how |= {"of": names, "against": [base]}
+        found.append(paired_differences(frame, [MEASURES[0], MEASURES[2]], **how))
+    return pd.concat(found, ignore_index=True)
+
+
+def what_parts_do(differences: pd.DataFrame) -> str:
+    """What comes out of :func:`part_differences`, in Markdown."""
+    most = differences[differences["images"] == differences["images"].max()]
+    told = [
+        (row.difference > 0, f"{row.part} ({row.setting}, {100 * row.change:+.0f} %)")
+        for row in most.itertuples()
+        if row.measure == MEASURES[0] and apart(row)
+    ]
+    rise, fall = ([name for up, name in told if up is way] for way in (True, False))
+    rivals = differences[differences["part"].isin(METRICS[1:3])]
+    turned = rivals.assign(
+        lo=-rivals["hi"], hi=-rivals["lo"], images=rivals["images"].map("{} images".format)
+    ).replace({"measure": _NAMES})
+    below, above, count = contrasts(turned, ["setting", "images", "measure"])
+    return (
+        f"With an interval that excludes 0 flips rise by: {listed(rise)}. They fall by: {listed(fall)}. Over all "
+        f"numbers of images, in {count} comparisons, the boundary metric is below both the logit and the Fisher "
+        f"metric in: {listed(below)}; above both in: {listed(above)}."
+    )
+
+
+def experiments(
+    maps: pd.DataFrame, tried: pd.DataFrame, paths: pd.DataFrame, setting: str = "cnn"
+) -> list[pd.DataFrame]:
+    """The experiments on R1 to R5, for one setting at 4 bits; none where a table has no such rows."""
+    maps, paths = (
+        frame[(frame["setting"] == setting) & (frame["bits"] == 4)] for frame in (maps, paths)
+    )
+    if tried.empty or maps.empty or paths.empty:
+        return []
+    tried = tried[tried["setting"] == setting]
+    return on_coarser_grids(maps) + with_less_tuning(tried) + over_weights(paths)
+
+
+def on_coarser_grids(maps: pd.DataFrame) -> list[pd.DataFrame]:
+    """R1 and R2 tried on a grid about four times coarser than the finest one.
+
+    Arguments:
+        maps: J of one setting at 4 bits, a row a method, seed, plane and grid ``n``.
+    """
+    found = []
+    for claim, way in (("R1", _WITHOUT), ("R2", _WITH)):
+        by_seed = maps[maps["method"] == way].groupby(["n", "seed"])["jaccard"].mean()
+        by_grid = by_seed.groupby("n").mean()
+        finest = int(by_grid.index.max())
+        coarse = min(by_grid.index, key=lambda n: abs(n - finest / 4))
+        passes = grid_reaching(list(by_grid.index), list(by_grid), paper_value(claim))
+        where = (
+            f"J passes the paper's at {passes:.0f} of our {finest} cells a side. On {coarse} it is"
+        )
+        if pd.isna(passes):
+            where = f"J passes the paper's on none of our grids. On {coarse} cells a side it is"
+        reason = "the paper's grid is about four times coarser"
+        found.append(retried(claim, by_seed[coarse], reason, where, _SECTION))
+    return found
+
+
+def with_less_tuning(tried: pd.DataFrame) -> list[pd.DataFrame]:
+    """R3 tried with the one of several roundings that comes nearest to the paper.
+
+    Arguments:
+        tried: of one setting, a row a seed and rounding, the latter as ``part``.
+    """
+    rates = tried.pivot(index="seed", columns="part", values="band_pair_flip_rate")
+    paper = paper_value("R3")
+    name = (rates.mean() - paper).abs().idxmin()
+    ends = rates.mean().agg(["min", "max"])
+    where = (
+        f"{rates.shape[1]} roundings with less tuning or other scales turn {ends['min']:.3f} to "
+        f"{ends['max']:.3f} of the pair orders. The one that comes nearest to the paper is *{name}*, where it is"
+    )
+    reason = "the paper tuned its rounding less, or on another grid of weights"
+    return [retried("R3", rates[name], reason, where, _SECTION)]
+
+
+def over_weights(paths: pd.DataFrame) -> list[pd.DataFrame]:
+    """R4 and R5 tried along the weight of the boundary-gap term, on validation images.
+
+    Arguments:
+        paths: those of one setting at 4 bits, two seeds or more; none for fewer.
+    """
+    weights = sorted(set(paths["weight"]) - {0.0})
+    how: dict[str, Any] = {"by": ["bits"], "pair": ["seed"], "variant": "weight"}
+    measures = ["band_pair_flip_rate", "accuracy"]
+    how |= {"of": weights, "against": [0.0]}
+    rows = paired_differences(paths, measures, **how)
+    if rows.empty:
+        return []
+    flips, accuracy = (rows[rows["measure"] == name].set_index("weight") for name in measures)
+    paper = paper_value("R4") - paper_value("R3")
+    held = flips[(flips["lo"] <= paper) & (paper <= flips["hi"])]
+    near = (flips["difference"] - paper).abs().idxmin()
+    r4 = experiment(
+        "R4",
+        "the paper's term weighs less than the one that our validation images choose",
+        held.empty,
+        f"Over the path of lambda the rate changes by {_range(flips)}; at {near:g}, nearest to the paper's "
+        f"{paper:+.4f}, by {_interval(flips.loc[near])}.",
+        _SECTION,
+    )
+    last = accuracy.loc[weights[-1]]
+    r5 = experiment(
+        "R5",
+        "accuracy falls where the term weighs more than the layers' own errors",
+        not last["hi"] < 0,
+        f"Over the path accuracy changes by {_range(accuracy)}; at the largest lambda, {weights[-1]:g}, by "
+        f"{_interval(last)}.",
+        _SECTION,
+    )
+    return [r4, r5]
+
+
+def _range(rows: pd.DataFrame) -> str:
+    return f"{rows['difference'].min():+.4f} to {rows['difference'].max():+.4f}"
+
+
+def _interval(row: Mapping[str, float] | pd.Series) -> str:
+    return f"{row['difference']:+.4f} [{row['lo']:+.4f}, {row['hi']:+.4f}]"
+
+
+def mean_flips(results: pd.DataFrame, setting: str, bits: int) -> pd.Series:
+    """Mean flip rate over the networks of a setting at some bits, by method."""
+    rows = results[(results["setting"] == setting) & (results["bits"] == bits)]
+    return rows.groupby("method", sort=False)["flip_rate"].mean()
+
+
+def to_take_along(flips: pd.Series) -> str:
+    """Three points on what each step of rounding is worth, in Markdown, from :func:`mean_flips`."""
+    nearest, alone = flips[WAYS[0]], flips[WAYS[1]]
+    chained, weighed = flips[METRICS[0]], flips[list(METRICS[1:])]
+    steps = chained - alone, weighed.mean() - chained
+    spread = weighed.max() - weighed.min()
+    size = "less than" if spread < max(map(abs, steps)) else "no less than"
+    return (
+        f"* Nearest rounding turns {nearest:.2%} of the labels; ways that look at data turn {weighed.min():.2%} to "
+        f"{flips.drop(WAYS[0]).max():.2%}.\n"
+        f"* With the errors that it inherits in view, AdaRound goes from {alone:.2%} to {chained:.2%}; weighing a "
+        f"layer's outputs by what they do to the network's comes to {weighed.mean():.2%} in the mean.\n"
+        f"* By whose gradients they are weighed makes a difference of {spread:.2%}, {size} the larger of these "
+        f"steps: {flips[METRICS[3]]:.2%} with the boundary's, {flips[METRICS[1]]:.2%} with all logits', "
+        f"{flips[METRICS[2]]:.2%} with Fisher's."
+    )
+
+
+def in_short(flips: pd.Series, below: int, above: int, count: int) -> str:
+    """The chapter's answer in two sentences, from :func:`mean_flips` and :func:`what_metrics_do`."""
+    ours, *others = flips[METRICS[3]], *(flips[way] for way in (WAYS[1], *METRICS[:3]))
+    alone, chained, logit, fisher = others
+    return (
+        f"The boundary metric turns {ours:.2%} of the labels, AdaRound {alone:.2%}, and {chained:.2%} where each layer "
+        f"makes up for the errors that it inherits. Metrics that know no boundary turn {logit:.2%} (all logits) and "
+        f"{fisher:.2%} (Fisher), and of {count} comparisons with both the boundary's is below them in {below} and "
+        f"above them in {above}, by intervals that exclude 0."
+    )

@@ -1,0 +1,179 @@
+"""The chapter on rounding says what its tables say: claims, contrasts, experiments."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from baq.report import rounded
+from baq.report.claims import paper_value
+from baq.rounding.ways import METRICS, WAYS
+
+
+def results(bits=(4, 3), settings=("cnn",), seeds=3):
+    """Rows in which every way is better than the one before it, by a little more for each seed."""
+    rows = [
+        {
+            "setting": setting, "seed": seed, "bits": b, "method": way,
+            **dict.fromkeys(rounded.MEASURES, (0.5 - 0.05 * k) * (1 + 0.01 * seed)),
+            "loss": 0.1 - 0.01 * k, "jaccard": 0.5 if b == 4 else np.nan,
+            "jaccard_many": 0.4 + 0.001 * seed + 0.01 * k if b == 4 and way in METRICS else np.nan,
+        }
+        for setting in settings for seed in range(seeds) for b in bits for k, way in enumerate(WAYS)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def paths(turned, chosen=0.1, setting="cnn", accuracy=None):
+    """Paths over seeds from {bits: {weight: pair-order flips}}."""
+    accuracy = accuracy or {}
+    return pd.DataFrame(
+        {
+            "setting": setting, "seed": seed, "bits": b, "weight": weight,
+            "band_pair_flip_rate": rate + 0.001 * seed * weight,
+            "accuracy": accuracy.get(weight, 0.8) + 0.001 * seed * weight,
+            "chosen": weight == chosen,
+        }
+        for seed in range(3) for b, path in turned.items() for weight, rate in path.items()
+    )  # fmt: skip
+
+
+WORSE = {0.0: 0.2, 0.1: 0.15, 10.0: 0.3}
+BETTER = {0.0: 0.2, 0.1: 0.15, 10.0: 0.1}
+
+
+@pytest.mark.parametrize(
+    ("three", "four", "holds"),
+    [(WORSE, BETTER, True), (WORSE, WORSE, False), (BETTER, BETTER, False), (BETTER, WORSE, False)],
+)
+def test_the_limit_of_tuning_is_a_contrast_of_three_bits_with_four(three, four, holds):
+    found = rounded.claimed(results(), paths({4: four, 3: three}))
+    assert found["cnn"]["R6"].tolist() == [holds] * 3
+
+
+def test_claims_are_with_and_without_the_term():
+    table = results()
+    found = rounded.claimed(table, paths({4: WORSE, 3: WORSE}))["cnn"]
+    rate = table[table["bits"] == 4].set_index(["method", "seed"])["band_pair_flip_rate"]
+    assert found["R3"].tolist() == rate["AdaRound"].tolist()
+    assert found["R4"].tolist() == rate["boundary gap"].tolist()
+    assert np.allclose(
+        found["R5"], -0.01 * (1 - 2)
+    )  # accuracy gained: the loss without less that with
+    assert found["R1"].tolist() == [0.5] * 3
+
+
+def test_claims_need_their_bits():
+    assert rounded.claimed(results(bits=(3,)), paths({3: WORSE})) == {"cnn": {}}
+    only = rounded.claimed(results(bits=(4,)), paths({4: WORSE}))["cnn"]
+    assert list(only) == ["R1", "R2", "R3", "R4", "R5"]
+
+
+def test_j_is_the_mean_over_the_first_planes_and_over_all():
+    keys = {"setting": "cnn", "seed": 0, "bits": 4}
+    maps = pd.DataFrame(
+        [keys | {"method": way, "plane": k, "n": n, "jaccard": float(k) if n == 61 else 9.0}
+         for way in ("AdaRound", METRICS[-1]) for k in range(4) for n in (15, 61)]
+    )  # fmt: skip
+    rows = pd.DataFrame([keys | {"method": way} for way in ("AdaRound", METRICS[-1])])
+    found = rounded.with_j(rows, maps, 2).set_index("method")
+    assert found["jaccard"].tolist() == [0.5, 0.5]
+    assert found.loc[METRICS[-1], "jaccard_many"] == 1.5
+    assert np.isnan(found.loc["AdaRound", "jaccard_many"])
+
+
+def test_contrasts_of_the_metrics_are_those_of_the_rows():
+    table = rounded.metric_differences(results(settings=("cnn", "resnet", "digits")))
+    assert set(table["networks"]) == {"CIFAR-10", "digits"}
+    one = table[(table["networks"] == "CIFAR-10") & (table["measure"] == "flip_rate")]
+    assert one.groupby("bits")["n"].max().tolist() == [6, 6]
+    assert list(table.loc[table["measure"] == "jaccard_many", "bits"].unique()) == [4]
+    text, below, above, count = rounded.what_metrics_do(table)
+    # Better in the three measures at both bit widths, worse in J over many planes; J itself is equal.
+    assert len(below) == 2 * 2 * 3 and above == [
+        f"{k}, 4 bits, J over many planes" for k in ("CIFAR-10", "digits")
+    ]
+    assert count == 2 * (2 * 3 + 2)
+    assert f"In the other {count - 14} " in text and "-56 % against AdaRound (excludes 0)" in text
+
+
+def test_parts_are_compared_with_the_metric_itself():
+    rate = {METRICS[-1]: 0.2, METRICS[0]: 0.3, METRICS[1]: 0.25, METRICS[2]: 0.25, "no ridge": 0.1}
+    parts = pd.DataFrame(
+        {"setting": "cnn", "seed": seed, "images": k, "part": part,
+         "flip_rate": value + 0.001 * seed * value, "displacement": 0.5 + 0.01 * seed}
+        for seed in range(3) for k in (30, 100) for part, value in rate.items()
+    )  # fmt: skip
+    table = rounded.part_differences(parts)
+    text = rounded.what_parts_do(table)
+    assert f"rise by: {METRICS[0]} (cnn, +50 %); {METRICS[1]}" in text
+    assert "They fall by: no ridge (cnn, -50 %)." in text
+    assert "in 4 comparisons" in text
+    assert (
+        "Fisher metric in: cnn, 30 images, flips; cnn, 100 images, flips; above both in: none."
+        in text
+    )
+
+
+def grids(value, at):
+    """J on grids of several cells a side, the paper's value on one of them."""
+    return pd.DataFrame(
+        {"setting": "cnn", "bits": 4, "method": way, "seed": seed, "plane": 0, "n": n,
+         "jaccard": paper_value(claim) * (1 if n == at else value) + 0.004 * (seed - 1)}
+        for claim, way in (("R1", "AdaRound"), ("R2", "boundary gap"))
+        for seed in range(3) for n in (15, 61)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "refuted"), [(15, False), (61, True)])
+def test_a_coarser_grid_is_refuted_where_it_does_not_give_the_papers_value(at, refuted):
+    value = 1.6 if at == 15 else 0.4
+    for row in rounded.on_coarser_grids(grids(value, at)):
+        assert row["refuted"].tolist() == [refuted]
+        assert f"passes the paper's at {at} of our 61" in row["result"].item()
+
+
+def tried(nearest):
+    return pd.DataFrame(
+        {"setting": "cnn", "seed": seed, "part": part, "band_pair_flip_rate": v + 0.004 * seed}
+        for seed in range(3)
+        for part, v in (("10 images", 0.2), ("nearest", nearest))
+    )
+
+
+@pytest.mark.parametrize(("rate", "refuted"), [(0.36, False), (0.5, True)])
+def test_less_tuning_is_refuted_where_none_comes_near(rate, refuted):
+    (row,) = rounded.with_less_tuning(tried(rate))
+    assert row["refuted"].item() == refuted
+    assert "*nearest*" in row["result"].item()
+
+
+def test_the_term_is_tried_along_its_weight():
+    small = {0.0: 0.2, 0.1: 0.1957, 10.0: 0.3}
+    loses = {0.0: 0.8, 0.1: 0.81, 10.0: 0.7}
+    r4, r5 = rounded.over_weights(paths({4: small}, accuracy=loses))
+    assert not r4["refuted"].item() and "at 0.1, nearest" in r4["result"].item()
+    assert not r5["refuted"].item() and "at the largest lambda, 10, by -0.09" in r5["result"].item()
+    r4, r5 = rounded.over_weights(paths({4: WORSE}, accuracy={10.0: 0.9}))
+    assert r4["refuted"].item() and r5["refuted"].item()
+    assert rounded.over_weights(paths({4: WORSE}).query("seed == 0")) == []
+
+
+def test_experiments_need_their_tables():
+    full = rounded.experiments(grids(1.6, 15), tried(0.36), paths({4: WORSE}))
+    assert [row["claim"].item() for row in full] == ["R1", "R2", "R3", "R4", "R5"]
+    assert rounded.experiments(grids(1.6, 15), pd.DataFrame(), paths({4: WORSE})) == []
+    assert rounded.experiments(grids(1.6, 15), tried(0.36), paths({3: WORSE})) == []
+
+
+def test_what_to_take_along_compares_the_steps():
+    table = results()
+    flips = rounded.mean_flips(table, "cnn", 4)
+    assert flips["nearest"] == pytest.approx(0.5 * 1.01)
+    text = rounded.to_take_along(flips)
+    assert text.count("\n") == 2 and "Nearest rounding turns 50.50%" in text
+    assert "a difference of 10.10%, less than the larger" in text
+    flips[list(METRICS[1:])] = [0.2, 0.201, 0.202]
+    assert "a difference of 0.20%, less than the larger" in rounded.to_take_along(flips)
+    flips[list(METRICS[1:])] = [0.1, 0.4, 0.6]
+    assert "a difference of 50.00%, no less than the larger" in rounded.to_take_along(flips)
+    assert "in 2 and above them in 1" in rounded.in_short(flips, 2, 1, 8)

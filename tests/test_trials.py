@@ -1,0 +1,69 @@
+"""Roundings with less than one would give them, and with more, are those of the functions named."""
+
+import pytest
+import torch
+from test_ways import NETWORK, VALIDATION, WEIGHTS, X_TEST, X, weights_of
+
+from baq import compare, ptq_w, rounding
+from baq.rounding import trials
+from baq.rounding.form import low_margin_displacement
+from baq.rounding.ways import METRICS, WAYS, by_metric, parts_of_metric
+
+LABELS = VALIDATION[1]
+
+
+def equal(one, other):
+    return torch.equal(weights_of(one), weights_of(other))
+
+
+def test_rows_are_those_of_compare_with_loss_and_displacement():
+    copies = {b: ptq_w(NETWORK, b) for b in (4, 2)}
+    rows = trials.on_images(NETWORK, copies, X_TEST, LABELS)
+    plain = compare(NETWORK, copies, X_TEST, LABELS, gradients=False)
+    assert rows["flip_rate"].tolist() == plain["flip_rate"].tolist()
+    moved = low_margin_displacement(NETWORK, copies, X_TEST)
+    assert dict(zip(rows["candidate"], rows["displacement"], strict=True)) == moved
+    assert (rows["loss"] == rows["accuracy_reference"] - rows["accuracy"]).all()
+
+
+def test_each_number_of_inputs_has_its_ways_and_the_largest_all_parts():
+    made = dict(trials.with_few_images(NETWORK, X, [20, 40], 3, points=10, steps=5))
+    assert list(made) == [20, 40]
+    for count, make in ((20, by_metric), (40, parts_of_metric)):
+        expected = make(rounding.Statistics(NETWORK, X[:count]), 3, points=10, steps=5)
+        assert list(made[count]) == list(expected)
+        assert all(equal(made[count][way], expected[way]) for way in METRICS)
+    assert not equal(made[20][METRICS[-1]], made[40][METRICS[-1]])
+
+
+def test_less_tuning_is_fewer_inputs_one_step_or_another_grid():
+    made = trials.less_tuned(NETWORK, X, [10, 40], 3, steps=5)
+    assert equal(made["nearest, from least to largest weight"], ptq_w(NETWORK, 3, symmetric=False))
+    assert equal(made["nearest, a scale a channel"], ptq_w(NETWORK, 3, per_channel=True))
+    assert equal(made["AdaRound, 10 images"], rounding.adaround(NETWORK, 3, X[:10], steps=5))
+    assert equal(made["AdaRound, one step"], rounding.adaround(NETWORK, 3, X[:40], steps=1))
+    assert len(made) == 7
+
+
+def test_a_longer_search_is_that_way_with_more_steps():
+    known, ways = rounding.Statistics(NETWORK, X), (WAYS[1], METRICS[0], METRICS[-1])
+    rows = trials.searched_longer(known, 3, ways, (X_TEST, LABELS), points=20, steps=600)
+    assert rows["method"].tolist() == list(ways)
+    copies = {
+        ways[0]: rounding.adaround(NETWORK, 3, X, steps=600),
+        ways[1]: rounding.adaround(NETWORK, 3, X, propagate=True, steps=600),
+        ways[2]: rounding.output_metric(NETWORK, 3, X, "boundary", points=20, steps=600),
+    }
+    expected = trials.on_images(NETWORK, copies, X_TEST, LABELS)
+    assert rows["displacement"].tolist() == expected["displacement"].tolist()
+    assert rows["steps"].between(250, 500).all() and rows["converged"].between(0, 1).all()
+    with pytest.raises(ValueError, match="way is 'nearest': allowed are AdaRound, AdaRound, prop"):
+        trials.searched_longer(known, 3, ["nearest"], (X_TEST, LABELS))
+
+
+def test_the_ways_that_search_tell_how(capsys):
+    made = rounding.ways.rounded(
+        rounding.Statistics(NETWORK, X), 3, VALIDATION, gap_weights=WEIGHTS, exact=[0.0], points=20,
+        steps=300,
+    )  # fmt: skip
+    assert set(made.searches["steps"]) == {250} and not made.searches["converged"].any()
