@@ -83,8 +83,7 @@ def test_launch_buttons_point_at_files_of_the_branch(monkeypatch):
     config = site._with_links({}, site.repository_url(BOOK))
     assert config["repository"] == {"url": "https://github.com/someone/baq", "branch": "main"}
     # A button opens the page's own path in the repository, so each chapter's notebook must be there.
-    for entry in yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["chapters"]:
-        if Path(entry["file"]).name[:2].isdigit():
-            assert (ROOT / f"{entry['file']}.ipynb").is_file()
+    for chapter in BOOK.chapters:
+        assert (ROOT / "book" / f"{chapter.name}.ipynb").is_file()
     monkeypatch.setenv("BAQ_REPOSITORY_URL", "")
     assert site._with_links({}, site.repository_url(BOOK)) == {}

@@ -10,7 +10,6 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from workflow.figures import link_figures
 from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load
@@ -43,6 +42,24 @@ def render(project: Project, profile: str) -> Path:
     made = {"sources": made_from, "pages": fingerprint(html.rglob("*"), html)}
     write_json(project.rendered(profile), made)
     return html / "index.html"
+
+
+def print_pdf(project: Project, profile: str) -> Path:
+    """Print the whole book as one PDF, render the site that offers it, and return the PDF.
+
+    Raises:
+        UserError: as :func:`render`, or where there is no Chromium.
+    """
+    output, log = project.build / profile / "print", project.build / profile / "print.log"
+    site = stage(project, profile)
+    if not jupyter_book(site, output, log, "--builder", "singlehtml"):
+        raise UserError(f"{_complaints(log, site)}\nthe book was not printed, see {log}")
+    pdf = project.build / profile / "book.pdf"
+    os.replace(output / "_build" / "singlehtml" / pdf.name, pdf)
+    shutil.rmtree(output)
+    write_json(pdf.with_suffix(".json"), {"sources": site_sources(project, profile)})
+    render(project, profile)
+    return project.html(profile) / "_static" / pdf.name
 
 
 def forget_changed_site(project: Project, profile: str) -> None:
@@ -102,13 +119,16 @@ def stage(project: Project, profile: str) -> Path:
         if not chapter.is_page:
             _add_status(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
-        link_figures(notebook, chapter.name, (path.stem for path in results.glob("*.csv")))
         nbformat.write(notebook, site / "book" / source.name)
         for path, folder in ((source, "book/executed"), (chapter.source, "notebooks")):
             (site / folder).mkdir(exist_ok=True)
             shutil.copy(path, site / folder)
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
+    pdf = project.build / profile / "book.pdf"
+    made_from = {"sources": site_sources(project, profile)}
+    if pdf.is_file() and read_json(pdf.with_suffix(".json")) == made_from:
+        shutil.copy(pdf, site / "book" / "_static")
     status.write(project, profile, site / "book" / "generated")
     return site
 
@@ -161,7 +181,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
     if outcome.live:
         text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
         if profile == "full":
-            return text
+            return f":::{{container}} executed\n{text}\n:::"
         text += f" The {profile} profile shrinks every parameter: these are no results."
     else:
         # The reason with its paths and addresses is for the terminal; a reader needs the gist.
