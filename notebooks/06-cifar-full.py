@@ -64,6 +64,7 @@ from baq.inference import logits
 from baq.report import charts, style, tables
 from baq.report.claims import answer, by_setting, claims, paper_value
 from baq.report.maps import label_maps, map_runs
+from baq.report.pictures import pictures, spanning
 from baq.report.runs import run_all
 from baq.report.stats import interpolate_at, summarize
 from baq.slices import label_map, random_planes
@@ -313,15 +314,17 @@ for family in families:
 # One plane {cite}`somepalli2022`, the first of those measured, cut through the first seed's networks. It
 # illustrates and is not chosen for what it shows.
 
-# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} caption=["Label maps of a plane through three test images: the CNN, float and at three bit widths.", "Label maps of the same plane: the ResNet, float and at three bit widths."] data=["maps-cnn", "maps-resnet"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} caption=["The three test images that span the plane, with their labels.", "Label maps of a plane through three test images: the CNN, float and at three bit widths.", "Label maps of the same plane: the ResNet, float and at three bit widths."] data=["maps-cnn", "maps-resnet"] tags=["remove-input"]
+plane = spanned[0]
+corners = spanning(plane, x)
+names = [f"{'ABC'[k]}: {y[i]}, {data.CIFAR10[y[i]]}" for k, i in enumerate(corners)]
+display(pictures(x[corners], names, "The three test images"))
 for family in families:
     nets = {"float": checkpoints.load(family, shown)}
     nets |= {f"{b} bits": ptq_w(nets["float"], b) for b in (8, 6, 4)}
-    maps = {
-        k: label_map(m, spanned[0], n, batch_size=BATCH) for k, m in nets.items()
-    }
+    maps = {k: label_map(m, plane, n, batch_size=BATCH) for k, m in nets.items()}
     tables.save(map_runs(maps), f"maps-{family}")
-    label_maps(maps, classes=10).suptitle(family)
+    label_maps(maps, classes=10, points=plane.project(x[corners])).suptitle(family)
 
 # %% caption="J and grid prediction change on planes: median and 90 % interval over planes and seeds." tags=["remove-input"]
 by_plane = by_plane.rename(columns={"candidate": "bits"})
