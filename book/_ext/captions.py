@@ -42,8 +42,9 @@ def _add_captions(app: Sphinx, document: nodes.document) -> None:
             if not (figure or "<table" in text or table) or not (caption := next(captions, "")):
                 continue
             if figure:
-                _wrap(shown, nodes.figure(), nodes.caption("", caption), *legend)
-                legend = []
+                drawn = 'class="photo"' not in text  # pictures of inputs are no drawing of a table
+                _wrap(shown, nodes.figure(), nodes.caption("", caption), *(legend if drawn else []))
+                legend = [] if drawn else legend
             elif "<table" in text:
                 _wrap(shown, TableBox(caption=caption))
             elif not isinstance(table[0], nodes.title):
