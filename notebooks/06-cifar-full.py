@@ -24,9 +24,8 @@
 #
 # ## What is measured
 #
-# Flips and boundary band (a fifth of the test images) are those of [Local geometry](01-local-geometry). The abstract
-# says "PTQ-W": weights are rounded after training and nothing else changes. That leaves open which weights share a
-# scale, and what happens to batch norm {cite}`ioffe2015`:
+# The abstract says "PTQ-W": weights are rounded after training and nothing else changes. That leaves open which weights
+# share a scale, and what happens to batch norm {cite}`ioffe2015`:
 #
 # * **per tensor**: one scale for each weight tensor; batch norm stays in float.
 # * **per channel**: one scale for each output channel {cite}`nagel2021`; batch norm stays in float.
@@ -96,8 +95,6 @@ Markdown(
 )
 
 # %% [markdown]
-# ## The run
-#
 # One trained network, its copy with weights of 6 bits, and one call that compares the two; then the same for all.
 
 # %%
@@ -241,8 +238,7 @@ Markdown(
 #
 # ## The width of the band
 #
-# The same flips, at 6 bits with one scale for each tensor. The narrower the band, the larger the rate, towards one
-# half, which is what an image on the boundary has.
+# The narrower the band, the larger the rate, towards one half, which is what an image on the boundary has.
 
 # %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} caption="Flip rate in bands of other widths at 6 bits, measured and by the law." data=["by-share"] tags=["remove-input"]
 fig = charts.band_widths(by_share, "family", 0.2, "F3")
@@ -267,8 +263,7 @@ Markdown(
 # %% [markdown]
 # ## Local geometry
 #
-# In input units, pixels from 0 to 1, over random test images; one scale for each tensor. Where the displacement in
-# the band nears the radius, labels flip.
+# Pixels from 0 to 1, one scale for each tensor. Where the displacement in the band nears the radius, labels flip.
 
 # %% caption="Local geometry by family and bit width: median and range of the seeds." tags=["remove-input"]
 LOCAL = ["radius", "shift", "band_shift", "normal_angle", "band_pair_flip_rate"]
@@ -296,8 +291,7 @@ for family in families:
 # %% [markdown]
 # ## The noise floor
 #
-# Two float networks of a family differ in initialization, in the order of batches and in the 2,000 images that
-# each seed keeps for calibration. How do they compare with a network and its quantized copies?
+# Two float networks of a family differ in initialization, batches and 2,000 of the images. How much is that?
 
 
 # %% tags=["remove-input"]
@@ -384,7 +378,7 @@ Markdown(
     f"* Accuracy does not tell: {len(better)} of {len(levels)} quantized networks are better than their float "
     "network, and changed labels all the same.\n"
     "* Flips in the band are no second finding: the law has them from the flips of all images.\n"
-    f"* Hold flips against what retraining does, before they alarm{f': {noise:.1%} here' if noise else ''}.\n\n"
+    "* Hold flips against what retraining does, before they alarm.\n\n"
     "Next: [which way each weight is rounded](07-rounding)."
 )
 

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from string import ascii_uppercase
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
