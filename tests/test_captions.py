@@ -135,7 +135,7 @@ def test_the_sidebar_has_its_groups_and_the_project_reads_them(html, tmp_path):
         (tmp_path / "notebooks" / f"{name}.py").write_text("# %%\n")
     project = Project(tmp_path)
     assert [chapter.name for chapter in project.chapters] == ["01-one", "02-two"]
-    assert project._listed == ["claims", "01-one", "02-two"]
+    assert project._listed == ["intro", "claims", "01-one", "02-two"]
 
 
 def shown(name):
