@@ -32,7 +32,7 @@ SHEET = 718
 #: Bytes of a page with its images.
 WEIGHT = 2_000_000
 #: Luminance, of 255, from which a square of :data:`SQUARE` pixels in the dark is a light slab.
-LIGHT, SQUARE = 170, 40
+LIGHT, SQUARE = 170, 80
 #: Findings of axe-core that count; see https://github.com/dequelabs/axe-core/blob/develop/doc/API.md.
 SEVERE = ("serious", "critical")
 OPTIONS = [
@@ -144,7 +144,8 @@ class Visit:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type == "error" and "net::ERR_FAILED" not in message.text:  # told of by _local
-            self.found.append(f"has an error in its console: {message.text[:160]}")
+            where = message.location.get("url", "").removeprefix(self.base)
+            self.found.append(f"has an error in its console: {message.text[:160]} ({where})")
 
     def look(self, checks: dict[str, str]) -> None:
         """Run scripts in the page and note their findings."""
@@ -156,7 +157,7 @@ class Visit:
 def main(arguments: list[str]) -> int:
     """Check all pages below a folder; screenshots go to ``_build/pages``."""
     html = Path(arguments[0] if arguments else "_build/html").resolve()
-    pages = sorted(path for path in html.rglob("*.html") if "_static" not in path.parts)
+    pages = sorted(path for path in html.rglob("*.html") if _is_page(path))
     if not pages:
         print(f"error: no page below {html}: render the book first", file=sys.stderr)
         return 1
@@ -190,6 +191,11 @@ def main(arguments: list[str]) -> int:
     findings += len(dead)
     print(f"{len(pages)} pages at {len(VIEWS)} views: {findings} findings; see {shots}")
     return int(findings > 0)
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is read by people: no template, and not only a way to another page."""
+    return "_static" not in path.parts and 'http-equiv="Refresh"' not in path.read_text("utf-8")
 
 
 def _chromium() -> str | None:
@@ -233,7 +239,7 @@ def _light_slabs(page: Page) -> list[str]:
 
 def _axe(visit: Visit) -> None:
     visit.page.add_script_tag(path=str(files("axe_playwright_python") / "axe.min.js"))
-    result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
     for violation in result["violations"]:
         if violation["impact"] in SEVERE:
             nodes = violation["nodes"]
