@@ -1,9 +1,8 @@
 """Captions, descriptions and the print: a book of two pages, rendered as ours is."""
 
 import re
+import runpy
 import shutil
-import subprocess
-import sys
 
 import jupytext
 import nbformat
@@ -165,17 +164,17 @@ def test_no_fold_is_without_words(name):
             assert made.metadata["mystnb"]["code_prompt_show"].startswith("Show how")
 
 
-def test_no_chromium_is_an_error_of_one_line(tmp_path):
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import printed; printed.chromium()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT / "book" / "_ext")],
-        env={"PATH": str(tmp_path), "CHROMIUM": "/no/such"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    last = done.stderr.strip().splitlines()[-1]
-    assert "no Chromium to print the PDF: allowed are chromium" in last
+@pytest.mark.parametrize(
+    ("browser", "told"),
+    [("", "no Chromium to print the PDF: allowed are chromium, "), ("false", "printed no PDF: no")],
+)
+def test_a_browser_that_does_not_print_is_told_of_in_one_line(tmp_path, monkeypatch, browser, told):
+    path = shutil.which(browser) if browser else None
+    monkeypatch.setenv("CHROMIUM", path or "/no/such")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    print_page = runpy.run_path(str(ROOT / "book" / "_ext" / "printed.py"))["print_page"]
+    said = print_page(tmp_path / "a.html", tmp_path / "a.pdf")
+    assert told in said and "\n" not in said
 
 
 def test_parts_have_captions():

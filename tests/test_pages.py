@@ -1,6 +1,7 @@
 """Rendered pages: dead links are found, and what the theme leaves wrong is mended."""
 
 import runpy
+import shutil
 
 import pytest
 from tiny_project import BODY, ROOT, command, write_chapter
@@ -102,3 +103,20 @@ def test_a_page_follows_the_tables_of_all_chapters(root):
     assert set(command(root, "book", "--dry-run").stdout.split()) == {"02-two", "total", "render"}
     assert command(root, "book").returncode == 0
     assert made.read_text() == "total\n8\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium")
+def test_the_book_is_printed_and_offered_until_it_changes(root):
+    assert command(root, "book").returncode == 0
+    page = root / "_build" / "html" / "book" / "intro.html"
+    assert "book.pdf" not in page.read_text()
+    done = command(root, "pdf")
+    assert done.returncode == 0, done.stderr
+    pdf = root / "_build" / "html" / "_static" / "book.pdf"
+    assert pdf.read_bytes()[:5] == b"%PDF-" and done.stdout.strip() == str(pdf)
+    assert 'href="../_static/book.pdf"' in page.read_text()
+    assert command(root, "book", "--dry-run").stdout.split() == []
+    (root / "book" / "intro.md").write_text("# Another\n")
+    assert command(root, "book").returncode == 0
+    assert "book.pdf" not in page.read_text() and not pdf.exists()

@@ -46,14 +46,15 @@ def settled(project):
 
 def test_status_and_costs_have_a_row_a_chapter(settled):
     rows = status(settled, "full").splitlines()
-    assert rows[2:] == [
+    assert rows[0] == "```{table} When and where each chapter was executed."
+    assert rows[4:-1] == [
         "| [Tiny](01-one.ipynb) | live | 2026-01-02 | 1.3 | A | 4 | 2 |",
         "| [Tiny](02-two.ipynb) | not executed |  |  |  |  |  |",
     ]
     assert versions(settled, "full") == "* [Tiny](01-one.ipynb): python 3.11.7."
     rows = costs(settled, "full").splitlines()
-    assert rows[2] == "| [Tiny](01-one.ipynb) | none | 3 | 1.3 | 1 | 1.0 |  |"
-    assert rows[3] == "| [Tiny](02-two.ipynb) | photos |  | about 0.1 | 1 |  |  |"
+    assert rows[4] == "| [Tiny](01-one.ipynb) | none | 3 | 1.3 | 1 | 1.0 |  |"
+    assert rows[5] == "| [Tiny](02-two.ipynb) | photos |  | about 0.1 | 1 |  |  |"
 
 
 def test_every_part_is_written_before_any_chapter_is_executed(project, tmp_path):

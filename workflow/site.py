@@ -51,11 +51,11 @@ def print_pdf(project: Project, profile: str) -> Path:
         UserError: as :func:`render`, or where there is no Chromium.
     """
     output, log = project.build / profile / "print", project.build / profile / "print.log"
-    site = stage(project, profile)
-    if not jupyter_book(site, output, log, "--builder", "singlehtml"):
+    site, pdf = stage(project, profile), project.build / profile / "book.pdf"
+    printed = output / "_build" / "singlehtml" / pdf.name
+    if not jupyter_book(site, output, log, "--builder", "singlehtml") or not printed.is_file():
         raise UserError(f"{_complaints(log, site)}\nthe book was not printed, see {log}")
-    pdf = project.build / profile / "book.pdf"
-    os.replace(output / "_build" / "singlehtml" / pdf.name, pdf)
+    os.replace(printed, pdf)
     shutil.rmtree(output)
     write_json(pdf.with_suffix(".json"), {"sources": site_sources(project, profile)})
     render(project, profile)

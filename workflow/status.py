@@ -113,7 +113,7 @@ def status(project: Project, profile: str) -> str:
         about = (shown.run.get(key, "") for key in ("processor", "cores", "threads"))
         rows.append((shown.link, state, shown.run.get("date", ""), shown.minutes(), *about))
     header = ("chapter", "state", "executed on", "minutes", "processor", "cores", "threads")
-    return markdown_table(header, rows)
+    return markdown_table(header, rows, "When and where each chapter was executed.")
 
 
 def versions(project: Project, profile: str) -> str:
@@ -141,4 +141,4 @@ def costs(project: Project, profile: str) -> str:
         names = ", ".join(needs) or "none"
         rows.append((shown.link, names, seeds, minutes, header.threads, memory, data))
     header = ("chapter", "data", "seeds", "minutes", "threads", "memory, GB", "data, GB")
-    return markdown_table(header, rows)
+    return markdown_table(header, rows, "What each chapter takes.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
+from sphinx.util import logging
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _OPTIONS = [
@@ -30,19 +30,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def chromium() -> str:
-    """The path of ``$CHROMIUM``, or else of the first browser found.
-
-    Raises:
-        ExtensionError: where there is none.
-    """
-    for name in filter(None, (os.environ.get("CHROMIUM"), *_NAMES)):
-        if path := shutil.which(name):
-            return path
-    allowed = f"allowed are {', '.join(_NAMES)} on the path, or the one that $CHROMIUM names"
-    raise ExtensionError(f"exception: no Chromium to print the PDF: {allowed}")
-
-
 def _print(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.name != "singlehtml":
         return
@@ -51,14 +38,25 @@ def _print(app: Sphinx, exception: Exception | None) -> None:
     page, pdf = Path(app.outdir, "book.html"), Path(app.outdir, "book.pdf")
     text = Path(app.outdir, name).read_text("utf-8")
     page.write_text(text.replace(f'href="{name}#', 'href="#'), "utf-8")
+    if told := print_page(page, pdf):
+        logging.getLogger(__name__).warning(told)
+
+
+def print_page(page: Path, pdf: Path) -> str:
+    """Print a page by ``$CHROMIUM`` or the first browser found; returns why that failed, or nothing."""
+    names = filter(None, (os.environ.get("CHROMIUM"), *_NAMES))
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        allowed = f"{', '.join(_NAMES)} on the path, or the one that $CHROMIUM names"
+        return f"no Chromium to print the PDF: allowed are {allowed}"
     with tempfile.TemporaryDirectory() as profile:
-        command = [chromium(), *_OPTIONS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}"]
+        command = [browser, *_OPTIONS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}"]
         done = subprocess.run(
             [*command, page.resolve().as_uri()], capture_output=True, text=True, check=False
         )
     if done.returncode or not pdf.is_file():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ExtensionError(f"exception: Chromium printed no PDF: {last}")
+        return f"Chromium printed no PDF: {(done.stderr.splitlines() or ['no message'])[-1]}"
+    return ""
 
 
 def _offer(app: Sphinx, _: str, __: str, context: dict[str, Any], ___: object) -> None:
