@@ -198,7 +198,7 @@ def on_planes(reference, copies, setting, split, count, cells=n):
     return maps.assign(n=cut["n"])
 
 
-# %% tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how a network is rounded in all ways and measured"} tags=["hide-input"]
 def measured(setting, seed):
     """One network in all ways: on test data, on planes; paths, searches, longer ones."""
     reference, split = prepared(setting, seed, calibration)

@@ -29,10 +29,10 @@ most: int = 5  # claims in the list of the largest disagreements [0..]
 # %% tags=["remove-cell"]
 from IPython.display import Markdown
 
-from baq.report import answers, charts, tables
+from baq.report import answers, charts, style, tables
 from baq.report.excerpts import results
 
-charts.use_style()
+style.use_style()
 found = answers.collect(results())
 experiments = answers.collect(results(), "experiments")
 table = answers.judged(found)
@@ -41,13 +41,13 @@ tables.save(table, "verdicts")
 # %% tags=["remove-input"]
 Markdown(f"{answers.counts_line(table)} {answers.chance_sentence(table)}")
 
-# %% mystnb={"image": {"alt": "A row for each claim with a number: our mean as a multiple of the paper's value on a logarithmic axis, with its prediction interval, and shape and colour by verdict. A line marks one."}} tags=["remove-input"]
+# %% mystnb={"image": {"alt": "A row for each claim with a number: our mean as a multiple of the paper's value on a logarithmic axis, with its prediction interval, and shape and colour by verdict. A line marks one."}} caption="Ours as a multiple of the paper's value, with the interval that the claim is judged by." tags=["remove-input"]
 fig = charts.claims_overview(table)
 
 # %% [markdown]
-# Ours as a multiple of the paper's value. The bar is the interval that the claim is judged by: where the mean
-# of as many new runs of ours as the paper averaged would lie. It is cut at a tenth and at tenfold. Claims in
-# words, and those of which the paper's value is 0, have no multiple and stand in the table alone.
+# The bar says where the mean of as many new runs of ours as the paper averaged would lie. It is cut at a tenth and
+# at tenfold. Claims in words, and those of which the paper's value is 0, have no multiple and stand in the table
+# alone.
 #
 # ## Every claim
 #
@@ -55,7 +55,7 @@ fig = charts.claims_overview(table)
 # confidence interval. *Ratio* is ours to the paper's. A heading sorts; *why* leads to the experiment that
 # tries the suspected reason.
 
-# %% tags=["remove-input"]
+# %% caption="Every claim: the paper's value, ours, and the verdict." tags=["remove-input"]
 Markdown(answers.claims_table(table, experiments))
 
 # %% [markdown]
@@ -72,7 +72,7 @@ Markdown(answers.disagreement_list(table, most))
 # For a value outside, the chapter names the reason that is suspected and tries it by an experiment that
 # could refute it.
 
-# %% tags=["remove-input"]
+# %% caption="Experiments on why a value is not the paper's." tags=["remove-input"]
 Markdown(answers.experiments_table(experiments))
 
 # %% [markdown]
@@ -98,5 +98,5 @@ Markdown(answers.rules_list())
 # stands for the claim in the table above. It was named, with its reason, apart from the results; here are
 # all of them, each with the verdict that it would give.
 
-# %% tags=["remove-input"]
+# %% caption="Claims with several settings." tags=["remove-input"]
 Markdown(answers.settings_table(found))
