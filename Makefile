@@ -7,7 +7,7 @@ LOCK := requirements.lock
 PEERS := _build/peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book quick test test-slow test-slurm lint verify pages-check race lock clean
+.PHONY: help book quick pdf test test-slow test-slurm lint verify pages-check race lock clean
 
 help:
 	@echo "make book   execute every chapter that has changed, and render the book"
@@ -16,8 +16,9 @@ help:
 	@echo "make lint   check style, formatting and types"
 	@echo "make test-slurm  a sweep on a real Slurm of this machine alone, some minutes"
 	@echo "make verify execute every chapter anew, and compare its tables with those in book/"
-	@echo "make pages-check open every page of the book in Chromium: accessible, narrow, no network"
+	@echo "make pages-check open every page of the book in Chromium: whole, readable, accessible, no network"
 	@echo "make quick  the book with small parameters, in a minute, below _build/quick"
+	@echo "make pdf    the whole book as one PDF, which the site then offers; needs Chromium"
 	@echo "make race   the costly parts against what a user would pick instead, some ten minutes"
 	@echo "make lock   resolve $(LOCK) anew from pyproject.toml"
 	@echo "make clean  remove everything that is built, but keep $(VENV) and book/"
@@ -28,6 +29,9 @@ book: $(INSTALLED)
 
 quick: $(INSTALLED)
 	@$(RUN) -m workflow book --profile quick
+
+pdf: book
+	@$(RUN) -m workflow pdf
 
 test: $(INSTALLED)
 	@$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"

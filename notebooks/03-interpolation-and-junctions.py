@@ -241,8 +241,8 @@ tendency = {
 Markdown(
     f"Shares within {near:.0%} of the slice's width of a junction, over {seeds} seeds. Over the transitions "
     f"the changed cells are {tendency[bool((changed > 0).all())]} random boundary cells (median excess "
-    f"{changed.min():+.2f} to {changed.max():+.2f}), and the regions that vanish or appear are "
-    f"{tendency[bool((regions > 0).all())]} those ({regions.min():+.2f} to {regions.max():+.2f})."
+    f"{changed.min():+.3f} to {changed.max():+.3f}), and the regions that vanish or appear are "
+    f"{tendency[bool((regions > 0).all())]} those ({regions.min():+.3f} to {regions.max():+.3f})."
 )
 
 # %% [markdown]

@@ -24,9 +24,8 @@
 #
 # ## What is measured
 #
-# Flips and boundary band (a fifth of the test images) are those of [Local geometry](01-local-geometry). The abstract
-# says "PTQ-W": weights are rounded after training and nothing else changes. That leaves open which weights share a
-# scale, and what happens to batch norm {cite}`ioffe2015`:
+# The abstract says "PTQ-W": weights are rounded after training and nothing else changes. That leaves open which weights
+# share a scale, and what happens to batch norm {cite}`ioffe2015`:
 #
 # * **per tensor**: one scale for each weight tensor; batch norm stays in float.
 # * **per channel**: one scale for each output channel {cite}`nagel2021`; batch norm stays in float.
@@ -61,6 +60,7 @@ from baq.report.answers import experiment, list_experiments, retried, show_answe
 from baq.report.boxes import opening
 from baq.report.claims import answer, by_setting, claims, paper_value
 from baq.report.maps import label_maps, map_runs
+from baq.report.pictures import pictures, spanning
 from baq.report.runs import run_all
 from baq.report.stats import interpolate_at, summarize
 from baq.slices import label_map, random_planes
@@ -95,8 +95,6 @@ Markdown(
 )
 
 # %% [markdown]
-# ## The run
-#
 # One trained network, its copy with weights of 6 bits, and one call that compares the two; then the same for all.
 
 # %%
@@ -240,8 +238,7 @@ Markdown(
 #
 # ## The width of the band
 #
-# The same flips, at 6 bits with one scale for each tensor. The narrower the band, the larger the rate, towards one
-# half, which is what an image on the boundary has.
+# The narrower the band, the larger the rate, towards one half, which is what an image on the boundary has.
 
 # %% mystnb={"image": {"alt": "Flip rate in the band against the share of images in the band at 6 bits, measured for each family and by the law from the overall flip rate, falling with the width to the overall rate of each family; the paper's value F3 at a fifth."}} caption="Flip rate in bands of other widths at 6 bits, measured and by the law." data=["by-share"] tags=["remove-input"]
 fig = charts.band_widths(by_share, "family", 0.2, "F3")
@@ -266,8 +263,7 @@ Markdown(
 # %% [markdown]
 # ## Local geometry
 #
-# In input units, pixels from 0 to 1, over random test images; one scale for each tensor. Where the displacement in
-# the band nears the radius, labels flip.
+# Pixels from 0 to 1, one scale for each tensor. Where the displacement in the band nears the radius, labels flip.
 
 # %% caption="Local geometry by family and bit width: median and range of the seeds." tags=["remove-input"]
 LOCAL = ["radius", "shift", "band_shift", "normal_angle", "band_pair_flip_rate"]
@@ -280,19 +276,22 @@ tables.show_intervals(summarize(tensor, ["pair"], LOCAL), "local", "pair", LOCAL
 #
 # One plane {cite}`somepalli2022`, the first of those measured, not chosen for what it shows.
 
-# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} caption=["Label maps of a plane through three test images: the CNN, float and at three bit widths.", "Label maps of the same plane: the ResNet, float and at three bit widths."] data=["maps-cnn", "maps-resnet"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "For each family four label maps of a plane through three test images, of a network in float and at 8, 6 and 4 bits: at 8 bits as in float, at 6 bits boundaries move a little, at 4 bits regions change."}} caption=["The three test images that span the plane, with their labels.", "Label maps of a plane through three test images: the CNN, float and at three bit widths.", "Label maps of the same plane: the ResNet, float and at three bit widths."] data=["maps-cnn", "maps-resnet"] tags=["remove-input"]
+plane = spanned[0]
+corners = spanning(plane, x)
+names = [f"{'ABC'[k]}: {y[i]}, {data.CIFAR10[y[i]]}" for k, i in enumerate(corners)]
+display(pictures(x[corners], names, "The three test images"))
 for family in families:
     nets = {"float": checkpoints.load(family, shown)}
     nets |= {f"{b} bits": ptq_w(nets["float"], b) for b in (8, 6, 4)}
-    maps = {k: label_map(m, spanned[0], n) for k, m in nets.items()}
+    maps = {k: label_map(m, plane, n) for k, m in nets.items()}
     tables.save(map_runs(maps), f"maps-{family}")
-    label_maps(maps, classes=10).suptitle(family)
+    label_maps(maps, classes=10, points=plane.project(x[corners])).suptitle(family)
 
 # %% [markdown]
 # ## The noise floor
 #
-# Two float networks of a family differ in initialization, in the order of batches and in the 2,000 images that
-# each seed keeps for calibration. How do they compare with a network and its quantized copies?
+# Two float networks of a family differ in initialization, batches and 2,000 of the images. How much is that?
 
 
 # %% tags=["remove-input"]
@@ -379,7 +378,7 @@ Markdown(
     f"* Accuracy does not tell: {len(better)} of {len(levels)} quantized networks are better than their float "
     "network, and changed labels all the same.\n"
     "* Flips in the band are no second finding: the law has them from the flips of all images.\n"
-    f"* Hold flips against what retraining does, before they alarm{f': {noise:.1%} here' if noise else ''}.\n\n"
+    "* Hold flips against what retraining does, before they alarm.\n\n"
     "Next: [which way each weight is rounded](07-rounding)."
 )
 

@@ -111,7 +111,7 @@ budgets: list[int] = [30, 100, 300, 1000]  # calibration images, few [10..48000]
 ablation_steps: int = 100  # steps of the search with few images [1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 import pandas as pd
 from IPython.display import Markdown, display
 
@@ -155,7 +155,7 @@ row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
 # that of the PCA slice of the test images on digits: one column, but two quantities that cannot be compared. The displacement
 # is the root of the mean squared one at the twentieth of test images with the lowest margins, in input units.
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 style.use_style()
 MEASURES = {
     "flip_rate": "flip rate",
@@ -237,13 +237,13 @@ saved = {"rounded": results, "planes": maps, "gap-path": paths, "summary": summa
 for name, frame in (saved | {"searches": searches}).items():
     tables.save(frame, name)
 
-# %% mystnb={"image": {"alt": "Flip rate, pair-order flips in the band and J at the larger number of bits: a row for each setting and way of rounding with median and interval. Nearest rounding leaves most, the ways that see the errors of earlier layers least."}} data=["summary", "rounded"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate, pair-order flips in the band and J at the larger number of bits: a row for each setting and way of rounding with median and interval. Nearest rounding leaves most, the ways that see the errors of earlier layers least."}} caption="What each way leaves at the larger number of bits: median and interval over networks." data=["summary", "rounded"] tags=["remove-input"]
 first = summary[summary["bits"] == bits[0]]
 first = first.assign(row=first["setting"] + ", " + first["method"])
 DRAWN = {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")}
 _ = charts.interval_rows(first, "row", DRAWN).suptitle(f"{bits[0]} bits")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 took = results.groupby(["setting", "method"], sort=False)["seconds"].median()
 tables.save(took.reset_index(), "seconds")
 Markdown(
@@ -257,7 +257,7 @@ Markdown(
 # The boundary metric less each other way that looks at data: the same network, images, points, search and planes. Mean
 # over networks with Student's 90 % interval; below zero is better. *CIFAR-10* holds both families.
 
-# %% tags=["hide-input"]
+# %% caption="The boundary metric less other metrics, mean difference with Student's 90 % interval." tags=["remove-input"]
 differences = rounded.metric_differences(results)
 tables.save(differences, "differences")
 shown = differences[differences["against"].isin(METRICS)]
@@ -276,7 +276,7 @@ display(Markdown(text))
 # that are tuned less come from the same images, for an experiment on R3 below.
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 def small(setting, seed):
     """From few images: the metrics, the parts of one, and roundings tuned less."""
     reference, split = prepared(setting, seed, max(budgets))
@@ -303,14 +303,14 @@ saved = {"parts": parts, "less-tuned": tried, "by-part": by_part}
 for name, frame in saved.items():
     tables.save(frame, name)
 
-# %% mystnb={"image": {"alt": "Flip rate and displacement against the number of calibration images, a line for each of four ways of rounding. All fall with more images, close to each other."}} data=["parts"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Flip rate and displacement against the number of calibration images, a line for each of four ways of rounding. All fall with more images, close to each other."}} caption="With few calibration images: four ways of rounding." data=["parts"] tags=["remove-input"]
 FEW = {m: MEASURES[m] for m in ("flip_rate", "displacement")}
 drawn = parts[(parts["setting"] == lead) & parts["part"].isin(METRICS)]
 drawn = summarize(drawn, ["part", "images"], list(FEW))
 fig = charts.interval_panels(drawn, "images", FEW, "part")
 _ = fig.axes[-1].set_xlabel(f"calibration images, {lead}, {max(bits)} bits")
 
-# %% tags=["hide-input"]
+# %% caption="One part of the boundary metric changed at a time: difference with 90 % interval." tags=["remove-input"]
 shown = by_part[by_part["images"] == max(budgets)]
 headings = [heading(m, MEASURES[m]) for m in shown["measure"]]
 shown = shown.assign(
@@ -326,7 +326,7 @@ display(Markdown(rounded.what_parts_do(by_part)))
 # Where a layer had not converged, the last doubling of the steps lowered its loss by more than a hundredth. A higher bound, on one
 # network of a family:
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 keys = ["setting", "seed", "method"]
 short = results[results["bits"] == bits[0]].set_index(keys)["flip_rate"]
 long = long.join(short.rename("flip_rate_before"), on=keys)
@@ -345,12 +345,12 @@ Markdown("\n".join(
 # the path turns more pair orders in the band of the validation images than the chosen one does. R6 holds for a seed that reaches
 # it at 3 bits and not at 4, so that it can fail.
 
-# %% tags=["hide-input"]
+# %% caption="The claims of this chapter." tags=["remove-input"]
 values = rounded.claimed(results, paths)
 answered = [answer(found, setting) for setting, found in values.items()]
 answers.show_answers(pd.concat(answered))
 
-# %% mystnb={"image": {"alt": "One row for each of the claims R1 to R4, for each family of networks at 4 bits: a dot for each seed, the interval judged by and mean, and the paper's value as a diamond."}} data=["rounded"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims R1 to R4, for each family of networks at 4 bits: a dot for each seed, the interval judged by and mean, and the paper's value as a diamond."}} caption="Claims R1 to R4: our networks beside the paper." data=["rounded"] tags=["remove-input"]
 shown = {c: v for c, v in values[lead].items() if c in ("R1", "R2", "R3", "R4")}
 _ = charts.against_paper(shown).suptitle(lead) if shown else None
 
@@ -362,11 +362,11 @@ _ = charts.against_paper(shown).suptitle(lead) if shown else None
 # its rounding less, or rounded on another grid of weights. R4 and R5: its term may weigh less, or more, than ours.
 
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 experiments = rounded.experiments(maps, tried, paths)
 answers.list_experiments(experiments) if experiments else None
 
-# %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight lambda of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} data=["gap-path", "less-tuned", "planes"] tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight lambda of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} caption="The path of the weight of the boundary-gap term, on validation images." data=["gap-path", "less-tuned", "planes"] tags=["remove-input"]
 PATH = {m: MEASURES.get(m, m) for m in ("band_pair_flip_rate", "accuracy")}
 series = paths["setting"] + ", " + paths["bits"].astype(str) + " bits"
 on_path = summarize(paths.assign(series=series), ["series", "weight"], list(PATH))
@@ -376,7 +376,7 @@ _ = fig.axes[-1].set_xlabel(r"weight $\lambda$ of the boundary-gap term")
 # %% [markdown]
 # ## What to take along
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 flips = rounded.mean_flips(results, lead, bits[0])
 Markdown(
     f"At {bits[0]} bits ({lead}), means over networks:\n\n{rounded.to_take_along(flips)}\n\n"

@@ -113,7 +113,7 @@ excerpt("05-cifar-subsets/choices")
 # %% [markdown]
 # There, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:
 
-# %% tags=["remove-input"]
+# %% caption="Shift in cells at 6 bits over that at 8, median over seeds." tags=["remove-input"]
 excerpt("05-cifar-subsets/ratios")
 
 # %% [markdown]

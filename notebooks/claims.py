@@ -19,8 +19,8 @@
 # %% [markdown]
 # # Claims
 #
-# Every number of the paper's abstract {cite}`kiselev2026`, and two that a reader of the full text reported
-# (O1, O2), beside what this book finds. This page is written anew by every build from the tables of the
+# Every number of the paper's abstract {cite}`kiselev2026`, and two that a reader of its full text told us (O1, O2,
+# a private report that nothing published can be cited for), beside what this book finds. This page is written anew by every build from the tables of the
 # chapters, and so is the file `book/results/claims/verdicts.csv`.
 
 # %% tags=["parameters", "remove-cell"]

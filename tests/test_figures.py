@@ -1,4 +1,4 @@
-"""Every figure of the book has words for who cannot see it, and links to its source and its data."""
+"""Every figure of the book has words for who cannot see it, and names its data."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import jupytext
 import nbformat
 import pytest
 
-from workflow.figures import figures, link_figures
+from workflow.figures import figures
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.py"))
@@ -39,25 +39,3 @@ def test_every_executed_figure_has_alternative_text(path):
         html = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         assert len(alt) > 30 or ('alt="' in html and 'aria-label="' in html), cell.source[:200]
-
-
-def cell(kind, metadata=None):
-    output = nbformat.v4.new_output("display_data", {kind: "<figure>" if "html" in kind else "x"})
-    return nbformat.v4.new_code_cell("draw()", outputs=[output], metadata=metadata or {})
-
-
-def test_links_come_after_figures_and_only_to_tables_that_are_there():
-    notebook = nbformat.v4.new_notebook(
-        cells=[
-            cell("image/svg+xml", {"data": ["by-bits", "gone"]}),
-            cell("text/plain", {"data": ["by-bits"]}),
-            cell("text/html"),
-        ]
-    )
-    link_figures(notebook, "01-one", ["by-bits", "other"])
-    nbformat.validate(notebook)
-    kinds = [made.cell_type for made in notebook.cells]
-    assert kinds == ["code", "markdown", "code", "code", "markdown"]
-    first, last = (made.source for made in notebook.cells if made.cell_type == "markdown")
-    assert "`by-bits.csv <results/01-one/by-bits.csv>`" in first and "gone" not in first
-    assert "`notebook source <../notebooks/01-one.py>`" in first and "Data" not in last

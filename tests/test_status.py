@@ -74,6 +74,8 @@ def test_the_citation_is_that_of_the_file():
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     text = citation(BOOK)
     assert f"title = {{{cff['title']}}}" in text and "author = {{the baq authors}}" in text
+    assert "year = {2026}" in text.partition("@misc")[0] and "url" not in text.partition("@misc")[0]
+    assert "url = {https://a.b/c}" in citation(BOOK, "https://a.b/c").partition("@misc")[0]
     assert "author = {O. M. Kiselev}" in text and "eprint = {2607.01478}" in text
 
 

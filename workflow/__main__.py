@@ -18,7 +18,7 @@ from workflow.project import PROFILES, Chapter, Project, UserError, entries
 from workflow.run_page import run_page
 from workflow.runner import matplotlib_folder
 from workflow.runs import run
-from workflow.site import render
+from workflow.site import print_pdf, render
 from workflow.sweep import failures, read
 
 PATH = click.Path(path_type=Path)
@@ -233,6 +233,13 @@ def execute(chapter: str, profile: str) -> None:
 def render_(profile: str) -> None:
     """Check and render what was executed; a rule calls this."""
     render(Project(Path.cwd()), profile)
+
+
+@_cli.command("pdf")
+@PROFILE
+def pdf_(profile: str) -> None:
+    """Print the rendered book as one PDF, and offer it on the site."""
+    print(print_pdf(Project(Path.cwd()), profile))
 
 
 @_cli.command("table")

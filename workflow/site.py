@@ -10,7 +10,6 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from workflow.figures import link_figures
 from workflow.files import fingerprint, keep_while, read_json, run_record, write_json
 from workflow.gate import problems, stale
 from workflow.outcome import Outcome, load
@@ -43,6 +42,24 @@ def render(project: Project, profile: str) -> Path:
     made = {"sources": made_from, "pages": fingerprint(html.rglob("*"), html)}
     write_json(project.rendered(profile), made)
     return html / "index.html"
+
+
+def print_pdf(project: Project, profile: str) -> Path:
+    """Print the whole book as one PDF, render the site that offers it, and return the PDF.
+
+    Raises:
+        UserError: as :func:`render`, or where there is no Chromium.
+    """
+    output, log = project.build / profile / "print", project.build / profile / "print.log"
+    site = stage(project, profile)
+    if not jupyter_book(site, output, log, "--builder", "singlehtml"):
+        raise UserError(f"{_complaints(log, site)}\nthe book was not printed, see {log}")
+    pdf = project.build / profile / "book.pdf"
+    os.replace(output / "_build" / "singlehtml" / pdf.name, pdf)
+    shutil.rmtree(output)
+    write_json(pdf.with_suffix(".json"), {"sources": site_sources(project, profile)})
+    render(project, profile)
+    return project.html(profile) / "_static" / pdf.name
 
 
 def forget_changed_site(project: Project, profile: str) -> None:
@@ -101,14 +118,13 @@ def stage(project: Project, profile: str) -> Path:
         notebook = nbformat.read(source, as_version=4)
         _open(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
-        link_figures(notebook, chapter.name, (path.stem for path in results.glob("*.csv")))
         nbformat.write(notebook, site / "book" / source.name)
         for path, folder in ((source, "book/executed"), (chapter.source, "notebooks")):
             (site / folder).mkdir(exist_ok=True)
             shutil.copy(path, site / folder)
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
-    status.write(project, profile, site / "book" / "generated")
+    status.write(project, profile, site / "book" / "generated", url)
     return site
 
 

@@ -49,13 +49,13 @@ class Shown:
         return f"{self.run['minutes']:.{digits}f}" if self.run else ""
 
 
-def write(project: Project, profile: str, folder: Path) -> None:
+def write(project: Project, profile: str, folder: Path, url: str = "") -> None:
     """Write every part into a folder, as ``NAME.md``."""
     parts = {
         "status": status(project, profile),
         "versions": versions(project, profile),
         "costs": costs(project, profile),
-        "citation": citation(project),
+        "citation": citation(project, url),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in parts.items():
@@ -67,15 +67,16 @@ def verdicts(project: Project, profile: str) -> pd.DataFrame:
     return answers.judged(answers.collect(project.book(profile) / "results"))
 
 
-def citation(project: Project) -> str:
-    """The entries for a bibliography, from CITATION.cff."""
+def citation(project: Project, url: str = "") -> str:
+    """The entries for a bibliography, from CITATION.cff and the address of the repository."""
     cff = read_yaml(project.root / "CITATION.cff")
     paper = cff["references"][0]
     number = paper["identifiers"][0]["value"].removeprefix("arXiv:")
     ours = {
         "title": cff["title"],
         "author": " and ".join(f"{{{one['name']}}}" for one in cff["authors"]),
-        **{key: cff[key] for key in ("version", "license")},
+        "year": str(cff["date-released"])[:4],
+        **{key: cff[key] for key in ("version", "license")} | ({"url": url} if url else {}),
     }
     theirs = {
         "title": paper["title"].strip(),

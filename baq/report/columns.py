@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["COLUMNS", "HEADINGS", "Column", "alike", "form", "heading", "number"]
+__all__ = ["COLUMNS", "HEADINGS", "MEASURES", "Column", "alike", "form", "heading", "number"]
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -74,9 +74,8 @@ class Column:
     kind: str = "number"
 
 
-#: Columns of the book's tables by name.
-COLUMNS = {
-    # measures of baq.compare and baq.comparison.per_plane
+#: Measures of :func:`baq.compare` and :func:`baq.comparison.per_plane`, and what follows from them.
+MEASURES = {
     "accuracy": Column("test accuracy", "share"),
     "accuracy_reference": Column("float accuracy", "share"),
     "loss": Column("loss of accuracy", "share"),
@@ -98,6 +97,9 @@ COLUMNS = {
     "triple": Column("triple-junction cells", "count"),
     "triple_reference": Column("triple-junction cells, float", "count"),
     "labels_changed": Column("labels changed", "count"),
+}
+#: Columns of the book's tables by name.
+COLUMNS = MEASURES | {
     # what names a row
     "bits": Column("bits", "count"),
     "bits_base": Column("bits, accuracy rule", "count"),
@@ -141,7 +143,7 @@ COLUMNS = {
 }
 #: Headings of measures without the percentage's sign, as axes of figures have them.
 HEADINGS = {name: column.heading for name, column in COLUMNS.items()}
-_BY_HEADING = {column.heading: column for column in COLUMNS.values()} | {"J": COLUMNS["jaccard"]}
+_BY_HEADING = {column.heading: column for column in MEASURES.values()} | {"J": MEASURES["jaccard"]}
 
 
 def _column(name: str) -> Column | None:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from string import ascii_uppercase
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -49,13 +50,20 @@ def _anchors(grid: LabelMap) -> dict[int, tuple[int, int]]:
     return found
 
 
-def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> Figure:
+def label_maps(
+    maps: Mapping[str, LabelMap],
+    classes: int,
+    columns: int = 2,
+    points: Sequence[Sequence[float]] = (),
+) -> Figure:
     """Label maps side by side, each region with its class written in it, and a legend.
 
     Arguments:
         maps: panel title to label map, all on one plane.
         classes: number of classes K.
         columns: panels in a row.
+        points: plane coordinates (a, b) that are marked A, B and so on, such as those of the inputs that
+            span the plane.
     """
     rows = -(-len(maps) // columns)
     side = WIDTH / columns
@@ -73,6 +81,11 @@ def label_maps(maps: Mapping[str, LabelMap], classes: int, columns: int = 2) -> 
         centres = grid.plane.centres(grid.n)
         for label, cell in _anchors(grid).items():
             ax.text(*centres[cell], str(label), ha="center", va="center", fontsize=10)
+        for k, (a, b) in enumerate(points):
+            ax.plot(a, b, "o", ms=13, mfc="white", mec="black", zorder=3)
+            ax.text(
+                a, b, ascii_uppercase[k], ha="center", va="center_baseline", fontsize=9, zorder=4
+            )
         ax.set_title(title)
         ax.grid(False)
     for ax in axes[-1]:

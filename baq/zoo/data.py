@@ -19,10 +19,12 @@ from torch import Tensor
 from baq.arguments import check_seed
 from baq.zoo import sources
 
-__all__ = ["NAMES", "Splits", "load", "main", "missing"]
+__all__ = ["CIFAR10", "NAMES", "Splits", "load", "main", "missing"]
 
 #: The data sets that :func:`load` knows.
 NAMES = ("digits", *sources.SOURCES)
+#: What the labels of CIFAR-10 stand for.
+CIFAR10 = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 The caption stands in the cell's metadata, ``caption="..."``, or a list of them for a cell with several
 figures or tables. A table with a title of its own, such as one of the directive ``table``, keeps it.
+Below a figure stand links to the tables that it draws, which its cell names, ``data=["NAME"]``, and which lie
+in ``results`` beside the page, in the page's own folder.
 """
 
 import html
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -21,14 +25,15 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_enumerable_node(
         TableBox, "table", lambda box: box["caption"], html=(_open, lambda self, _: _close(self))
     )
-    app.connect("doctree-read", _add_captions)
+    app.connect("doctree-read", _add_captions, priority=400)  # before downloads are collected
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def _add_captions(_: Sphinx, document: nodes.document) -> None:
+def _add_captions(app: Sphinx, document: nodes.document) -> None:
     for cell in document.findall(lambda node: _is(node, "cell_code")):
         given = cell["cell_metadata"].get("caption", [])
         captions = iter([given] if isinstance(given, str) else given)
+        legend = _data(app, cell["cell_metadata"].get("data", []))
         for shown in list(cell.findall(lambda node: _is(node, "mime_bundle"))):
             kinds = [part["mime_type"] for part in shown]
             text = " ".join(raw.astext() for raw in shown.findall(nodes.raw))
@@ -37,7 +42,9 @@ def _add_captions(_: Sphinx, document: nodes.document) -> None:
             if not (figure or "<table" in text or table) or not (caption := next(captions, "")):
                 continue
             if figure:
-                _wrap(shown, nodes.figure(), nodes.caption("", caption))
+                drawn = 'class="photo"' not in text  # pictures of inputs are no drawing of a table
+                _wrap(shown, nodes.figure(), nodes.caption("", caption), *(legend if drawn else []))
+                legend = [] if drawn else legend
             elif "<table" in text:
                 _wrap(shown, TableBox(caption=caption))
             elif not isinstance(table[0], nodes.title):
@@ -48,6 +55,19 @@ def _add_captions(_: Sphinx, document: nodes.document) -> None:
                 f"{'figure' if isinstance(node, nodes.figure) else 'table'}-{len(document.ids)}"
             )
             document.set_id(node)
+
+
+def _data(app: Sphinx, names: list[str]) -> list[nodes.Node]:
+    """A line of links to those of some tables that are there."""
+    page = PurePosixPath(app.env.docname)
+    links: list[nodes.Node] = []
+    for name in names:
+        target = f"results/{page.name}/{name}.csv"
+        if Path(app.srcdir, page.parent, target).is_file():
+            text = nodes.literal("", f"{name}.csv")
+            links += [nodes.Text(", " if links else "Data: ")]
+            links += [addnodes.download_reference("", "", text, reftarget=target)]
+    return [nodes.legend("", nodes.paragraph("", "", *links))] if links else []
 
 
 def _is(node: nodes.Node, kind: str) -> bool:

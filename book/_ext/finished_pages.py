@@ -41,6 +41,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         mend(Path(app.outdir))
+        if app.builder.name == "singlehtml":  # a book of one page is only printed
+            return
         for text in broken_links(Path(app.outdir)):
             logging.getLogger(__name__).warning(text)
 
