@@ -114,6 +114,16 @@ def test_parts_are_compared_with_the_metric_itself():
     )
 
 
+def test_a_part_that_had_no_flips_has_no_share():
+    parts = pd.DataFrame(
+        {"setting": "digits", "seed": seed, "images": 30, "part": part,
+         "flip_rate": value * (1 + 0.01 * seed), "displacement": 0.5}
+        for seed in range(3) for part, value in ((METRICS[-1], 0.0), (METRICS[0], 0.1))
+    )  # fmt: skip
+    text = rounded.what_parts_do(rounded.part_differences(parts))
+    assert f"rise by: {METRICS[0]} (digits)." in text and "nan" not in text
+
+
 def grids(value, at):
     """J on grids of several cells a side, the paper's value on one of them."""
     return pd.DataFrame(

@@ -152,7 +152,7 @@ def what_parts_do(differences: pd.DataFrame) -> str:
     """What comes out of :func:`part_differences`, in Markdown."""
     most = differences[differences["images"] == differences["images"].max()]
     told = [
-        (row.difference > 0, f"{row.part} ({row.setting}, {100 * row.change:+.0f} %)")
+        (row.difference > 0, f"{row.part} ({row.setting}{_share(row.change)})")
         for row in most.itertuples()
         if row.measure == MEASURES[0] and apart(row)
     ]
@@ -167,6 +167,11 @@ def what_parts_do(differences: pd.DataFrame) -> str:
         f"numbers of images, in {count} comparisons, the boundary metric is below both the logit and the Fisher "
         f"metric in: {listed(below)}; above both in: {listed(above)}."
     )
+
+
+def _share(change: float) -> str:
+    """A change as a share, nothing where there was nothing before."""
+    return "" if pd.isna(change) else f", {100 * change:+.0f} %"
 
 
 def experiments(

@@ -66,7 +66,11 @@ def _best_weights(gram: Tensor, target: Tensor) -> Tensor:
     """``T A^-1``, the weights of any value with the least loss, whatever B."""
     gram, target = gram.double(), target.double()
     pull = 1e-9 * gram.diagonal().mean().clamp(min=1e-300)
-    return torch.linalg.solve(gram + pull * torch.eye(len(gram)).to(gram), target.T).T
+    gram = gram + pull * torch.eye(len(gram)).to(gram)
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if failed:  # rounding errors of the sums may leave a negative eigenvalue
+        return torch.linalg.solve(gram, target.T).T
+    return torch.cholesky_solve(target.T, factor).T
 
 
 def _loss(change: Tensor, gram: Tensor, outputs: Tensor) -> float:
