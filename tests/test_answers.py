@@ -70,10 +70,14 @@ def test_without_any_table_nothing_is_answered():
     assert experiments_table(EMPTY).startswith("*No experiment")
 
 
-def test_tables_of_older_books_have_no_settings(folders):
+def test_tables_of_older_books_lack_columns(folders):
     path = folders / "01-local-geometry" / "claims.csv"
-    pd.read_csv(path).drop(columns=["setting", "part"]).to_csv(path, index=False)
+    table = pd.read_csv(path).drop(columns=["setting", "part"])
+    table.to_csv(path, index=False)
     assert judged(collect(folders)).set_index("claim")["verdict"]["D5"] == "inside"
+    table.drop(columns=["mean", "std", "of"]).to_csv(path, index=False)
+    found = judged(collect(folders)).set_index("claim")
+    assert found["verdict"]["D5"] == "not answered", "without a spread nothing is judged"
 
 
 def test_the_largest_ratio_comes_first_either_way(folders):
