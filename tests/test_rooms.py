@@ -4,9 +4,12 @@ import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import jupytext
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "baq"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "baq"
+CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.py"))
 #: What each room must never import; the measures are the files on top.
 NEVER = {
     "measures": ("baq.zoo", "baq.report", "workflow"),
@@ -107,3 +110,17 @@ def test_a_forbidden_import_is_found(module, source):
 
 def test_a_circle_is_found():
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
+
+
+def test_the_house_stays_small():
+    """A file that grows past its room is a sign that something in it belongs elsewhere."""
+    files = list((ROOT / "workflow").glob("*.py"))
+    assert len(files) <= 23
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 2300
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_can_be_read_in_one_go(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 400
+    cells = jupytext.read(path, fmt="py:percent").cells
+    assert max(len(c.source.splitlines()) for c in cells if c.cell_type == "code") <= 40
