@@ -187,3 +187,10 @@ def test_what_to_take_along_compares_the_steps():
     flips[list(METRICS[1:])] = [0.1, 0.4, 0.6]
     assert "a difference of 50.00%, no less than the larger" in rounded.to_take_along(flips)
     assert "in 2 and above them in 1" in rounded.in_short(flips, 2, 1, 8)
+
+
+def test_one_network_has_no_differences():
+    none = pd.DataFrame(columns=["networks", "bits", "measure", "against"])
+    text, below, above, count = rounded.what_metrics_do(none)
+    assert "no paired differences" in text and not below and not above and count == 0
+    assert "no paired differences" in rounded.what_parts_do(none)

@@ -93,7 +93,9 @@ def test_intervals_of_a_mean_are_students():
     assert found == pytest.approx(right)
     many = prediction_interval(values.mean(), values.std(ddof=1), 4, 10**12, 0.8)
     assert many == pytest.approx(right), "the mean of endless runs is the mean"
-    assert np.isnan(mean_interval(1.0, np.nan, 1)).all()
+    for n in (0, 1):
+        assert np.isnan(mean_interval(1.0, np.nan, n)).all()
+        assert np.isnan(prediction_interval(1.0, np.nan, n, 3)).all()
     for runs in (0, -1, np.nan):
         with pytest.raises(ValueError, match=f"runs is {runs}: allowed is 1 or more"):
             prediction_interval(0, 1, 3, runs)

@@ -116,6 +116,8 @@ def what_metrics_do(differences: pd.DataFrame) -> tuple[str, list[str], list[str
 
     The contrasts are those of :func:`baq.report.contrasts.contrasts` with the logit and the Fisher metric.
     """
+    if differences.empty:
+        return "*One network has no paired differences.*", [], [], 0
     flips = differences[differences["measure"] == differences["measure"].iloc[0]]
     lines = [
         f"* Flips, {group}, {bits} bits: {', '.join(map(change_text, rows.itertuples()))}."
@@ -150,6 +152,8 @@ def part_differences(parts: pd.DataFrame, base: str = METRICS[-1]) -> pd.DataFra
 
 def what_parts_do(differences: pd.DataFrame) -> str:
     """What comes out of :func:`part_differences`, in Markdown."""
+    if differences.empty:
+        return "*One network has no paired differences.*"
     most = differences[differences["images"] == differences["images"].max()]
     told = [
         (row.difference > 0, f"{row.part} ({row.setting}{_share(row.change)})")

@@ -190,7 +190,7 @@ def mean_interval(mean: float, std: float, n: int, level: float = LEVEL) -> tupl
 
     NaN where n is 1, which says nothing of the spread. Arguments as :func:`prediction_interval`.
     """
-    return _t_interval(mean, std, n, 1 / n, level)
+    return _t_interval(mean, std, n, 0.0, level)
 
 
 def prediction_interval(
@@ -213,15 +213,16 @@ def prediction_interval(
     """
     if not runs >= 1:
         raise ValueError(f"runs is {runs}: allowed is 1 or more")
-    return _t_interval(mean, std, n, 1 / runs + 1 / n, level)
+    return _t_interval(mean, std, n, 1 / runs, level)
 
 
-def _t_interval(
-    mean: float, std: float, n: int, variance: float, level: float
-) -> tuple[float, float]:
+def _t_interval(mean: float, std: float, n: int, more: float, level: float) -> tuple[float, float]:
+    """With the share of a run's variance that comes on top of the mean's; NaN for fewer than two runs."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: allowed is above 0 and below 1")
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * std * math.sqrt(variance))
+    if n < 2:
+        return math.nan, math.nan
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * std * math.sqrt(more + 1 / n))
     return mean - half, mean + half
 
 
