@@ -274,7 +274,8 @@ refuted = False
 if len(both) > 1:
     less = paired_difference(both["random"], both["levels"])
     refuted = less["lo"] > 0
-    text += f", a difference of {less['difference']:+.3f} [{less['lo']:+.3f}, {less['hi']:+.3f}]"
+    ends = less["difference"], less["lo"], less["hi"]
+    text += f", a difference of {tables.interval_text(*ends, 3, signed=True)}"
 t4 = experiment(
     "T4",
     "what is seen to rearrange are mergers, which any path of weights has at junctions",

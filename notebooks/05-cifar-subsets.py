@@ -68,7 +68,7 @@ from baq.report.claims import answer, paper_value
 from baq.report.runs import run_all
 from baq.report.stats import summarize
 from baq.selection import accuracy_rule, boundary_aware_rule, pick_counts, picked
-from baq.slices import pca_plane, random_planes
+from baq.slices import jaccard_shift, pca_plane, random_planes
 from baq.structure import fold_batch_norm
 from baq.zoo import checkpoints, data, models
 from baq.zoo.training import Recipe, fit_images
@@ -328,12 +328,12 @@ tables.show_intervals(effects, "choices", "choice", headings, 3, CHOICES)
 # %% tags=["remove-input"]
 index = ["choice", "seed"]
 moved = by_choice.pivot(index=index, columns="candidate", values="jaccard")
-moved = 2 * moved / (2 - moved)
+moved = jaccard_shift(moved)
 ratios = (moved[6] / moved[8]).where(moved[8] > 0).groupby("choice").median()
 below = ratios[moved[8].groupby("choice").median() * 127 / 31 < 1]
 tables.save(ratios.rename("ratio").reset_index(), "ratios")
 text = f"by {below.min():.1f} to {below.max():.1f} where it stays below a cell and "
-paper = [2 * PAPER_J[b] / (2 - PAPER_J[b]) for b in (8, 6)]
+paper = [jaccard_shift(PAPER_J[b]) for b in (8, 6)]
 Markdown(
     f"From 8 to 6 bits the step grows by {127 / 31:.1f}, the paper's shift by {paper[1] / paper[0]:.1f}, and ours "
     f"{text if len(below) else ''}by {ratios.min():.1f} to {ratios.max():.1f} over all choices."

@@ -78,6 +78,9 @@ def test_tables_of_older_books_lack_columns(folders):
     table.drop(columns=["mean", "std", "of"]).to_csv(path, index=False)
     found = judged(collect(folders)).set_index("claim")
     assert found["verdict"]["D5"] == "not answered", "without a spread nothing is judged"
+    for other in ("05-cifar-subsets", "06-cifar-full"):
+        (folders / other / "claims.csv").unlink()
+    assert counts(judged(collect(folders)))["not answered"] == len(claims())
 
 
 def test_the_largest_ratio_comes_first_either_way(folders):

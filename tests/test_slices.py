@@ -360,3 +360,9 @@ def test_masks_and_maps_that_track_gradients_are_read():
     assert slices.grid_change(tracked, b) == 4 / 6
     assert (slices.boundary_mask(tracked) == slices.boundary_mask(a)).all()
     assert tracked.requires_grad
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, 1.0, 2.0])
+def test_the_shift_inverts_the_law_up_to_two_cells(shift):
+    assert slices.jaccard_shift(slices.jaccard_law(shift * 0.3, 0.3)) == pytest.approx(shift)
+    assert slices.jaccard_shift(slices.jaccard_law(3.0, 1.0)) == 2, "more cannot be told apart"

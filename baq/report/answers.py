@@ -59,15 +59,16 @@ def collect(results: Path, name: str = "claims") -> pd.DataFrame:
         results: the folder with a folder of tables for each chapter.
         name: ``claims``, or ``experiments`` for the tables of those.
     """
+    columns = COLUMNS if name == "claims" else EXPERIMENT
     found = []
     for path in sorted(results.glob(f"*/{name}.csv")):
         chapter = path.parent.name
         table = pd.read_csv(path, dtype={"setting": str, "part": str, "paper": str})
-        for key in ("setting", "part") if name == "claims" else ():
-            table[key] = table[key].fillna("") if key in table else ""
+        table = table.reindex(columns=list(columns))  # those of older books lack some
+        for key in {"setting", "part"} & set(columns):
+            table[key] = table[key].astype(object).fillna("")
         own = [claims().get(claim, {}).get("chapter") == chapter for claim in table["claim"]]
         found.append(table[own].assign(chapter=chapter))
-    columns = COLUMNS if name == "claims" else EXPERIMENT
     empty = pd.DataFrame(columns=[*columns, "chapter"])
     return pd.concat(found, ignore_index=True) if found else empty
 
@@ -125,7 +126,7 @@ def list_experiments(found: Sequence[pd.DataFrame]) -> Markdown:
     if len(table):
         save(table, "experiments")
     lines = [
-        f"* **{row.claim}**: {row.mechanism}. *{'Refuted' if row.refuted else 'Not refuted'}.* {row.result}"
+        f"* **{row.claim}**: {row.mechanism}. *{_outcome(row.refuted).capitalize()}.* {row.result}"
         for row in table.itertuples()
     ]
     return Markdown("\n".join(lines) or "*Too few seeds for an experiment.*")
@@ -275,8 +276,8 @@ def claims_table(table: pd.DataFrame, experiments: pd.DataFrame) -> str:
         why = entry.get("not_testable", "")
         if row.claim in tried.index:
             one = tried.loc[row.claim]
-            state = "refuted" if one["refuted"] else "not refuted"
-            why = f"[{one['mechanism']}]({row.chapter}.ipynb#{one['section']}): {state}"
+            why = f"[{one['mechanism']}]({row.chapter}.ipynb#{one['section']}): "
+            why += _outcome(one["refuted"])
         lines.append(
             (
                 f"{anchor}**{row.claim}**",
@@ -298,7 +299,7 @@ def experiments_table(experiments: pd.DataFrame) -> str:
         (
             f"**{row.claim}**",
             f"[{row.mechanism}]({row.chapter}.ipynb#{row.section})",
-            "refuted" if row.refuted else "not refuted",
+            _outcome(row.refuted),
             row.result,
         )
         for row in experiments.itertuples()
@@ -339,6 +340,10 @@ def _ours(row: Any, lo: float, hi: float) -> str:
     if row.paper in ("holds", "occurs"):
         return f"{row.mean:.0%} of {row.n} seeds"
     return interval_text(row.mean, lo, hi, form="{:.3g}".format)
+
+
+def _outcome(refuted: bool) -> str:
+    return "refuted" if refuted else "not refuted"
 
 
 def _ratio(ratio: float) -> str:

@@ -21,6 +21,7 @@ from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
 from baq.report.stats import summarize
 from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
 from baq.report.verdicts import judging_interval
+from baq.slices.jaccard import jaccard_shift
 
 __all__ = [
     "DASHES",
@@ -260,7 +261,7 @@ def _one_legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
 def shifts_by_step(ours: pd.Series, paper: Mapping[int, str]) -> Figure:
     """Shift of the boundary in cells, from J, against the step between two levels of a weight.
 
-    ``s = 2 J / (2 - J)`` inverts :func:`baq.slices.jaccard_law`; the step is ``1 / (2^(bits - 1) - 1)`` of the
+    The shift is that of :func:`baq.slices.jaccard_shift`; the step is ``1 / (2^(bits - 1) - 1)`` of the
     largest weight.
 
     Arguments:
@@ -270,7 +271,7 @@ def shifts_by_step(ours: pd.Series, paper: Mapping[int, str]) -> Figure:
     figure, ax = plt.subplots()
     theirs = pd.Series({b: paper_value(claim) for b, claim in paper.items()})
     parts = [pd.DataFrame({"j": j, "step": 1 / (2.0 ** (j.index - 1) - 1)}) for j in (ours, theirs)]
-    own, other = (part.assign(shift=2 * part["j"] / (2 - part["j"])) for part in parts)
+    own, other = (part.assign(shift=jaccard_shift(part["j"])) for part in parts)
     ax.plot(own["step"], own["shift"], "o", label="ours, mean J over seeds")
     line = (own["shift"] / own["step"]).loc[own["step"].idxmin()] * own["step"]
     ax.plot(own["step"], line, "C0--", lw=1, label="proportional to the step")

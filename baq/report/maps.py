@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -24,6 +22,7 @@ from scipy import ndimage
 from torch import nn
 
 from baq.quantization import ptq_w
+from baq.report.pictures import png_address
 from baq.report.style import WIDTH
 from baq.slices.jaccard import boundary_mask, grid_change
 from baq.slices.junctions import junction_cells
@@ -279,6 +278,4 @@ def _picture(frame: Frame, classes: int, outline: LabelMap | None) -> str:
         pen.text(
             at, str(label), classes + 1, ImageFont.load_default(max(12, grid.n // 10)), anchor="mm"
         )
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return png_address(image)

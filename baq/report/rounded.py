@@ -11,6 +11,7 @@ from baq.report.answers import experiment, retried
 from baq.report.claims import paper_value
 from baq.report.contrasts import apart, change_text, contrasts, listed
 from baq.report.stats import paired_differences
+from baq.report.tables import interval_text
 from baq.rounding.ways import METRICS, WAYS
 from baq.slices.grids import grid_reaching
 
@@ -39,7 +40,7 @@ _NAMES = {
     "jaccard": "J",
     "jaccard_many": "J over many planes",
 }
-_WITHOUT, _WITH = "AdaRound", "boundary gap"
+_WITHOUT, _WITH = WAYS[1:3]
 _SECTION = "why-we-differ"
 
 
@@ -274,7 +275,7 @@ def _range(rows: pd.DataFrame) -> str:
 
 
 def _interval(row: Mapping[str, float] | pd.Series) -> str:
-    return f"{row['difference']:+.4f} [{row['lo']:+.4f}, {row['hi']:+.4f}]"
+    return interval_text(row["difference"], row["lo"], row["hi"], signed=True)
 
 
 def mean_flips(results: pd.DataFrame, setting: str, bits: int) -> pd.Series:

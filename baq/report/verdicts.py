@@ -7,7 +7,6 @@ order is judged by the confidence interval of our mean.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -101,7 +100,7 @@ def judging_interval(row: _Answer) -> tuple[float, float]:
         return prediction_interval(row.mean, row.std, row.n, runs)
     if " to " in paper_text(row.claim, next(iter(paper_parts(row.claim)))):
         return row.lo, row.hi
-    return mean_interval(row.mean, row.std, row.n) if row.n > 1 else (math.nan, math.nan)
+    return mean_interval(row.mean, row.std, row.n)
 
 
 def expected(judged: pd.DataFrame) -> tuple[int, int, float, float]:
@@ -167,5 +166,5 @@ def _signs(
 
 
 def _beyond_zero(row: _Answer, sign: int) -> bool:
-    lo, hi = mean_interval(row.mean, row.std, row.n) if row.n > 1 else (math.nan, math.nan)
+    lo, hi = mean_interval(row.mean, row.std, row.n)
     return lo > 0 if sign > 0 else hi < 0

@@ -15,7 +15,7 @@ from baq.rounding.form import low_margin_displacement
 from baq.rounding.methods import adaround, output_metric
 from baq.rounding.search import Search
 from baq.rounding.statistics import Statistics
-from baq.rounding.ways import METRICS, WAYS, by_metric, parts_of_metric
+from baq.rounding.ways import KINDS, METRICS, WAYS, by_metric, parts_of_metric
 
 __all__ = ["less_tuned", "on_images", "searched_longer", "with_few_images"]
 
@@ -104,14 +104,13 @@ def searched_longer(
     Raises:
         ValueError: for another way.
     """
-    kinds = dict(zip(METRICS[1:], ("logit", "fisher", "boundary"), strict=True))
     copies, ended = {}, []
     for way in ways:
         log: dict[str, Search] = {}
         given: dict[str, Any] = {"steps": steps, "searches": log}
-        if way in kinds:
+        if way in KINDS:
             given["points"] = points
-            copies[way] = output_metric(known.given, bits, known, kinds[way], **given)
+            copies[way] = output_metric(known.given, bits, known, KINDS[way], **given)
         elif way in (WAYS[1], METRICS[0]):
             given["propagate"] = way == METRICS[0]
             copies[way] = adaround(known.given, bits, known, **given)

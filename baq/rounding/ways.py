@@ -16,10 +16,21 @@ from baq.rounding.methods import adaround, boundary_gap, boundary_metric, output
 from baq.rounding.search import Search
 from baq.rounding.statistics import Statistics
 
-__all__ = ["METRICS", "WAYS", "Rounded", "by_metric", "chosen_gap", "parts_of_metric", "rounded"]
+__all__ = [
+    "KINDS",
+    "METRICS",
+    "WAYS",
+    "Rounded",
+    "by_metric",
+    "chosen_gap",
+    "parts_of_metric",
+    "rounded",
+]
 
+#: Ways that weigh the outputs of a layer, and the kind of :func:`baq.rounding.output_metric` of each.
+KINDS = {"logit metric": "logit", "Fisher metric": "fisher", "boundary metric": "boundary"}
 #: Ways that differ only in what each output of a layer counts for, from all alike to the boundary's.
-METRICS = ("AdaRound, propagated", "logit metric", "Fisher metric", "boundary metric")
+METRICS = ("AdaRound, propagated", *KINDS)
 #: The ways of :func:`rounded`, from the plain one to the boundary metric.
 WAYS = ("nearest", "AdaRound", "boundary gap", *METRICS)
 
@@ -115,9 +126,9 @@ def rounded(
     for way, propagate in ((alone, False), (chained, True)):
         log: dict[str, Any] = {"steps": steps, "searches": searches[way]}
         networks[way] = timed(way, adaround, *given, propagate=propagate, **log)
-    for way, kind in ((logit, "logit"), (fisher, "fisher")):
+    for way in (logit, fisher):
         log = options | {"searches": searches[way]}
-        networks[way] = timed(way, output_metric, *given, kind, **log)
+        networks[way] = timed(way, output_metric, *given, KINDS[way], **log)
     log = options | {"exact": exact, "searches": searches[metric]}
     networks[metric] = timed(metric, boundary_metric, *given, validation[0], **log)
     networks[gap], path = timed(
@@ -151,9 +162,8 @@ def by_metric(
         points: as for :func:`baq.rounding.boundary_metric`; at most twice the inputs are taken.
     """
     options: dict[str, Any] = {"points": min(points, 2 * len(known.x)), "steps": steps}
-    kinds = dict(zip(METRICS[1:], ("logit", "fisher", "boundary"), strict=True))
     return {METRICS[0]: adaround(known.given, bits, known, propagate=True, steps=steps)} | {
-        way: output_metric(known.given, bits, known, kind, **options) for way, kind in kinds.items()
+        way: output_metric(known.given, bits, known, kind, **options) for way, kind in KINDS.items()
     }
 
 

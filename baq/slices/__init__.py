@@ -1,6 +1,12 @@
 """A classifier on a plane: label maps, their boundary masks and curves, junctions, and what differs."""
 
-from baq.slices.jaccard import boundary_mask, grid_change, jaccard_distance, jaccard_law
+from baq.slices.jaccard import (
+    boundary_mask,
+    grid_change,
+    jaccard_distance,
+    jaccard_law,
+    jaccard_shift,
+)
 from baq.slices.junctions import (
     junction_cells,
     junction_distance,
@@ -19,6 +25,7 @@ __all__ = [
     "grid_change",
     "jaccard_distance",
     "jaccard_law",
+    "jaccard_shift",
     "junction_cells",
     "junction_distance",
     "label_map",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -17,6 +19,7 @@ __all__ = [
     "grid_change",
     "jaccard_distance",
     "jaccard_law",
+    "jaccard_shift",
 ]
 
 #: The sides of a boundary that :func:`boundary_mask` may take.
@@ -108,6 +111,18 @@ def jaccard_distance(a: ArrayLike | Tensor, b: ArrayLike | Tensor) -> float:
     check_maps(a, b)
     union = np.count_nonzero(a | b)
     return float(1 - np.count_nonzero(a & b) / union) if union else 0.0
+
+
+def jaccard_shift(jaccard: Any) -> Any:
+    """The shift s in cells that :func:`jaccard_law` gives a Jaccard distance for: ``s = 2 J / (2 - J)``.
+
+    At J = 1 that is two cells, and more cannot be told apart. Takes a number, an array or a column.
+
+    Example:
+        >>> jaccard_shift(1.0)
+        2.0
+    """
+    return 2 * jaccard / (2 - jaccard)
 
 
 def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
