@@ -113,11 +113,13 @@ def expected(judged: pd.DataFrame) -> tuple[int, int, float, float]:
         How many claims with a number there are; how many of them lie outside; how many would if the paper
         had run our protocol; and the probability of as many or more then, claims taken as independent.
     """
-    numeric = judged.dropna(subset="mean").drop_duplicates("claim")
-    numeric = numeric[[claims()[claim].get("runs") is not None for claim in numeric["claim"]]]
-    outside = int((numeric["verdict"] != "inside").sum())
+    rows = [
+        row for row in judged.dropna(subset="mean").itertuples() if "runs" in claims()[row.claim]
+    ]
+    numeric = {row.claim for row in rows}
+    outside = {row.claim for row in rows if not _within(row.paper, row.at_least, row.at_most)}
     chance = stats.binom(len(numeric), 1 - LEVEL)
-    return len(numeric), outside, float(chance.mean()), float(chance.sf(outside - 1))
+    return len(numeric), len(outside), float(chance.mean()), float(chance.sf(len(outside) - 1))
 
 
 def _rows(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:
@@ -141,9 +143,14 @@ def _inside(row: _Answer) -> bool:
     if text in WORDS:
         return False
     ends = _printed(text)
-    lo, hi = judging_interval(row)
-    within = lo <= ends[0][1] and ends[-1][0] <= hi
+    within = _within(text, *judging_interval(row))
     return within or (len(ends) > 1 and ends[0][0] <= row.median <= ends[-1][1])
+
+
+def _within(text: str, lo: float, hi: float) -> bool:
+    """Whether printed numbers lie in an interval."""
+    ends = _printed(text)
+    return lo <= ends[0][1] and ends[-1][0] <= hi
 
 
 def _signs(
