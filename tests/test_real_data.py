@@ -339,4 +339,4 @@ def test_with_data_the_chapter_is_executed(checkout, monkeypatch):
     claimed = pd.read_csv(tables / "claims.csv")
     assert list(claimed["claim"]) == ["S5", "S5"]
     accuracy = pd.read_csv(tables / "float-accuracy.csv")
-    assert (accuracy["least"] > 0.9).all()
+    assert (accuracy["min"] > 0.9).all()

@@ -124,6 +124,10 @@ def stage(project: Project, profile: str) -> Path:
             shutil.copy(path, site / folder)
         if results.is_dir():
             shutil.copytree(results, site / "book" / "results" / source.stem)
+    pdf = project.build / profile / "book.pdf"
+    made_from = {"sources": site_sources(project, profile)}
+    if pdf.is_file() and read_json(pdf.with_suffix(".json")) == made_from:
+        shutil.copy(pdf, site / "book" / "_static")
     status.write(project, profile, site / "book" / "generated", url)
     return site
 
@@ -179,7 +183,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
     if outcome.live:
         text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
         if profile == "full":
-            return text
+            return f":::{{container}} executed\n{text}\n:::"
         text += f" {small}"
     else:
         # The reason with its paths and addresses is for the terminal; a reader needs the gist.
