@@ -6,7 +6,7 @@ import jupytext
 import nbformat
 import pytest
 
-from workflow.figures import figures
+from workflow.runner import figures
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "notebooks").glob("[0-9][0-9]-*.py"))

@@ -372,8 +372,31 @@ def test_the_gate_refuses_a_stale_stamp(root, project):
     write_chapter(root, "01-one", BODY + "1\n")
     stale = ["01-one: its source has changed since it was executed"]
     assert problems(Project(root), "full") == stale
+
+
+def test_a_chapter_is_stale_if_a_module_that_it_uses_has_changed_and_no_other(root):
+    write_chapter(root, "01-one", "def f():\n    from baq.slices import pca_plane\n")
+    write_chapter(root, "02-two", "import baq.machine\n")
+    pretend(Project(root))
     (root / "baq" / "slices" / "new.py").write_text("")
-    assert "02-two: baq has changed since it was executed" in problems(Project(root), "full")
+    assert problems(Project(root), "full") == []
+    used = root / "baq" / "inference.py"  # by baq.slices.label_maps
+    used.write_text(used.read_text() + "\n")
+    stale = ["01-one: baq has changed since it was executed"]
+    assert problems(Project(root), "full") == stale
+    init = root / "baq" / "slices" / "__init__.py"
+    init.write_text(init.read_text() + "from baq.slices import new\n")
+    assert problems(Project(root), "full") == stale
+    machine = root / "baq" / "machine.py"
+    machine.write_text(machine.read_text() + "\n")
+    assert len(problems(Project(root), "full")) == 2
+
+
+def test_nothing_is_imported_by_a_name_that_the_stamps_cannot_see():
+    """But for what ``baq`` hands on, which it imports for type checkers as well."""
+    words = ("import_module", "__import__", "spec_from_file", "runpy", "exec(")
+    found = {p for p in (ROOT / "baq").rglob("*.py") if any(w in p.read_text() for w in words)}
+    assert found == {ROOT / "baq" / "__init__.py"}
 
 
 def test_the_gate_refuses_other_parameters_and_tables_of_another_run(root, project):

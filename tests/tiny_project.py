@@ -46,6 +46,7 @@ word: str = "x"  # a word
 BODY = """\
 import os
 from pathlib import Path
+import baq.zoo.data
 folder = Path(os.environ.get("BAQ_RESULTS", "."))
 for name in names:
     (folder / f"{name}.csv").write_text("i\\n" + "1\\n" * rows)

@@ -141,9 +141,7 @@ def _describe(project: Project, chapter: Chapter) -> None:
     needs = ", ".join(chapter.header.requires) or "nothing"
     cost = f"should take about {chapter.header.minutes:g} min"
     if run := run_record(project.root / "book" / f"{chapter.name}.ipynb"):
-        cost = (
-            f"took {run['minutes']:.1f} min and {run['peak_memory_mib']} MiB on {run['processor']}"
-        )
+        cost = f"took {run['minutes']:.1f} min, {run['peak_memory_mib']} MiB on {run['processor']}"
     print(f"{chapter.name} requires {needs}; with its defaults it {cost}")
     for parameter in declared(chapter).values():
         print(f"  {parameter.name}: {parameter.kind} = {parameter.default!r}")

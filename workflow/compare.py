@@ -68,8 +68,8 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
         told = {}
         for name in common:
             content = {run: (folders[run] / f"{name}.csv").read_bytes() for run in names}
-            equal = {True: "equal", False: "differs"}
-            told[name] = {run: equal[content[run] == content[first]] for run in others}
+            same = {run: content[run] == content[first] for run in others}
+            told[name] = {run: "equal" if same[run] else "differs" for run in others}
         lines += _text(pd.DataFrame(told).T)
     return "\n".join(lines)
 

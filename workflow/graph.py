@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 
 from baq.machine import locked
@@ -85,10 +86,7 @@ def plan(command: list[str]) -> list[str]:
     files = csv.DictReader(done.stdout.splitlines(), delimiter="\t")
     pending = [file for file in files if file["plan"] == "update pending"]
     named = ("chapter", "page", "network", "run")  # of the other rules there is one each
-    return [
-        Path(file["output_file"]).stem if file["rule"] in named else file["rule"]
-        for file in pending
-    ]
+    return [Path(f["output_file"]).stem if f["rule"] in named else f["rule"] for f in pending]
 
 
 def _cluster(folder: Path) -> list[str]:
@@ -139,11 +137,8 @@ def networks(project: Project) -> list[Path]:
     for chapter in project.chapters:
         known = declared(chapter)
         if {"families", "seeds"} <= known.keys():
-            found += [
-                Path("checkpoints") / f"{family}-{seed}.safetensors"
-                for family in known["families"].default
-                for seed in range(known["seeds"].default)
-            ]
+            names = product(known["families"].default, range(known["seeds"].default))
+            found += [Path(f"checkpoints/{family}-{k}.safetensors") for family, k in names]
     there = [path for path in found if (project.root / path).is_file()]
     return there if len(there) < len(found) and project.missing_data(["cifar10"]) else found
 

@@ -136,14 +136,11 @@ class Project:
 
     def chapter(self, name: str) -> Chapter:
         """The chapter or page of a full name; a chapter also of its number, or of its name without."""
-        for chapter in self.chapters:
-            if name in (chapter.name, chapter.name[:2], chapter.name[3:]):
-                return chapter
-        for page in self.pages:
-            if name == page.name:
-                return page
-        known = ", ".join(one.name for one in self.notebooks)
-        raise UserError(f"chapter is {name!r}, allowed are {known}")
+        full = {one.name: one for one in self.notebooks}
+        short = {key: one for one in self.chapters for key in (one.name[:2], one.name[3:])}
+        if name in (known := full | short):
+            return known[name]
+        raise UserError(f"chapter is {name!r}, allowed are {', '.join(full)}")
 
     def parameters(self, profile: str) -> dict[str, dict]:
         """The parameters that a profile gives to each chapter; ``full`` gives none."""

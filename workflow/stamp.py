@@ -1,7 +1,10 @@
 """Stamps: what an executed notebook was made from."""
 
+import contextlib
 import platform
+from functools import cache
 from importlib.metadata import version
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 from workflow.files import digest, fingerprint
@@ -15,6 +18,15 @@ def package_files(project: Project) -> list[Path]:
     """The files of ``baq``, the claims that ship with it, and the manifest of its checkpoints."""
     data = [*(project.root / "baq").rglob("*.py"), *(project.root / "book/claims").glob("*.yml")]
     return [*data, project.root / "checkpoints" / "manifest.json"]
+
+
+@cache
+def _imported(source: Path, root: Path, _contents: tuple[str, str]) -> frozenset[Path]:
+    """What a notebook imports below ``root``, directly or not; cached while contents stay the same."""
+    finder = ModuleFinder([str(root)])
+    with contextlib.suppress(SyntaxError):  # the run will tell of it
+        finder.run_script(str(source))
+    return frozenset(Path(module.__file__) for module in finder.modules.values() if module.__file__)
 
 
 def tables_of(folder: Path) -> str:
@@ -43,10 +55,13 @@ def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Pat
 def sources(
     project: Project, chapter: Chapter, given: dict, book: Path | None = None
 ) -> dict[str, object]:
-    """What decides a chapter's results: its source, ``baq``, the parameters and the tables it reads."""
+    """What decides a chapter's results: its source, what it imports of ``baq``, parameters, tables."""
+    package, source = package_files(project), digest(chapter.source)
+    used = _imported(chapter.source, project.root, (source, fingerprint(package, project.root)))
+    package = [path for path in package if path.suffix != ".py" or path in used]
     found = {
-        "source": digest(chapter.source),
-        "package": fingerprint(package_files(project), project.root),
+        "source": source,
+        "package": fingerprint(package, project.root),
         "parameters": in_force(chapter, given),
     }
     if chapter.is_page:

@@ -28,11 +28,9 @@ class Shown:
     @classmethod
     def all(cls, project: Project, profile: str, chapters: Iterable[Chapter]) -> list[Self]:
         """The chapters as a profile's book shows them."""
-        known = [(chapter, load(project, chapter, profile)) for chapter in chapters]
-        return [
-            cls(chapter, found, run_record(project.root / found.notebook) if found else {})
-            for chapter, found in known
-        ]
+        found = {one: load(project, one, profile) for one in chapters}
+        runs = {k: run_record(project.root / made.notebook) for k, made in found.items() if made}
+        return [cls(one, made, runs.get(one, {})) for one, made in found.items()]
 
     @property
     def state(self) -> str:
