@@ -1,4 +1,4 @@
-"""Arguments that are checked everywhere alike: whole ones, shares and seeds; words and flags."""
+"""Checks of arguments that many functions share: whole numbers, shares, seeds, words and flags."""
 
 from __future__ import annotations
 

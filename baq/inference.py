@@ -129,8 +129,8 @@ def _first_parameter(model: nn.Module) -> Tensor | None:
 def _reads_mode(module: nn.Module) -> bool:
     """Whether anything that a call of a module may run reads ``training``.
 
-    Looked at are its methods, but for those of every module, its hooks, and the functions that these
-    name or hold. Code that Python does not see, as TorchScript's, may read it.
+    This looks at the module's own methods, its hooks, and the functions that these name or hold. Code
+    that Python cannot read, such as TorchScript's, is taken to read it.
     """
     kind, hooks = type(module), (module._forward_hooks, module._forward_pre_hooks)
     todo: list[Any] = [hook for kept in hooks for hook in kept.values()] + [*vars(module).values()]

@@ -191,7 +191,7 @@ RULES = {"accuracy": partial(accuracy_rule, eps=eps), "boundary-aware": both}
 pick = partial(picked, calibration, test, by=NETWORK)
 picks = pd.concat(pick(rule).assign(rule=name) for name, rule in RULES.items())
 tables.save(picks, "picks")
-tables.show(pick_counts(picks, ["setting", "rule"]), "picked-bits")
+tables.styled(pick_counts(picks, ["setting", "rule"]), "picked-bits")
 # %% tags=["remove-input"]
 walks = pd.concat(pick(partial(rule, stop_early=True)) for rule in RULES.values())
 differ = int((walks["bits"].to_numpy() != picks["bits"].to_numpy()).sum())

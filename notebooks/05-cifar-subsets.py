@@ -375,7 +375,7 @@ Markdown(
     f"{at['flip_rate']['accuracy']:.1%} of the held-out labels change; with the boundary in view it is "
     f"{at['bits']['boundary-aware']:.1f} bits and {at['flip_rate']['boundary-aware']:.1%}.\n"
     "* A flip rate can be compared between papers. A J cannot, unless plane, grid and mask come with it.\n"
-    "* A rule that nothing satisfies has picked nothing: look at *satisfied* before at the bits.\n\n"
+    "* A rule that nothing satisfies has picked nothing: look at *satisfied* first, then at the bits.\n\n"
     "Next: [the same on all of CIFAR-10](06-cifar-full)."
 )
 

@@ -314,7 +314,8 @@ anew = run_all(floor, ones, jobs=jobs, label="pairs")
 network = ["family", "seed", "bits"]
 copies = tensor.merge(by_plane.groupby(network)["jaccard"].mean(), on=network)
 floors = pd.concat([copies, *anew]).sort_values("family", kind="stable")
-tables.save(floors[["pair", "seed", "accuracy", *FLOOR]], "noise-floor")
+floors["against"] = floors["pair"].str.partition(", ")[2]
+tables.save(floors[["against", *network, "accuracy", *FLOOR]], "noise-floor")
 
 # %% mystnb={"image": {"alt": "Median and range of the flip rate and of J, a row for each family and pair: a float network with its 8, 6 and 4 bit copies, and with another float training."}} caption="Quantized copies beside another training." data=["noise-floor"] tags=["remove-input"]
 floor_summary = summarize(floors, ["pair"], FLOOR)

@@ -43,7 +43,7 @@
 #
 #   $$ \lambda \cdot \frac{1}{N} \sum_{x} \big( (q_i - q_j)(x) - (f_i - f_j)(x) \big)^2 $$
 #
-#   over low-margin calibration images, $(i, j)$ the float network's top pair, in units of its value under AdaRound. The gap is
+#   over low-margin rounding images, $(i, j)$ the float network's top pair, in units of its value under AdaRound. The gap is
 #   linearized in the weights there. The abstract gives no formula and no weight, so we show a path of $\lambda$, which is this
 #   weight throughout.
 #
@@ -84,8 +84,8 @@
 # can make up for its predecessors when it is rounded, with $A$ and the products $W a$ taken with the inputs $a_q$. A ridge
 # draws each weight to its float value, for what the data leave open.
 #
-# **Points.** Half of them are the calibration images of lowest margin, half lie on the boundary: they are bisected between two
-# calibration images of different label. All three metrics take the same points.
+# **Points.** Half of them are the rounding images of lowest margin, half lie on the boundary: they are bisected between two
+# rounding images of different label. All three metrics take the same points.
 
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "cifar10"]  # data sets [some]
@@ -93,7 +93,7 @@ families: list[str] = ["cnn", "resnet"]  # on CIFAR-10 [some]
 seeds: int = 3  # their seeds; each has its own network of each family [1..3]
 seeds_digits: int = 20  # on digits; each draws split and initialization [1..1000]
 bits: list[int] = [4, 3]  # 4 and 3: claims [2..16]
-calibration: int = 10000  # of the training images [10..48000]
+rounding_images: int = 10000  # training images to round on [10..48000]
 positions: int = 8  # of a convolution, drawn in each of them [1..1024]
 images: int = 10000  # test images [1..10000]
 share: float = 0.2  # share of the images in the boundary band [0.001..1]
@@ -107,7 +107,7 @@ n: int = 61  # cells a side of the label maps on them [2..8192]
 grids: list[int] = [9, 15, 21, 31]  # the same, tried for the paper's J [2..8192]
 n_digits: int = 241  # cells a side of the label map on digits [2..8192]
 epochs_digits: int = 200  # passes over the training images: digits [1..10000]
-budgets: list[int] = [30, 100, 1000]  # calibration images, few [10..48000]
+budgets: list[int] = [30, 100, 1000]  # rounding images, few [10..48000]
 ablation_steps: int = 100  # steps of the search with few images [1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
@@ -149,7 +149,7 @@ row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
 # ## What each way leaves
 #
 # The networks are those of [Full CIFAR-10](06-cifar-full) and, with 20 seeds, those of the digits chapters, split 60/20/20
-# as in [Stopping](04-stopping). Statistics for rounding come from images that the network was trained on, the choice of
+# as in [Stopping](04-stopping). Networks are rounded on images that they were trained on, the *rounding images*; the choice of
 # $\lambda$ (least pair-order flips in the band) from validation images, and everything reported from test images. The band
 # holds a fifth of them. $J$, at the first of the bit widths, is a mean over planes through three test images on CIFAR-10, and
 # that of the PCA slice of the test images on digits: one column, but two quantities that cannot be compared. The displacement
@@ -201,7 +201,7 @@ def on_planes(reference, copies, setting, split, count, cells=n):
 # %% mystnb={"code_prompt_show": "Show how a network is rounded in all ways and measured"} tags=["hide-input"]
 def measured(setting, seed):
     """One network in all ways: on test data, on planes; paths, searches, longer ones."""
-    reference, split = prepared(setting, seed, calibration)
+    reference, split = prepared(setting, seed, rounding_images)
     known = Statistics(reference, split.x_train, positions=positions)
     validation = split.x_calibration, split.y_calibration
     how = {"exact": [0.0], "points": points, "share": share, "steps": steps}
@@ -269,7 +269,7 @@ text, below, above, count = rounded.what_metrics_do(differences)
 display(Markdown(text))
 
 # %% [markdown]
-# ### With few calibration images, and part by part
+# ### With few rounding images, and part by part
 #
 # The boundary might count where images are few: the same four ways, at the larger number of bits and with fewer steps. With
 # the most of these images, the table changes one part of the boundary metric at a time and shows the difference. Roundings
@@ -303,12 +303,12 @@ saved = {"parts": parts, "less-tuned": tried, "by-part": by_part}
 for name, frame in saved.items():
     tables.save(frame, name)
 
-# %% mystnb={"image": {"alt": "Flip rate and displacement against the number of calibration images, a line for each of four ways of rounding. All fall with more images, close to each other."}} caption="With few calibration images: four ways of rounding." data=["parts"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Flip rate and displacement against the number of rounding images, a line for each of four ways of rounding. All fall with more images, close to each other."}} caption="With few rounding images: four ways of rounding." data=["parts"] tags=["remove-input"]
 FEW = {m: MEASURES[m] for m in ("flip_rate", "displacement")}
 drawn = parts[(parts["setting"] == lead) & parts["part"].isin(METRICS)]
 drawn = summarize(drawn, ["part", "images"], list(FEW))
 fig = charts.interval_panels(drawn, "images", FEW, "part")
-_ = fig.axes[-1].set_xlabel(f"calibration images, {lead}, {max(bits)} bits")
+_ = fig.axes[-1].set_xlabel(f"rounding images, {lead}, {max(bits)} bits")
 
 # %% caption="One part of the boundary metric changed at a time: difference with 90 % interval." tags=["remove-input"]
 shown = by_part[by_part["images"] == max(budgets)]
@@ -394,5 +394,5 @@ opening(
     "Does rounding for the boundary keep it better than rounding for the outputs?",
     f"At {bits[0]} bits ({lead}): {rounded.in_short(flips, len(below), len(above), count)}",
     f"Weights alone are rounded; {len(natural)} networks on CIFAR-10 and {len(tasks) - len(natural)} with one hidden "
-    f"layer; {calibration} calibration images there; our reading of the paper's boundary-gap term.",
+    f"layer; {rounding_images} rounding images there; our reading of the paper's boundary-gap term.",
 )

@@ -98,8 +98,8 @@ from baq.zoo.recipes import digits_network, network_on
 # ## One network on two slices
 #
 # One network on digits and one copy of it with fewer bits. One call measures the Jaccard distance $J$ of their boundaries
-# on two slices: the first is the plane of the calibration images, the second that of the test images, and whoever
-# stops by the first trusts that the second is near it.
+# on two slices: the plane of the calibration images, and that of the test images. Stopping by the first assumes that the
+# second is close to it.
 
 # %%
 network, split = digits_network(0, epochs=epochs_digits, calibration=0.2, test=0.2)

@@ -182,7 +182,7 @@ Markdown(markdown_table(list(bands), bands.itertuples(index=False)))
 # and images.
 #
 # *Here:* AdaRound by the Gram matrices of the layers; the mean squared difference of the top pair's gaps over
-# calibration images of low margin; the weight that does best on validation images. The claims in every
+# rounding images of low margin; the weight that does best on validation images. The claims in every
 # setting:
 
 # %% caption="Claims on rounding, in every setting." tags=["remove-input"]

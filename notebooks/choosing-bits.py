@@ -46,8 +46,7 @@ else:
     weights = networks.set_index(["family", "seed"])["weights"].rename("weights")
     costs = costs.join(weights, on=["family", "seed"])
     costs["kilobytes"] = costs.pop("weights") * costs["bits"] / 8e3
-    floor["family"] = floor["pair"].str.partition(",")[0]
-    retrained = floor[floor["pair"].str.endswith("another training")]
+    retrained = floor[floor["against"] == "another training"]
     retrained = retrained.groupby("family")["flip_rate"].mean()
 measures = ["loss", "flip_rate", "band_flip_rate"]
 sizes = costs.groupby(["family", "bits", "kilobytes"], sort=False)[measures].mean()

@@ -34,6 +34,7 @@ levels: list[int] = [
 ]  # its bit widths, neighbours in turn [2..16, two or more]
 
 # %% tags=["remove-cell"]
+import pandas as pd
 from IPython.display import Markdown
 
 from baq import slices
@@ -75,9 +76,12 @@ if control is not None:
         )
 if floor is not None and levels is not None:
     lost = levels[levels["setting"].eq("cnn, per tensor") & levels["bits"].eq(6)]
-    flips = floor.groupby("pair")["flip_rate"].mean()
-    if {"cnn, 6 bits", "cnn, another training"} <= set(flips.index):
-        six, again = flips["cnn, 6 bits"], flips["cnn, another training"]
+    cnn = floor[floor["family"] == "cnn"]
+    anew = cnn["against"] == "another training"
+    six, again = (
+        cnn.loc[rows, "flip_rate"].mean() for rows in (cnn["bits"] == 6, anew)
+    )
+    if not pd.isna([six, again]).any():
         lines.append(
             f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
             f"{lost['loss'].mean():.1%} of accuracy and change {six:.1%} of its labels; another training changes "

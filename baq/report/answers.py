@@ -96,9 +96,9 @@ def experiment(
 def retried(
     claim: str, values: pd.Series, mechanism: str, where: str, section: str
 ) -> pd.DataFrame:
-    """An experiment that answers a claim anew where its suspected reason would make the answer the paper's.
+    """An experiment that answers a claim again under the condition that is suspected to explain the difference.
 
-    It refutes the reason if the paper's number lies outside the prediction interval there too.
+    The suspicion is refuted if the paper's number lies outside the prediction interval there too.
 
     Arguments:
         claim, mechanism, section: as for :func:`experiment`; a claim with a single number.

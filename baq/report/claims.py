@@ -10,13 +10,13 @@ paper
     named parts; or a word: falls, rises (the sign of a paired difference), holds (a statement, true of a seed
     or not), occurs (the same, and one seed is enough). Shares are of 1
 runs
-    of how many runs the paper's number is the mean, where that is told or follows from its digits; else 1
+    the number of runs that the paper's number is the mean of, as stated or as its digits imply; else 1
 after
-    the claim from which the paper's comparison starts, so that the order of the two can be judged
+    the claim that the paper compares this one with, so that the order of the two can be judged
 sign
     rises or falls, where the sign of the number is itself a finding
 given
-    what the paper says beside, and the answer takes over
+    what the paper states with the number, and the answer adopts
 chose
     a convention of ours that was chosen to fit this number, which makes it no evidence of its own
 chapter
@@ -137,10 +137,9 @@ def answer(
 
     Returns:
         The columns ``COLUMNS``, with ``paper`` as a number or in words; ``median``, ``lo`` and ``hi``
-        (the central 90 % of the seeds), ``mean`` and standard deviation ``std`` of the ``n`` seeds with a
-        value, ``of`` so many. Where ``values`` hold
-        both claims of a comparison, or both parts of a claim, a further row has their paired
-        difference and the part ``less ...``.
+        (the central 90 % of the seeds), ``mean`` and standard deviation ``std`` over the ``n`` seeds that
+        have a value; ``of``, the number of all seeds. Where ``values`` hold both claims of a comparison,
+        or both parts of a claim, a further row has their paired difference and the part ``less ...``.
 
     Raises:
         ValueError: for an unknown id or part, or a comparison of unequal numbers of seeds.

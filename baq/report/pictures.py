@@ -42,7 +42,7 @@ def pictures(x: Tensor, names: Sequence[str], title: str) -> HTML:
         title: name of the group.
 
     Raises:
-        ValueError: for other shapes, or as many names as inputs are not.
+        ValueError: for other shapes, or another number of names than of inputs.
     """
     if len(x) != len(names):
         raise ValueError(f"{len(names)} names for {len(x)} inputs: allowed is one for each")

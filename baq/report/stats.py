@@ -28,7 +28,7 @@ __all__ = [
 
 #: Share of cases that an interval of this book covers.
 LEVEL = 0.9
-#: Fewer values than these have no quantiles worth the name, so that their interval is their range.
+#: With fewer values than this, quantiles mean little, and an interval is the range of the values.
 FEW = 10
 
 
@@ -281,8 +281,8 @@ def summarize(
         frame: one row a seed and setting.
         by: the columns that name a setting.
         measures: the columns to summarize.
-        level: share of the rows between ``lo`` and ``hi``. Of fewer rows than ``FEW`` they are the least
-            and the largest.
+        level: share of the rows between ``lo`` and ``hi``. For fewer rows than ``FEW`` these are the least
+            and the largest value.
 
     Returns:
         One row a measure and group: ``measure``, the columns of ``by``, ``median``, ``lo``, ``hi``,
@@ -365,7 +365,7 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 
 def _end(values: pd.Series, share: float) -> float:
-    """The quantile, interpolated linearly, also where some values are infinite; an end of few values."""
+    """The quantile, interpolated linearly, also where some values are infinite; of few values, their end."""
     if values.count() < FEW:
         return values.max() if share > 0.5 else values.min()
     if not np.isinf(values).any():

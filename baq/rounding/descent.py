@@ -205,7 +205,7 @@ def _column(layer: RoundedLayer, j: int, offset: np.ndarray, exact: float) -> in
     return changes
 
 
-#: Of one output, the weights that are paired: those that cost least when they change alone.
+#: How many weights of one output are paired: those whose own change costs least.
 _PAIRED = 128
 #: How often all outputs take their turn; where B is diagonal once is enough.
 _TURNS = 2

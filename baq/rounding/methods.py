@@ -142,14 +142,14 @@ def adaround(
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
         bits: bit width; the scales are those of :func:`baq.quantization.ptq_w`.
-        x: calibration inputs, shape (N, *); or the :class:`baq.rounding.statistics.Statistics` of the
+        x: inputs to round on, shape (N, *); or the :class:`baq.rounding.statistics.Statistics` of the
             model on them, so that several ways of rounding and bit widths share them.
         per_channel: one scale for each output channel.
         propagate: each layer sees the errors of the layers before it, and corrects them.
         steps: the most steps of the search for each layer, which ends before where it has converged
             (:func:`baq.rounding.search.round_layer`).
         progress: show a bar.
-        searches: takes up by layer how its search ended.
+        searches: is filled with how each layer's search ended.
 
     Raises:
         ValueError: as :func:`baq.rounding.layers.matrix_layers` and :func:`baq.quantization.weight_grid`, for
@@ -222,7 +222,7 @@ def boundary_gap(
 ) -> dict[float, nn.Module]:
     """AdaRound with a boundary-gap term, at each of several weights of the term.
 
-    Adds ``weight mean_n ((q_i - q_j) - (f_i - f_j))^2`` over low-margin calibration points, (i, j) the
+    Adds ``weight mean_n ((q_i - q_j) - (f_i - f_j))^2`` over the inputs with the lowest margins, (i, j) the
     float network's top pair, to the sum of all layers' reconstruction errors. The first is taken in
     units of its value under AdaRound, and each of the others in units of rounding to nearest, so that a
     weight has the same meaning for every network. One Gauss-Newton step from AdaRound's rounding: the gap's

@@ -1,4 +1,4 @@
-"""Statistics of a network on calibration inputs, taken once for all ways of rounding and bit widths."""
+"""Statistics of a network's inputs to round on, taken once for all ways of rounding and bit widths."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["Statistics"]
 
 
 class Statistics:
-    """The statistics of a network on calibration inputs that rounding needs.
+    """The statistics of a network, on the inputs that it is rounded on.
 
     Each is computed when it is first asked for, and kept. Most memory goes to the layers' outputs,
     which the moments of a candidate need: N times ``positions`` times the outputs of all layers.
 
     Arguments:
         model: the network to round.
-        x: calibration inputs, shape (N, *).
+        x: inputs to round on, shape (N, *).
         positions: the most positions of a convolution's output that are looked at; where there are
             more, a sample of this many, drawn for each batch, stands for all.
         seed: seed of that draw.

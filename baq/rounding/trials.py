@@ -1,4 +1,4 @@
-"""Networks rounded with less than one would give them, and with more, for comparisons."""
+"""Roundings to compare with: from few inputs, less tuned, or searched for longer."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def with_few_images(
     points: int = 2000,
     steps: int = 500,
 ) -> Iterator[tuple[int, dict[str, nn.Module]]]:
-    """The ways of :func:`baq.rounding.ways.by_metric` from the first so many inputs, for each of several counts.
+    """For each count, the networks of :func:`baq.rounding.ways.by_metric` rounded on the first that many inputs.
 
-    The largest count comes with all parts, as :func:`baq.rounding.ways.parts_of_metric` has them.
+    For the largest count, those of :func:`baq.rounding.ways.parts_of_metric`.
     """
     for count in counts:
         known = Statistics(reference, x[:count], positions=positions)
@@ -67,7 +67,7 @@ def less_tuned(
     Arguments:
         reference: the network.
         x: inputs.
-        counts: from how many of them AdaRound is made.
+        counts: numbers of inputs to run AdaRound on, a network for each.
         bits: bit width.
         steps: the most steps of its search.
     """

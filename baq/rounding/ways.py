@@ -186,7 +186,7 @@ def parts_of_metric(
     changes: dict[str, dict[str, Any]] = {
         "without the errors of layers before": {"propagate": False},
         "without ridge": {"ridge": 0.0},
-        "calibration images only": {"on_boundary": 0.0},
+        "images only": {"on_boundary": 0.0},
         "boundary points only": {"on_boundary": 1.0},
         "a quarter of the points": {"points": max(4, standard["points"] // 4)},
         "with the exact shape, weight 0.1": {"exact": [0.1]},
@@ -197,7 +197,7 @@ def parts_of_metric(
     fisher = output_metric(known.given, bits, known, "fisher", **plain)
     return (
         by_metric(known, bits, points=points, steps=steps)
-        | {"Fisher metric, calibration images only": fisher}
+        | {"Fisher metric, images only": fisher}
         | {
             name: boundary_metric(known.given, bits, known, **(standard | change))
             for name, change in changes.items()

@@ -94,7 +94,7 @@ def region_events(
 
     Returns:
         ``births``, ``deaths``, ``merges``, ``splits``; ``inner``, the births and deaths of regions that
-        do not touch the edge of the map, beyond which nobody sees.
+        do not touch the edge of the map, beyond which they may go on.
 
     Raises:
         ValueError: for maps of unequal sides, or what is no map.
