@@ -168,6 +168,7 @@ ax.set(
     ylabel="share of test images, all seeds",
     xlim=(0, None),
 )
+charts.share_axis(ax.yaxis)
 legend = ax.legend()
 
 # %% tags=["remove-input"]
@@ -292,6 +293,7 @@ ax.set(
     xticks=range(1, 11),
     xlim=(0.5, 10.5),
 )
+charts.share_axis(ax.yaxis)
 legend = ax.legend()
 
 # %% [markdown]

@@ -137,7 +137,7 @@ tables.save(map_runs({"float": float_map} | maps), "maps")
 fig = label_maps({"float": float_map} | maps, classes=10)
 
 # %% [markdown]
-# The masks say more than the maps. Where float and quantized boundary share a cell it is black.
+# The masks say more than the maps. Where float and quantized boundary share a cell it is black (white on a dark page).
 
 # %% mystnb={"image": {"alt": "Boundary masks of the quantized network laid over those of the float one at 8 and 4 bits. At 8 bits most boundary cells are shared; at 4 bits almost none are."}} caption="Boundary cells of the quantized network laid over those of the float one." data=["maps"] tags=["remove-input"]
 fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2]})

@@ -151,7 +151,7 @@ EVENTS = ["births", "deaths", "merges", "splits", "inner"]
 # ## The path of one network
 #
 # Move the slider: the first seed's slice on its way from the most bits to the fewest. Junction cells are
-# black.
+# black (white on a dark page).
 
 # %% caption="The slice of one network on its way from the most bits to the fewest." data=["junctions-along-t"] tags=["remove-input"]
 frames = film_of_levels(network, levels, plane, steps, n)

@@ -43,7 +43,7 @@ from baq.report.excerpts import read, results
 from baq.report.maps import film_of_levels, stepper
 from baq.zoo.recipes import digits_network
 
-# %% caption="Label map of a plane through the data while the weights go from one bit width to the next. Junctions of three classes are black." tags=["remove-input"]
+# %% caption="Label map of a plane through the data while the weights go from one bit width to the next. Junctions of three classes are black, or white on a dark page." tags=["remove-input"]
 films, outlines = {}, {}
 for seed in range(seeds):
     network, split = digits_network(seed, epochs=200, test=0.25)

@@ -375,7 +375,18 @@ def test_band_widths_draw_both_lines_of_each_group_and_the_paper():
     np.testing.assert_allclose(lines[0].get_ydata(), [0.4, 0.3])
     np.testing.assert_allclose(lines[3].get_ydata(), [0.1, 0.1])
     np.testing.assert_allclose(paper.get_xydata(), [[0.2, charts.paper_value("F3")]])
-    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.1", "0.5"]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["10%", "50%"]
+    assert axis.yaxis.get_major_formatter()(0.045) == "4.5%"
+    plt.close(figure)
+
+
+def test_shares_on_a_logarithmic_axis_are_percentages_at_the_ticks_with_room():
+    figure, axis = plt.subplots()
+    axis.set(xscale="log", xlim=(1e-3, 1))
+    charts.share_axis(axis.xaxis)
+    figure.canvas.draw()
+    shown = [tick.get_text() for tick in axis.get_xticklabels(which="both")]
+    assert [text for text in shown if text] == ["0.1%", "1%", "10%", "100%"]
     plt.close(figure)
 
 

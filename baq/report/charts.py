@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
 
 from baq.band import band_flip_law
 from baq.report.claims import WORDS, answer, claims, paper_text, paper_value
+from baq.report.columns import COLUMNS
 from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
 from baq.report.stats import summarize
 from baq.report.style import DASHES, MARKERS, PAPER, WIDTH, use_style
@@ -50,6 +52,7 @@ __all__ = [
     "map_runs",
     "paired_dots",
     "scatter_panels",
+    "share_axis",
     "shares_within",
     "shifts_by_step",
     "stepper",
@@ -62,6 +65,28 @@ def bit_axis(ax: Axes, bits: Sequence[int]) -> None:
     """Bit widths as evenly spaced ticks, from many bits to few."""
     ax.set_xticks([-b for b in bits], [str(b) for b in bits])
     ax.set_xlabel("bits per weight")
+
+
+class _LogShare(LogFormatter):
+    """Percentages, at those ticks of a logarithmic axis that have room for a number."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{100 * x:.4g}%" if super().__call__(x, pos) else ""
+
+
+def share_axis(axis: Axis) -> None:
+    """Write the ticks of an axis of shares as percentages, once its scale is set."""
+    if axis.get_scale() == "log":
+        axis.set_major_formatter(_LogShare())
+        axis.set_minor_formatter(_LogShare(minor_thresholds=(1, 0.4)))
+    else:
+        axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.4g}%"))
+
+
+def _measure_axis(axis: Axis, *measures: str) -> None:
+    """Percentages where all measures along an axis are shares."""
+    if all(name in COLUMNS and COLUMNS[name].kind == "share" for name in measures):
+        share_axis(axis)
 
 
 def interval_lines(
@@ -116,6 +141,7 @@ def by_bits(
             ax.plot(-bits, paper_value(claim), label=f"paper, {claim}", **PAPER)
         if unit in log and (summary.loc[summary["measure"].isin(labels), "hi"] > 0).any():
             ax.set_yscale("log")
+        _measure_axis(ax.yaxis, *labels)
         bit_axis(ax, sorted(summary["bits"].unique()))
         ax.set_ylabel(unit)
         if len(labels) > 1 or (paper or {}).get(unit):
@@ -239,6 +265,7 @@ def shares_within(distances: pd.DataFrame, near: float) -> Figure:
         ax.axvline(near, color="0.6", lw=0.8, zorder=0)
         ax.set(xlabel="distance,\nshare of width", ylim=(0, 1.02))
     axes[0].set_ylabel("share within the distance")
+    share_axis(axes[0].yaxis)
     _one_legend(figure, axes, 4)
     return figure
 
@@ -311,6 +338,7 @@ def costs_of_size(sizes: pd.DataFrame, retrained: Mapping[str, float]) -> Figure
         )
         ax.set(yscale="log", xlabel="weights, kB")
     axes[0].set_ylabel("share of test images")
+    share_axis(axes[0].yaxis)
     _one_legend(figure, axes, 2)
     return figure
 
@@ -333,6 +361,7 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
         ax.hlines(at, rows["lo"], rows["hi"], lw=5, alpha=0.5)
         ax.plot(rows["median"], at, "|", ms=13, mew=2.5, color="black")
         ax.set(xlabel=label, xlim=(0, None))
+        _measure_axis(ax.xaxis, measure)
         ax.set_yticks(at, names)
     axes.flat[0].invert_yaxis()
     return figure
@@ -363,7 +392,8 @@ def against_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:
             axes["A"].axhline(at, color="0.4", lw=0.8, zorder=0)
             axes["A"].annotate(f"paper, {claim}", (grids[0], at), va="bottom", fontsize=9)
     axes["A"].set(ylabel="Jaccard distance J", ylim=(0, 1.08))
-    axes["B"].set(ylabel="grid prediction change, share", ylim=(0, None))
+    axes["B"].set(ylabel="grid prediction change", ylim=(0, None))
+    share_axis(axes["B"].yaxis)
     axes["C"].set(ylabel="median distance of the curves,\ninput units")
     if (summary.loc[summary["measure"] == "curve_distance", "hi"] > 0).any():
         axes["C"].set_yscale("log")
@@ -399,6 +429,7 @@ def against_thresholds(
         if measure != "jaccard":
             ax.set_yscale("symlog", linthresh=1e-3)
             ax.set_ylim(0, 1)
+        _measure_axis(ax.yaxis, measure)
         bit_axis(ax, list(levels["candidate"].unique()))
     for ax in axes[:-1]:
         ax.set_xlabel("")
@@ -428,6 +459,7 @@ def paired_dots(pairs: pd.DataFrame, panels: Mapping[str, str], ends: tuple[str,
             ax.hlines(at, start, stop, color=f"C{k}", lw=1)
             ax.plot(start, at, "o", ms=4, color=f"C{k}", markerfacecolor="white")
             ax.plot(stop, at, "o", ms=4, color=f"C{k}")
+        _measure_axis(ax.xaxis, measure)
         ax.set_xlabel(label)
         ax.set_yticks(range(len(settings)), settings)
     axes[0, 0].invert_yaxis()
@@ -490,6 +522,7 @@ def frontier(points: pd.DataFrame, x: str, y: str, labels: tuple[str, str]) -> F
         own = rows[rows["kind"] == "own"]
         ax.plot(own[x], own[y], ms=11, mec="black", ls="none", **look)
     ax.set(xlabel=labels[0], ylabel=labels[1])
+    _measure_axis(ax.yaxis, y)
     ax.legend()
     return figure
 
@@ -531,6 +564,7 @@ def by_bits_and_group(
                 ax.set_yscale("symlog", linthresh=0.003)
             else:
                 ax.set_yscale("log")
+            _measure_axis(ax.yaxis, measure)
             bit_axis(ax, list(dict.fromkeys(summary["bits"])))
             ax.set_xlabel("")
         panels[0].set_ylabel(label)
@@ -569,6 +603,8 @@ def band_law(
         ax.plot(*([rate] for rate in pair), label=label, **mark)
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="flip rate, all images", ylabel="flip rate in the band")
+    share_axis(ax.xaxis)
+    share_axis(ax.yaxis)
     ax.legend(ncols=2)
     return figure
 
@@ -590,8 +626,9 @@ def band_widths(rates: pd.DataFrame, by: str, share: float, claim: str) -> Figur
     ax.plot(share, paper_value(claim), label=f"paper, {claim}", **PAPER)
     ax.set(xscale="log", xlabel="share of the images in the band", ylabel="flip rate in the band")
     shares = summary["share"].unique()
-    ax.set_xticks(shares, [f"{s:g}" for s in shares])
+    ax.set_xticks(shares, [f"{100 * s:g}%" for s in shares])
     ax.minorticks_off()
+    share_axis(ax.yaxis)
     ax.legend()
     return figure
 
@@ -615,6 +652,7 @@ def interval_panels(summary: pd.DataFrame, x: str, panels: Mapping[str, str], by
     for ax, (measure, label) in zip(axes.flat, panels.items(), strict=True):
         for k, (name, rows) in enumerate(placed.groupby(by, sort=False)):
             interval_lines(ax, rows, "place", {measure: name}, first=k)
+        _measure_axis(ax.yaxis, measure)
         ax.set_ylabel(label)
     axes.flat[-1].set_xticks(range(len(ticks)), [f"{value:g}" for value in ticks])
     handles = axes.flat[0].get_legend_handles_labels()
