@@ -385,8 +385,10 @@ def test_shares_on_a_logarithmic_axis_are_percentages_at_the_ticks_with_room():
     axis.set(xscale="log", xlim=(1e-3, 1))
     charts.share_axis(axis.xaxis)
     figure.canvas.draw()
-    shown = [tick.get_text() for tick in axis.get_xticklabels(which="both")]
-    assert [text for text in shown if text] == ["0.1%", "1%", "10%", "100%"]
+    shown = [
+        tick for tick in axis.get_xticklabels(which="both") if 1e-3 <= tick.get_position()[0] <= 1
+    ]
+    assert [tick.get_text() for tick in shown if tick.get_text()] == ["0.1%", "1%", "10%", "100%"]
     plt.close(figure)
 
 
