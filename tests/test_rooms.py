@@ -15,6 +15,7 @@ NEVER = {
     "measures": ("baq.zoo", "baq.report", "workflow"),
     "slices": ("baq.zoo", "baq.report", "baq.rounding", "workflow"),
     "rounding": ("baq.zoo", "baq.report", "workflow"),
+    "planning": ("baq.zoo", "baq.report", "workflow"),
     "zoo": ("baq.report", "workflow"),
     "report": ("workflow",),
 }

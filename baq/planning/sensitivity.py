@@ -1,0 +1,188 @@
+"""How the gaps between logits answer to rounding errors of the weights, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from baq.arguments import check_flag, check_seed, check_whole
+from baq.inference import batches, check_inputs, check_logits, copied, evaluate, gradients, logits
+from baq.local import row_norms, slopes
+from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
+
+__all__ = ["Sensitivity", "explained", "sensitivity", "with_noise"]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The first-order answer of a network's gaps to the rounding errors of each layer.
+
+    A gap is the logit of an input's label less that of a rival. Rounding to a grid of step s adds to each
+    weight an error that is taken as independent and uniform over a step, of variance ``s^2 / 12``; so to
+    first order a gap changes by the sum over layers of ``<grad_W gap, error>``. The step of b bits is
+    ``max|w| / (2^(b-1) - 1)``, so what a layer does at one bit width it does at all, but for a factor: all
+    below is in units of a step as large as the largest weight.
+
+    ``layers`` names the L layers, and ``weights`` their numbers of weights. ``gaps`` are those of the R
+    nearest rivals, shape (N, R), in logits. ``lengths`` are the norms of the first gap's gradient with
+    respect to the input, (N,), and ``along`` that gradient in the directions asked for, (N, D).
+    ``variances`` are those of the first gap, (L, N). ``changes`` are those of all gaps by M draws of the
+    errors, (L, N, R, M): the same draw for all inputs, as one rounding is.
+    """
+
+    model: nn.Module
+    x: Tensor
+    layers: tuple[str, ...]
+    weights: tuple[int, ...]
+    gaps: Tensor
+    lengths: Tensor
+    along: Tensor
+    variances: Tensor
+    changes: Tensor
+    per_channel: bool
+    seed: int
+
+    def steps(self, bits: int | Mapping[str, int]) -> Tensor:
+        """Step of each layer's grid over its largest weight, shape (L,).
+
+        Arguments:
+            bits: one bit width, or one for each layer by name.
+
+        Raises:
+            ValueError: for bit widths outside 2..16, or names other than the layers'.
+        """
+        each = dict.fromkeys(self.layers, bits) if not isinstance(bits, Mapping) else bits
+        if each.keys() != set(self.layers):
+            raise ValueError(
+                f"bits are of layers {', '.join(map(repr, each))}: allowed are {', '.join(map(repr, self.layers))}"
+            )
+        widths = [each[name] for name in self.layers]
+        for width in widths:
+            check_whole(2, 16, bits=width)
+        return torch.tensor([1 / (2.0 ** (b - 1) - 1) for b in widths], dtype=torch.double).to(
+            self.gaps
+        )
+
+    def variance(self, bits: int | Mapping[str, int]) -> Tensor:
+        """Variance of the first gap at each input, (N,)."""
+        return torch.einsum("l,ln->n", self.steps(bits).square(), self.variances)
+
+    def change(self, bits: int | Mapping[str, int]) -> Tensor:
+        """Changes of the gaps by each draw of the errors, (N, R, M)."""
+        return torch.einsum("l,lnrm->nrm", self.steps(bits), self.changes)
+
+
+@gradients()
+def sensitivity(
+    network: nn.Module,
+    x: Tensor,
+    *,
+    rivals: int = 2,
+    draws: int = 64,
+    along: Tensor | None = None,
+    per_channel: bool = False,
+    seed: int = 0,
+    batch_size: int = 100,
+) -> Sensitivity:
+    """Take the sensitivity of a network at inputs: a forward pass, and a backward one for each rival.
+
+    To these come two products for each layer and rival: one with the layer's inputs, that costs about as much
+    as the forward pass through it, and one with all draws.
+
+    Arguments:
+        network: any module of :func:`baq.rounding.layers.matrix_layers`.
+        x: inputs without labels, shape (N, *).
+        rivals: how many of the other classes may win, those with the least gaps; all where there are fewer.
+        draws: draws of rounding errors.
+        along: directions in the input space, shape (D, *), such as the axes of a plane.
+        per_channel: one scale for each output channel.
+        seed: of the draws.
+        batch_size: inputs per pass. Held at once are that many gradients with respect to one layer's weight.
+
+    Raises:
+        ValueError: as :func:`baq.inference.check_inputs` and :func:`baq.rounding.layers.matrix_layers`, or for
+            counts below 1.
+    """
+    check_whole(rivals=rivals, draws=draws)
+    check_flag(per_channel=per_channel)
+    check_seed(seed=seed)
+    layers = matrix_layers(network)
+    x = check_inputs(network, x)
+    errors = [
+        _errors(w.weight, draws, per_channel, seed + k) for k, w in enumerate(layers.values())
+    ]
+    axes = x.new_zeros(0, x[0].numel()) if along is None else along.to(x).flatten(1)
+    parts = []
+    for batch in batches(x, batch_size):
+        batch = batch.detach().clone().requires_grad_()
+        with recorded(network) as found:
+            z = check_logits(evaluate(network, batch), len(batch))
+        order = z.detach().argsort(dim=1, descending=True, stable=True)
+        ordered = z.gather(1, order[:, : rivals + 1])
+        gaps = ordered[:, :1] - ordered[:, 1:]
+        outputs = [y for _, y in found.values()]
+        by_rival = [slopes(gap, batch, *outputs, again=True) for gap in gaps.unbind(1)]
+        variances, changes = [], []
+        for k, (name, (a, _)) in enumerate(found.items(), 1):
+            columns = patches(layers[name], a.detach()).transpose(1, 2)
+            drawn, variance = errors[k - 1]
+            gradient = torch.stack(
+                [(as_columns(layers[name], s[k]) @ columns).flatten(1) for s in by_rival], 1
+            )
+            changes.append(gradient @ drawn)
+            variances.append(gradient[:, 0].square() @ variance)
+        first = by_rival[0][0].flatten(1)
+        sums = torch.stack(variances, 1), torch.stack(changes, 1)
+        parts.append((gaps.detach(), row_norms(first), first @ axes.T, *sums))
+    gap, length, along, variance, change = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Sensitivity(
+        model=network,
+        x=x,
+        layers=tuple(layers),
+        weights=tuple(layer.weight.numel() for layer in layers.values()),
+        gaps=gap,
+        lengths=length,
+        along=along,
+        variances=variance.T,
+        changes=change.transpose(0, 1),
+        per_channel=per_channel,
+        seed=seed,
+    )
+
+
+def _errors(weight: Tensor, draws: int, per_channel: bool, seed: int) -> tuple[Tensor, Tensor]:
+    """Draws of the errors of a weight, (W, M), and their variance, (W,), for a step as large as the largest."""
+    rows = weight.detach().flatten(1)
+    largest = rows.abs().amax(dim=1, keepdim=True) if per_channel else rows.abs().max()
+    step = largest.expand_as(rows).flatten()
+    uniform = torch.rand(draws, len(step), generator=torch.Generator().manual_seed(seed))
+    return (uniform.to(step) - 0.5).T * step[:, None], step.square() / 12
+
+
+@torch.inference_mode(False)
+def with_noise(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> nn.Module:
+    """A copy of the network with one of the draws of rounding errors added to its weights."""
+    steps = known.steps(bits)
+    noisy = copied(known.model)
+    draws = known.changes.shape[-1]
+    for k, layer in enumerate(matrix_layers(noisy).values()):
+        drawn, _ = _errors(layer.weight, draws, known.per_channel, known.seed + k)
+        layer.weight.data += (steps[k] * drawn[:, draw]).reshape(layer.weight.shape)
+    return noisy
+
+
+def explained(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> float:
+    """Share of the gaps' change that the first order explains, for one draw of rounding errors.
+
+    ``1 - sum (change - first order)^2 / sum change^2`` over inputs and rivals, where the change is that of
+    the network with the errors added; below 0 where the first order is worse than none. Costs a forward pass.
+    """
+    z = logits(known.model, known.x)
+    order = z.argsort(dim=1, descending=True, stable=True)[:, : known.gaps.shape[1] + 1]
+    ordered = logits(with_noise(known, bits, draw), known.x).gather(1, order)
+    change = ordered[:, :1] - ordered[:, 1:] - known.gaps
+    rest = (change - known.change(bits)[..., draw]).square().sum()
+    return float(1 - rest / change.square().sum())
