@@ -9,11 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from baq.arguments import check_flag, check_seed, check_whole
-from baq.inference import batches, check_inputs, check_logits, copied, evaluate, gradients, logits
+from baq.inference import (
+    batches,
+    check_inputs,
+    check_logits,
+    copied,
+    evaluate,
+    gradients,
+    labels,
+    logits,
+)
 from baq.local import row_norms, slopes
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
 
-__all__ = ["Sensitivity", "explained", "sensitivity", "with_noise"]
+__all__ = ["Sensitivity", "explained", "noisy_flips", "sensitivity", "with_noise"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Sensitivity:
     below is in units of a step as large as the largest weight.
 
     ``layers`` names the L layers, and ``weights`` their numbers of weights. ``gaps`` are those of the R
-    nearest rivals, shape (N, R), in logits. ``lengths`` are the norms of the first gap's gradient with
+    nearest rivals, shape (N, R), in logits; ``classes`` are the label and these rivals, (N, R + 1). ``lengths`` are the norms of the first gap's gradient with
     respect to the input, (N,), and ``along`` that gradient in the directions asked for, (N, D).
     ``variances`` are those of the first gap, (L, N). ``changes`` are those of all gaps by M draws of the
     errors, (L, N, R, M): the same draw for all inputs, as one rounding is.
@@ -38,6 +47,7 @@ class Sensitivity:
     layers: tuple[str, ...]
     weights: tuple[int, ...]
     gaps: Tensor
+    classes: Tensor
     lengths: Tensor
     along: Tensor
     variances: Tensor
@@ -52,13 +62,11 @@ class Sensitivity:
             bits: one bit width, or one for each layer by name.
 
         Raises:
-            ValueError: for bit widths outside 2..16, or names other than the layers'.
+            ValueError: for a bit width outside 2..16, or a layer without one.
         """
-        each = dict.fromkeys(self.layers, bits) if not isinstance(bits, Mapping) else bits
-        if each.keys() != set(self.layers):
-            raise ValueError(
-                f"bits are of layers {', '.join(map(repr, each))}: allowed are {', '.join(map(repr, self.layers))}"
-            )
+        each = bits if isinstance(bits, Mapping) else dict.fromkeys(self.layers, bits)
+        if absent := [name for name in self.layers if name not in each]:
+            raise ValueError(f"bits lack layer {absent[0]!r}: allowed is one bit width for each")
         widths = [each[name] for name in self.layers]
         for width in widths:
             check_whole(2, 16, bits=width)
@@ -123,6 +131,7 @@ def sensitivity(
         order = z.detach().argsort(dim=1, descending=True, stable=True)
         ordered = z.gather(1, order[:, : rivals + 1])
         gaps = ordered[:, :1] - ordered[:, 1:]
+        found = {name: found[name] for name in layers}  # a pass may use them in another order
         outputs = [y for _, y in found.values()]
         by_rival = [slopes(gap, batch, *outputs, again=True) for gap in gaps.unbind(1)]
         variances, changes = [], []
@@ -136,14 +145,18 @@ def sensitivity(
             variances.append(gradient[:, 0].square() @ variance)
         first = by_rival[0][0].flatten(1)
         sums = torch.stack(variances, 1), torch.stack(changes, 1)
-        parts.append((gaps.detach(), row_norms(first), first @ axes.T, *sums))
-    gap, length, along, variance, change = (torch.cat(part) for part in zip(*parts, strict=True))
+        classes = order[:, : rivals + 1]
+        parts.append((gaps.detach(), classes, row_norms(first), first @ axes.T, *sums))
+    gap, classes, length, along, variance, change = (
+        torch.cat(part) for part in zip(*parts, strict=True)
+    )
     return Sensitivity(
         model=network,
         x=x,
         layers=tuple(layers),
         weights=tuple(layer.weight.numel() for layer in layers.values()),
         gaps=gap,
+        classes=classes,
         lengths=length,
         along=along,
         variances=variance.T,
@@ -180,9 +193,17 @@ def explained(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) 
     ``1 - sum (change - first order)^2 / sum change^2`` over inputs and rivals, where the change is that of
     the network with the errors added; below 0 where the first order is worse than none. Costs a forward pass.
     """
-    z = logits(known.model, known.x)
-    order = z.argsort(dim=1, descending=True, stable=True)[:, : known.gaps.shape[1] + 1]
-    ordered = logits(with_noise(known, bits, draw), known.x).gather(1, order)
+    z = logits(with_noise(known, bits, draw), known.x, 100)
+    ordered = z.gather(1, known.classes)
     change = ordered[:, :1] - ordered[:, 1:] - known.gaps
     rest = (change - known.change(bits)[..., draw]).square().sum()
     return float(1 - rest / change.square().sum())
+
+
+def noisy_flips(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> Tensor:
+    """Which inputs flip with one of the draws of rounding errors, by a forward pass, a mask (N,).
+
+    Where the first order ends (:func:`explained`), this does not.
+    """
+    z = logits(with_noise(known, bits, draw), known.x, 100)
+    return labels(z) != known.classes[:, 0]
