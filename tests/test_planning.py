@@ -25,6 +25,7 @@ from baq.planning import (
 )
 from baq.planning.allocation import Allocation
 from baq.planning.promise import mean_p_value, rate_p_value
+from baq.planning.redraws import broken_promises
 from baq.planning.sensitivity import explained, with_noise
 from baq.selection import Pick
 from baq.slices import Plane, boundary_mask, jaccard_distance, label_map
@@ -344,3 +345,57 @@ def test_bad_input_is_told_in_a_line(call, told):
         call(network(), inputs())
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+# Redrawn calibration sets
+
+
+def test_redraws_break_the_promise_seldom_and_the_plug_in_rule_often():
+    generator = np.random.default_rng(3)
+    ranks = generator.random((3, 4000)).argsort(axis=1).argsort(axis=1)
+    flips = ranks < 4000 * np.array([[0.004], [0.023], [0.3]])
+    found = broken_promises(flips, [8, 6, 4], 0.02, count=800, redraws=2000)
+    found = found.set_index(["rule", "delta"])
+    for delta in (0.1, 0.05):
+        row = found.loc[("promise", delta)]
+        assert row["broken"] <= delta + 3 * math.sqrt(delta * (1 - delta) / 2000)
+        assert row["bits"] > 6
+    assert found["broken"].iloc[0] > 0.2
+    easy = np.zeros(4000, dtype=bool)
+    easy[~flips[1]] = True  # calibration inputs that never flip at 6 bits: another distribution
+    control = broken_promises(flips, [8, 6, 4], 0.02, count=800, redraws=200, among=easy)
+    assert (control["broken"] > 0.9).all()
+
+
+def test_redraws_equal_a_loop_over_the_rule():
+    generator = np.random.default_rng(5)
+    flips = generator.random((2, 300)) < np.array([[0.01], [0.06]])
+    found = broken_promises(flips, [8, 4], 0.05, count=100, redraws=50, deltas=[0.2], seed=4)
+    again, broken, picks = np.random.default_rng(4), 0, []
+    for _ in range(50):
+        drawn = again.choice(300, 100, replace=False)
+        rest = np.setdiff1d(np.arange(300), drawn)
+        p = [rate_p_value(int(level[drawn].sum()), 100, 0.05) for level in flips]
+        pick = promised_rule(pd.DataFrame({"candidate": [8, 4], "p_flip_rate": p}), 0.2)
+        if pick.satisfied:
+            picks.append(pick.bits)
+            broken += flips[[8, 4].index(pick.bits)][rest].mean() > 0.05
+    row = found[found["rule"] == "promise"].iloc[0]
+    assert (row["broken"], row["picked"]) == (broken / 50, len(picks) / 50)
+    assert row["bits"] == pytest.approx(np.mean(picks))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"flips": np.zeros((3, 9))}, "flips have shape (3, 9): allowed is (2, N)"),
+        ({"bits": [4, 8]}, "bits are [4, 8]: allowed are levels that fall"),
+        ({"count": 9}, "count is 9: allowed is 1 to 8"),
+        ({"redraws": 0}, "redraws is 0"),
+    ],
+)
+def test_redraws_refuse_what_does_not_fit(change, told):
+    given = {"flips": np.zeros((2, 9)), "bits": [8, 4], "tau": 0.1, "count": 3} | change
+    with pytest.raises(ValueError) as caught:
+        broken_promises(given.pop("flips"), given.pop("bits"), given.pop("tau"), **given)
+    assert told in str(caught.value)
