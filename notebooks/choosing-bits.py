@@ -135,3 +135,4 @@ Markdown("\n".join(lines) or "*Neither has been measured here.*")
 #
 # [Calibration-to-test stopping](04-stopping) turns this into a rule, and
 # [Calibration](08-calibration) says how far calibration data can be trusted.
+# [Before you quantize](09-before-you-quantize) forecasts the flips, and turns a pick into a promise.

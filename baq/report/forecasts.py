@@ -1,0 +1,109 @@
+"""The chapter on what is asked before quantizing: its figures and texts, from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from baq.report.charts import share_axis
+from baq.report.style import DASHES, MARKERS, WIDTH
+
+__all__ = ["FEWEST", "against_what_came", "by_inputs", "in_short", "judged", "quality"]
+
+
+#: With fewer labels changed than these, what came is itself too much by chance for a relative error.
+FEWEST = 10
+
+
+def judged(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """Forecasts with ``error``, the forecast over what came less 1, and ``held``.
+
+    The error is NaN where fewer than ``FEWEST`` labels changed.
+
+    Arguments:
+        forecasts: rows of :func:`baq.planning.forecast` with ``came``, the flip rate that was measured, and
+            ``images``, on how many.
+    """
+    came = forecasts["came"]
+    enough = (came * forecasts["images"]).round() >= FEWEST
+    error = forecasts["flip_rate"] / came.where(enough) - 1
+    held = came.between(forecasts["flip_rate_lo"], forecasts["flip_rate_hi"])
+    return forecasts.assign(error=error, held=held)
+
+
+def quality(forecasts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """How good the forecasts of several networks are: a row a group.
+
+    Arguments:
+        forecasts: those of :func:`judged`, with ``noisy``, the flip rate of a network with noise.
+        by: the columns of the groups.
+
+    Returns:
+        ``by``, ``networks``, means of ``flip_rate``, ``noisy`` and ``came``, the median absolute ``error``, the
+        share ``held``, and the median ``explained``.
+    """
+    found = forecasts.assign(size=forecasts["error"].abs()).groupby(list(by), sort=False)
+    table = found[["flip_rate", "noisy", "came", "held"]].mean()
+    table.insert(0, "networks", found.size())
+    table["error"], table["explained"] = found["size"].median(), found["explained"].median()
+    return table.reset_index()
+
+
+def in_short(forecasts: pd.DataFrame) -> str:
+    """Median relative error, share of intervals that held, and rank correlation, in a sentence's part."""
+    rank = spearmanr(forecasts["flip_rate"], forecasts["came"]).statistic
+    return (
+        f"a median relative error of {forecasts['error'].abs().median():.0%}, {forecasts['held'].mean():.0%} of what "
+        f"came within the 90 % interval, and a rank correlation of {rank:.3f}"
+    )
+
+
+def against_what_came(forecasts: pd.DataFrame) -> Figure:
+    """Forecast flip rate with its interval against the one that came, a mark a network and bit width.
+
+    Arguments:
+        forecasts: rows with ``setting``, ``bits``, ``flip_rate`` and its ends, and ``came``; those of which
+            nothing came have no place on the axis.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 4.6))
+    shown = forecasts[forecasts["came"] > 0]
+    for k, (setting, rows) in enumerate(shown.groupby("setting", sort=False)):
+        look = {"color": f"C{k}"}
+        ends = rows["flip_rate_lo"].clip(lower=1e-4), rows["flip_rate_hi"]
+        ax.vlines(rows["came"], *ends, lw=1, alpha=0.35, **look)
+        marker = MARKERS[k % len(MARKERS)]
+        ax.plot(rows["came"], rows["flip_rate"], marker, ms=4, mew=0, label=setting, **look)
+    ax.axline((0.01, 0.01), slope=1, color="black", lw=1, ls=":", zorder=0)
+    ax.set(xscale="log", yscale="log", xlabel="flip rate that came", ylabel="flip rate forecast")
+    ax.set_ylim(bottom=1e-4)
+    share_axis(ax.xaxis)
+    share_axis(ax.yaxis)
+    ax.legend()
+    return figure
+
+
+def by_inputs(promises: pd.DataFrame) -> Figure:
+    """How often something can be promised against the calibration inputs, a panel a network.
+
+    Arguments:
+        promises: rows with ``setting``, ``tau``, ``count`` and ``picked``.
+    """
+    settings = list(dict.fromkeys(promises["setting"]))
+    figure, axes = plt.subplots(1, len(settings), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
+    for ax, setting in zip(axes.flat, settings, strict=True):
+        of = promises[promises["setting"] == setting]
+        for k, (tau, rows) in enumerate(of.groupby("tau")):
+            look = {"marker": MARKERS[k % len(MARKERS)], "ls": DASHES[k % len(DASHES)]}
+            ax.plot(rows["count"], rows["picked"], label=f"τ = {tau:.0%}", **look)
+        ax.set(xscale="log", title=setting, xlabel="calibration inputs")
+        ticks = sorted(of["count"].unique())
+        ax.set_xticks(ticks, [f"{n:,}" for n in ticks], rotation=45)
+        ax.minorticks_off()
+    share_axis(axes[0, 0].yaxis)
+    axes[0, 0].set_ylabel("draws with a promise")
+    axes[0, -1].legend()
+    return figure

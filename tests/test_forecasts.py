@@ -1,0 +1,58 @@
+"""The texts and figures of the chapter on what is asked before quantizing."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from baq.report import forecasts as judge
+from baq.report import style
+
+
+def rows():
+    return pd.DataFrame(
+        {
+            "setting": ["a", "a", "b", "b"],
+            "bits": [8, 4, 8, 4],
+            "flip_rate": [0.02, 0.11, 0.001, 0.3],
+            "flip_rate_lo": [0.01, 0.05, 0.0, 0.2],
+            "flip_rate_hi": [0.03, 0.1, 0.01, 0.5],
+            "noisy": [0.02, 0.1, 0.0, 0.3],
+            "explained": [0.9, 0.5, 0.9, 0.7],
+            "came": [0.016, 0.1, 0.002, 0.25],
+            "images": 1000,
+        }
+    )
+
+
+def test_errors_are_relative_and_left_out_where_few_labels_changed():
+    found = judge.judged(rows())
+    np.testing.assert_allclose(found["error"], [0.25, 0.1, np.nan, 0.2])
+    assert found["held"].tolist() == [True, True, True, True]
+    missed = judge.judged(rows().assign(came=0.5))
+    assert missed["held"].tolist() == [False, False, False, True]
+
+
+def test_quality_is_a_row_a_group():
+    found = judge.quality(judge.judged(rows()), ["bits"]).set_index("bits")
+    assert found["networks"].tolist() == [2, 2]
+    assert found["error"].tolist() == pytest.approx([0.25, 0.15])
+    assert found["came"].tolist() == pytest.approx([0.009, 0.175])
+
+
+def test_the_sentence_has_error_coverage_and_rank():
+    assert judge.in_short(judge.judged(rows())) == (
+        "a median relative error of 20%, 100% of what came within the 90 % interval, and a rank correlation of 1.000"
+    )
+
+
+def test_figures_draw_every_forecast_and_every_promise():
+    style.use_style()
+    figure = judge.against_what_came(rows())
+    assert sum(len(line.get_xdata()) for line in figure.axes[0].lines[:2]) == 4
+    promises = pd.DataFrame(
+        {"setting": "a", "tau": [0.01, 0.01, 0.05, 0.05], "count": [10, 20, 10, 20], "picked": 0.5}
+    )
+    (ax,) = judge.by_inputs(promises).axes
+    assert [line.get_label() for line in ax.lines] == ["τ = 1%", "τ = 5%"]
+    plt.close("all")
