@@ -186,13 +186,15 @@ for name, text in (
     shown[text] = [f"{100 * value:.3g}" for value in quality[name]]
 shown["explained"] = [f"{value:.2f}" for value in quality["explained"]]
 display(tables.styled(shown, "shown-quality"))
-most = forecasts[forecasts["bits"] >= 5]
+many = forecasts["bits"] >= 5
+most = forecasts[many] if many.any() else forecasts
+of = f"{most['bits'].min()} bits and more"
 trusted = forecasts[forecasts["holds"]]
 Markdown("\n".join(
     f"* {name}: {judge.in_short(rows)}." for name, rows in (
-        ("5 bits and more", most),
+        (of, most),
         ("where the first order explains 90 % and more", trusted),
-    ) if len(rows) > 1
+    ) if len(rows)
 ))  # fmt: skip
 
 # %% [markdown]
@@ -229,12 +231,13 @@ for setting, k in firsts.items():
     _, _, flips, easy = found[k]
     for among, name in ((None, ""), (easy, "control")):
         for tau in taus:
-            for count in counts:
-                if count < min(flips.shape[1], easy.sum()):
-                    how = {"count": count, "deltas": deltas, "redraws": redraws}
-                    rows = broken_promises(flips, bits, tau, among=among, **how)
-                    at = {"setting": setting, "kind": name or "sample"}
-                    parts.append(rows.assign(tau=tau, count=count, **at))
+            for count in [c for c in counts if c < easy.sum()] or [
+                int(easy.sum()) - 1
+            ]:
+                how = {"count": count, "deltas": deltas, "redraws": redraws}
+                rows = broken_promises(flips, bits, tau, among=among, **how)
+                at = {"setting": setting, "kind": name or "sample"}
+                parts.append(rows.assign(tau=tau, count=count, **at))
 promises = pd.concat(parts, ignore_index=True)
 tables.save(promises, "promises")
 
@@ -307,7 +310,7 @@ tables.styled(shown, "shown-needed")
 share = promised[promised["kind"] == "sample"]["broken"].max()
 opening(
     "How many decisions will change, and how sure is a pick, before anything is quantized?",
-    f"From unlabelled inputs and the float network alone, flips at 5 bits and more are forecast with "
+    f"From unlabelled inputs and the float network alone, flips at {of} are forecast with "
     f"{judge.in_short(most)}. A pick by an exact test breaks its threshold in at most {share:.1%} of redrawn calibration "
     f"sets, and one by the plain flip rate in up to {plug_in:.0%}.",
     f"{len(tasks)} small networks, weights alone, rounding to nearest, one scale for each tensor; with few bits the "

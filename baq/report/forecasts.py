@@ -54,12 +54,18 @@ def quality(forecasts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def in_short(forecasts: pd.DataFrame) -> str:
-    """Median relative error, share of intervals that held, and rank correlation, in a sentence's part."""
-    rank = spearmanr(forecasts["flip_rate"], forecasts["came"]).statistic
-    return (
-        f"a median relative error of {forecasts['error'].abs().median():.0%}, {forecasts['held'].mean():.0%} of what "
-        f"came within the 90 % interval, and a rank correlation of {rank:.3f}"
-    )
+    """Median relative error, share of intervals that held, and rank correlation, as the parts of a sentence.
+
+    Error and rank are left out where there are none.
+    """
+    told = []
+    if forecasts["error"].notna().any():
+        told.append(f"a median relative error of {forecasts['error'].abs().median():.0%}")
+    told.append(f"{forecasts['held'].mean():.0%} of what came within the 90 % interval")
+    pair = forecasts[["flip_rate", "came"]]
+    if (pair.nunique() > 1).all():
+        told.append(f"a rank correlation of {spearmanr(*pair.to_numpy().T).statistic:.3f}")
+    return ", ".join(told[:-1]) + f" and {told[-1]}" if len(told) > 1 else told[0]
 
 
 def against_what_came(forecasts: pd.DataFrame) -> Figure:
