@@ -128,6 +128,20 @@ def test_a_first_order_network_is_explained_wholly_and_a_bent_one_less_with_fewe
     assert found == sorted(found, reverse=True)
 
 
+def test_a_layer_without_a_part_in_the_pass_is_named():
+    model = Crossed()
+    model.idle = nn.Linear(2, 2).double()
+    with pytest.raises(ValueError, match="layer 'idle' takes no part in the forward pass"):
+        sensitivity(model, inputs())
+
+
+def test_weights_of_zero_change_nothing_and_are_explained():
+    model = nn.Sequential(nn.Linear(6, 3)).double()
+    model[0].weight.data.zero_()
+    row = forecast(model, inputs(), 4).iloc[0]
+    assert (row["flip_rate"], row["shift"], row["explained"]) == (0, 0, 1)
+
+
 # Forecast
 
 

@@ -36,10 +36,11 @@ class Sensitivity:
     below is in units of a step as large as the largest weight.
 
     ``layers`` names the L layers, and ``weights`` their numbers of weights. ``gaps`` are those of the R
-    nearest rivals, shape (N, R), in logits; ``classes`` are the label and these rivals, (N, R + 1). ``lengths`` are the norms of the first gap's gradient with
-    respect to the input, (N,), and ``along`` that gradient in the directions asked for, (N, D).
-    ``variances`` are those of the first gap, (L, N). ``changes`` are those of all gaps by M draws of the
-    errors, (L, N, R, M): the same draw for all inputs, as one rounding is.
+    nearest rivals, shape (N, R), in logits; ``classes`` are the label and these rivals, (N, R + 1).
+    ``lengths`` are the norms of the first gap's gradient with respect to the input, (N,), and ``along``
+    that gradient in the directions asked for, (N, D). ``variances`` are those of the first gap, (L, N).
+    ``changes`` are those of all gaps by M draws of the errors, (L, N, R, M): the same draw for all
+    inputs, as one rounding is.
     """
 
     model: nn.Module
@@ -131,6 +132,10 @@ def sensitivity(
         order = z.detach().argsort(dim=1, descending=True, stable=True)
         ordered = z.gather(1, order[:, : rivals + 1])
         gaps = ordered[:, :1] - ordered[:, 1:]
+        if unused := [name for name in layers if name not in found]:
+            raise ValueError(
+                f"layer {unused[0]!r} takes no part in the forward pass: allowed are used ones"
+            )
         found = {name: found[name] for name in layers}  # a pass may use them in another order
         outputs = [y for _, y in found.values()]
         by_rival = [slopes(gap, batch, *outputs, again=True) for gap in gaps.unbind(1)]
@@ -196,8 +201,8 @@ def explained(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) 
     z = logits(with_noise(known, bits, draw), known.x, 100)
     ordered = z.gather(1, known.classes)
     change = ordered[:, :1] - ordered[:, 1:] - known.gaps
-    rest = (change - known.change(bits)[..., draw]).square().sum()
-    return float(1 - rest / change.square().sum())
+    rest, total = (change - known.change(bits)[..., draw]).square().sum(), change.square().sum()
+    return float(1 - rest / total) if total > 0 else 1.0
 
 
 def noisy_flips(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> Tensor:
