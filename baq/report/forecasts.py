@@ -78,11 +78,12 @@ def against_what_came(forecasts: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 4.6))
     shown = forecasts[forecasts["came"] > 0]
     for k, (setting, rows) in enumerate(shown.groupby("setting", sort=False)):
-        look = {"color": f"C{k}"}
+        colour = f"C{k}"
         ends = rows["flip_rate_lo"].clip(lower=1e-4), rows["flip_rate_hi"]
-        ax.vlines(rows["came"], *ends, lw=1, alpha=0.35, **look)
+        ax.vlines(rows["came"], *ends, lw=1, alpha=0.35, color=colour)
         marker = MARKERS[k % len(MARKERS)]
-        ax.plot(rows["came"], rows["flip_rate"], marker, ms=4, mew=0, label=setting, **look)
+        label = str(setting)
+        ax.plot(rows["came"], rows["flip_rate"], marker, ms=4, mew=0, label=label, color=colour)
     ax.axline((0.01, 0.01), slope=1, color="black", lw=1, ls=":", zorder=0)
     ax.set(xscale="log", yscale="log", xlabel="flip rate that came", ylabel="flip rate forecast")
     ax.set_ylim(bottom=1e-4)
