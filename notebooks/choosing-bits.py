@@ -122,8 +122,8 @@ Markdown("\n".join(lines) or "*Neither has been measured here.*")
 #
 # 1. Fix what may change: a share of labels, not a loss of accuracy. Accuracy lets gains pay for losses.
 # 2. Measure the noise floor, if you can train twice. Bits that flip far less need no discussion.
-# 3. Compare bit widths on calibration inputs, without labels, and look at the boundary band, where nearly all
-#    flips are.
+# 3. Compare bit widths on calibration inputs, without labels, and look at the boundary band: at many bits it
+#    holds nearly all flips, and with few bits they spread beyond it.
 # 4. Ask for $J$, on a stated grid and plane, where inputs may come that your data do not have.
 #
 # ```python

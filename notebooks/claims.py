@@ -52,7 +52,7 @@ fig = charts.claims_overview(table)
 # ## Every claim
 #
 # *Ours* is the mean over seeds with that interval, or for a claim in words the mean (paired) value with its
-# confidence interval. *Ratio* is ours to the paper's. A heading sorts; *why* leads to the experiment that
+# confidence interval. *Ratio* is ours to the paper's. A heading sorts, the ratio by its distance from 1; *why* leads to the experiment that
 # tries the suspected reason.
 
 # %% caption="Every claim: the paper's value, ours, and the verdict." tags=["remove-input"]
@@ -61,10 +61,9 @@ Markdown(answers.claims_table(table, experiments))
 # %% [markdown]
 # ## The largest disagreements
 #
-# Claims whose number lies outside, by ratio:
-
 # %% tags=["remove-input"]
-Markdown(answers.disagreement_list(table, most))
+text = f"Of the claims whose number lies outside, at most {most}, by ratio:"
+Markdown(f"{text}\n\n{answers.disagreement_list(table, most)}")
 
 # %% [markdown]
 # ## Why we differ

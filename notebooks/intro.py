@@ -71,7 +71,7 @@ if control is not None:
         four, again = at.loc["4 bits"], at.loc["another training"]
         lines.append(
             f"* **At 4 bits a boundary on digits moves as far as training the network again moves it**: a Jaccard "
-            f"distance of {four['jaccard']:.2f}, and {again['jaccard']:.2f}. The accuracy is {four['accuracy']:.1%}, "
+            f"distance of {four['jaccard']:.2f}, and {again['jaccard']:.2f} on the same grid. The accuracy is {four['accuracy']:.1%}, "
             f"and {again['accuracy']:.1%} after another training."
         )
 if floor is not None and levels is not None:

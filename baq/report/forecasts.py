@@ -100,7 +100,7 @@ def by_inputs(promises: pd.DataFrame) -> Figure:
         promises: rows with ``setting``, ``tau``, ``count`` and ``picked``.
     """
     settings = list(dict.fromkeys(promises["setting"]))
-    figure, axes = plt.subplots(1, len(settings), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(settings), figsize=(WIDTH, 3.4), sharey=True, squeeze=False)
     for ax, setting in zip(axes.flat, settings, strict=True):
         of = promises[promises["setting"] == setting]
         for k, (tau, rows) in enumerate(of.groupby("tau")):
@@ -112,5 +112,6 @@ def by_inputs(promises: pd.DataFrame) -> Figure:
         ax.minorticks_off()
     share_axis(axes[0, 0].yaxis)
     axes[0, 0].set_ylabel("draws with a promise")
-    axes[0, -1].legend()
+    lines = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=len(lines[0]))
     return figure

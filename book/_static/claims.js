@@ -1,36 +1,66 @@
 // The table of claims sorts by a click on a heading, and shows the claims of one verdict alone.
 (function () {
-  function value(row, column) {
+  // What a cell is sorted by: a ratio by its distance from 1, either way; nothing where it is empty.
+  function value(row, column, name) {
     const text = row.cells[column].textContent.trim();
     const number = parseFloat(text.replace(/,/g, ""));
+    if (name === "ratio" && text) {
+      return number > 0 ? Math.abs(Math.log(number)) : Infinity;
+    }
     return Number.isNaN(number) ? text : number;
   }
 
-  function compare(a, b) {
-    if (typeof a === typeof b) {
-      return typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });
+  // Empty cells come last, up and down.
+  function compare(a, b, up) {
+    if (a === "" || b === "") {
+      return (a === "") - (b === "");
     }
-    return typeof a === "number" ? -1 : 1;
+    const sign = up ? 1 : -1;
+    if (typeof a === typeof b) {
+      return (
+        sign * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }))
+      );
+    }
+    return sign * (typeof a === "number" ? -1 : 1);
   }
 
   function sortable(table) {
     const body = table.tBodies[0];
     const headings = Array.from(table.tHead.rows[0].cells);
+    const names = headings.map((heading) => heading.textContent.trim());
+
+    function sort(column, up) {
+      headings.forEach((other) => other.removeAttribute("aria-sort"));
+      headings[column].setAttribute("aria-sort", up ? "ascending" : "descending");
+      const rows = Array.from(body.rows);
+      const of = (row) => value(row, column, names[column]);
+      rows.sort((a, b) => compare(of(a), of(b), up));
+      body.append(...rows);
+    }
+
     headings.forEach(function (heading, column) {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = heading.textContent.trim();
+      button.textContent = names[column];
       heading.replaceChildren(button);
       button.addEventListener("click", function () {
-        const up = heading.getAttribute("aria-sort") !== "ascending";
-        headings.forEach((other) => other.removeAttribute("aria-sort"));
-        heading.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const rows = Array.from(body.rows);
-        rows.sort((a, b) => (up ? 1 : -1) * compare(value(a, column), value(b, column)));
-        body.append(...rows);
+        sort(column, heading.getAttribute("aria-sort") !== "ascending");
       });
     });
-    return headings.findIndex((heading) => heading.textContent === "verdict");
+
+    // On a phone the headings are not shown.
+    const choice = document.createElement("select");
+    choice.append(...names.map((name, column) => new Option(name, column)));
+    choice.addEventListener("change", () => sort(+choice.value, names[choice.value] !== "ratio"));
+    place(table, "Sort by ", choice);
+    return names.indexOf("verdict");
+  }
+
+  function place(table, text, choice) {
+    const label = document.createElement("label");
+    label.append(text, choice);
+    label.className = "filter";
+    (table.closest(".pst-scrollable-table-container") || table).before(label);
   }
 
   function filterable(table, column) {
@@ -38,15 +68,12 @@
     const verdicts = Array.from(new Set(rows.map((row) => row.cells[column].textContent.trim())));
     const choice = document.createElement("select");
     choice.append(new Option("all verdicts", ""), ...verdicts.map((name) => new Option(name)));
-    const label = document.createElement("label");
-    label.append("Show ", choice);
-    label.className = "filter";
     choice.addEventListener("change", function () {
       for (const row of rows) {
         row.hidden = choice.value && row.cells[column].textContent.trim() !== choice.value;
       }
     });
-    (table.closest(".pst-scrollable-table-container") || table).before(label);
+    place(table, "Show ", choice);
   }
 
   for (const table of document.querySelectorAll("table.verdicts")) {
