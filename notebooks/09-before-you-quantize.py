@@ -170,7 +170,7 @@ forecasts = judge.judged(forecasts.reset_index(drop=True))
 tables.save(forecasts, "forecasts")
 
 # %% mystnb={"image": {"alt": "Forecast share of labels that change against the share that changed, both on logarithmic axes, a mark for each network and bit width with the forecast's interval. Marks lie along the line of equal values and fall below it where many labels change."}} caption="Flips that were forecast and that came, a mark a network and bit width, with the forecast's 90 % interval." data=["forecasts"] tags=["remove-input"]
-_ = judge.against_what_came(forecasts)
+fig = judge.against_what_came(forecasts)
 
 # %% caption="Forecasts by bit width: means over networks in %, the median error of a forecast, and how many intervals held." tags=["remove-input"]
 quality = judge.quality(forecasts, ["setting", "bits"])
@@ -282,7 +282,7 @@ Markdown(
 # ## How many inputs a promise takes
 
 # %% mystnb={"image": {"alt": "Share of draws in which something can be promised against the number of calibration inputs, a panel for each setting and a line for each threshold. Small thresholds need hundreds of inputs."}} caption="How often any level can be promised, by the number of calibration inputs, at the larger delta." data=["promises"] tags=["remove-input"]
-_ = judge.by_inputs(sampled[sampled["delta"] == max(deltas)])
+fig = judge.by_inputs(sampled[sampled["delta"] == max(deltas)])
 
 # %% caption="The fewest calibration inputs with which anything can be promised: none of them may flip." tags=["remove-input"]
 needed = pd.DataFrame(
