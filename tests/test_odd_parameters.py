@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.parameters import declared
+from workflow.parameters import check, declared
 from workflow.project import Project
 from workflow.runs import run
 
@@ -36,6 +36,11 @@ def checkout(tmp_path):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "_toc.yml", tmp_path)
     return Project(tmp_path)
+
+
+@pytest.mark.parametrize("chapter", BOOK.notebooks, ids=lambda chapter: chapter.name)
+def test_the_quick_profile_gives_what_a_chapter_declares(chapter):
+    assert check(chapter, BOOK.given("quick", chapter)) is not None
 
 
 @pytest.mark.slow
