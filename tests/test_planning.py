@@ -333,7 +333,7 @@ def test_a_rate_is_reached_with_bits_that_a_smaller_mean_does_not_reach():
     [
         (lambda m, x: forecast(m, x[:0], 8), "inputs"),
         (lambda m, x: forecast(m, x, []), "bits is []"),
-        (lambda m, x: forecast(m, x, 1), "bits is 1: allowed is 2 to 16"),
+        (lambda m, x: forecast(m, x, 1), "bits is 1: allowed are the integers 2 to 16"),
         (lambda m, x: forecast(m, x, {"0": 4}), "bits lack layer '2'"),
         (lambda m, x: forecast(m, None, 8), "x is None"),
         (lambda m, x: forecast(sensitivity(m, x), x, 8), "x is given with a sensitivity"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +19,7 @@ from baq.inference import (
     logits,
 )
 from baq.local import row_norms, slopes
+from baq.quantization import Bits, bits_by_layer
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
 
 __all__ = ["Sensitivity", "explained", "noisy_flips", "sensitivity", "with_noise"]
@@ -56,30 +56,25 @@ class Sensitivity:
     per_channel: bool
     seed: int
 
-    def steps(self, bits: int | Mapping[str, int]) -> Tensor:
+    def steps(self, bits: Bits) -> Tensor:
         """Step of each layer's grid over its largest weight, shape (L,).
 
         Arguments:
             bits: one bit width, or one for each layer by name.
 
         Raises:
-            ValueError: for a bit width outside 2..16, or a layer without one.
+            ValueError: as :func:`baq.quantization.bits_by_layer`.
         """
-        each = bits if isinstance(bits, Mapping) else dict.fromkeys(self.layers, bits)
-        if absent := [name for name in self.layers if name not in each]:
-            raise ValueError(f"bits lack layer {absent[0]!r}: allowed is one bit width for each")
-        widths = [each[name] for name in self.layers]
-        for width in widths:
-            check_whole(2, 16, bits=width)
+        widths = bits_by_layer(self.model, bits).values()
         return torch.tensor([1 / (2.0 ** (b - 1) - 1) for b in widths], dtype=torch.double).to(
             self.gaps
         )
 
-    def variance(self, bits: int | Mapping[str, int]) -> Tensor:
+    def variance(self, bits: Bits) -> Tensor:
         """Variance of the first gap at each input, (N,)."""
         return torch.einsum("l,ln->n", self.steps(bits).square(), self.variances)
 
-    def change(self, bits: int | Mapping[str, int]) -> Tensor:
+    def change(self, bits: Bits) -> Tensor:
         """Changes of the gaps by each draw of the errors, (N, R, M)."""
         return torch.einsum("l,lnrm->nrm", self.steps(bits), self.changes)
 
@@ -181,7 +176,7 @@ def _errors(weight: Tensor, draws: int, per_channel: bool, seed: int) -> tuple[T
 
 
 @torch.inference_mode(False)
-def with_noise(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> nn.Module:
+def with_noise(known: Sensitivity, bits: Bits, draw: int = 0) -> nn.Module:
     """A copy of the network with one of the draws of rounding errors added to its weights."""
     steps = known.steps(bits)
     noisy = copied(known.model)
@@ -192,7 +187,7 @@ def with_noise(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0)
     return noisy
 
 
-def explained(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> float:
+def explained(known: Sensitivity, bits: Bits, draw: int = 0) -> float:
     """Share of the gaps' change that the first order explains, for one draw of rounding errors.
 
     ``1 - sum (change - first order)^2 / sum change^2`` over inputs and rivals, where the change is that of
@@ -205,7 +200,7 @@ def explained(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) 
     return float(1 - rest / total) if total > 0 else 1.0
 
 
-def noisy_flips(known: Sensitivity, bits: int | Mapping[str, int], draw: int = 0) -> Tensor:
+def noisy_flips(known: Sensitivity, bits: Bits, draw: int = 0) -> Tensor:
     """Which inputs flip with one of the draws of rounding errors, by a forward pass, a mask (N,).
 
     Where the first order ends (:func:`explained`), this does not.

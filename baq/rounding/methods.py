@@ -14,6 +14,7 @@ from tqdm import tqdm
 from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
+from baq.quantization import Bits, bits_by_layer
 from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
@@ -35,11 +36,12 @@ def _statistics(model: nn.Module, x: Tensor | Statistics) -> Statistics:
 
 
 def _layer_by_layer(
-    known: Statistics, bits: int, outputs: Mapping[str, Tensor] | None,
+    known: Statistics, bits: Bits, outputs: Mapping[str, Tensor] | None,
     per_channel: bool, propagate: bool, ridge: float, steps: int, bar: str | None,
     searches: dict[str, Search] | None = None,
 ) -> tuple[nn.Module, dict[str, tuple[Tensor, Tensor]]]:  # fmt: skip
     """The rounded network, and each layer's moments A and T."""
+    widths = bits_by_layer(known.model, bits)
     rounded = copied(known.model)
     layers, moments = matrix_layers(rounded), {}
     check_whole(0, steps=steps)
@@ -52,7 +54,7 @@ def _layer_by_layer(
         moments[name] = gram, target + pull * weight.flatten(1)
         metric = torch.eye(len(weight)).to(gram) if outputs is None else outputs[name]
         found = round_layer(
-            weight, bits, *moments[name], metric, per_channel=per_channel, steps=steps
+            weight, widths[name], *moments[name], metric, per_channel=per_channel, steps=steps
         )
         layers[name].weight.data.copy_(found.value)
         if searches is not None:
@@ -63,7 +65,7 @@ def _layer_by_layer(
 def _refined(
     model: nn.Module,
     start: nn.Module,
-    bits: int,
+    bits: Bits,
     moments: Mapping[str, tuple[Tensor, Tensor]],
     outputs: Mapping[str, Tensor],
     form: BoundaryForm,
@@ -71,12 +73,12 @@ def _refined(
     per_channel: bool,
 ) -> nn.Module:
     """Descend from a rounded network under both shapes, over all layers at once."""
-    refined = copied(start)
+    refined, widths = copied(start), bits_by_layer(model, bits)
     weights = {name: layer.weight.detach() for name, layer in matrix_layers(model).items()}
     layers = matrix_layers(refined)
     states = {
         name: rounded_layer(
-            weights[name], layer.weight.detach(), bits, *moments[name], outputs[name],
+            weights[name], layer.weight.detach(), widths[name], *moments[name], outputs[name],
             per_channel=per_channel, rows=form.rows[name],
         )
         for name, layer in layers.items()
@@ -87,11 +89,17 @@ def _refined(
     return refined
 
 
-def _check_rounding(start: nn.Module, known: Statistics, bits: int, per_channel: bool) -> None:
+def _bar(name: str, bits: Bits, progress: bool) -> str | None:
+    """What a bar says, and None where none is shown."""
+    told = "bits by layer" if isinstance(bits, Mapping) else f"{bits} bits"
+    return f"{name}, {told}" if progress else None
+
+
+def _check_rounding(start: nn.Module, known: Statistics, bits: Bits, per_channel: bool) -> None:
     """Raise if ``start`` is no rounding of the model, on its grid."""
-    layers = matrix_layers(start)
+    layers, widths = matrix_layers(start), bits_by_layer(known.model, bits)
     for name, layer in known.layers.items():
-        below, above, _ = neighbours(layer.weight, bits, per_channel=per_channel)
+        below, above, _ = neighbours(layer.weight, widths[name], per_channel=per_channel)
         found = layers[name].weight if name in layers else None
         if (
             found is None
@@ -99,8 +107,8 @@ def _check_rounding(start: nn.Module, known: Statistics, bits: int, per_channel:
             or bool(((found != below) & (found != above)).any())
         ):
             raise ValueError(
-                f"start is no rounding of layer {name!r} at {bits} bits: allowed is what adaround makes "
-                "of the same arguments"
+                f"start is no rounding of layer {name!r} at {widths[name]} bits: allowed is what adaround "
+                "makes of the same arguments"
             )
 
 
@@ -121,7 +129,7 @@ def _is_weight(value: Any) -> bool:
 
 def adaround(
     model: nn.Module,
-    bits: int,
+    bits: Bits,
     x: Tensor | Statistics,
     *,
     per_channel: bool = False,
@@ -141,7 +149,8 @@ def adaround(
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
-        bits: bit width; the scales are those of :func:`baq.quantization.ptq_w`.
+        bits: bit width, or one for each layer by name; the scales are those of
+            :func:`baq.quantization.ptq_w`.
         x: inputs to round on, shape (N, *); or the :class:`baq.rounding.statistics.Statistics` of the
             model on them, so that several ways of rounding and bit widths share them.
         per_channel: one scale for each output channel.
@@ -162,7 +171,7 @@ def adaround(
         >>> adaround(model, 2, x).weight.tolist()
         [[1.0, 0.0]]
     """
-    bar = f"AdaRound, {bits} bits" if progress else None
+    bar = _bar("AdaRound", bits, progress)
     known = _statistics(model, x)
     given = known, bits, None, per_channel, propagate, 0.0, steps, bar
     return _layer_by_layer(*given, searches)[0]
@@ -170,7 +179,7 @@ def adaround(
 
 def output_metric(
     model: nn.Module,
-    bits: int,
+    bits: Bits,
     x: Tensor | Statistics,
     kind: str,
     *,
@@ -202,7 +211,7 @@ def output_metric(
     check_whole(points=points)
     _check_ridge(ridge)
     known = _statistics(model, x)
-    bar = f"{kind} metric, {bits} bits" if progress else None
+    bar = _bar(kind + " metric", bits, progress)
     metric = known.metrics(kind, points, on_boundary, seed)[1]
     given = known, bits, metric, per_channel, propagate, ridge, steps, bar
     return _layer_by_layer(*given, searches)[0]
@@ -210,7 +219,7 @@ def output_metric(
 
 def boundary_gap(
     model: nn.Module,
-    bits: int,
+    bits: Bits,
     x: Tensor | Statistics,
     weights: Sequence[float],
     *,
@@ -246,17 +255,17 @@ def boundary_gap(
     check_whole(points=points)
     known = _statistics(model, x)
     model = known.model
-    bar = f"boundary gap, {bits} bits" if progress else None
+    bar = _bar("boundary gap", bits, progress)
     if start is None:
         start = _layer_by_layer(known, bits, None, per_channel, False, 0.0, steps, bar)[0]
     _check_rounding(start, known, bits, per_channel)
     low = known.low_margin(min(points, len(known.x)))
     form = boundary_form(model, start, low, unit="logit")
-    moments, metric = {}, {}
+    moments, metric, widths = {}, {}, bits_by_layer(model, bits)
     for name, layer in known.layers.items():
         weight = layer.weight.detach()
         moments[name] = known.moments(name)
-        change = (neighbours(weight, bits, per_channel=per_channel)[2] - weight).flatten(1)
+        change = (neighbours(weight, widths[name], per_channel=per_channel)[2] - weight).flatten(1)
         added = (change * (change @ moments[name][0])).sum()
         metric[name] = torch.eye(len(weight)).to(weight) / added.clamp(min=1e-30)
     unit = float(form.offset.square().mean().clamp(min=1e-30))
@@ -268,7 +277,7 @@ def boundary_gap(
 
 def boundary_metric(
     model: nn.Module,
-    bits: int,
+    bits: Bits,
     x: Tensor | Statistics,
     validation: Tensor | None = None,
     *,
@@ -318,7 +327,7 @@ def boundary_metric(
         )
     known = _statistics(model, x)
     model = known.model
-    bar = f"boundary metric, {bits} bits" if progress else None
+    bar = _bar("boundary metric", bits, progress)
     drawn, metric = known.metrics("boundary", points, on_boundary, seed)
     start, moments = _layer_by_layer(
         known, bits, metric, per_channel, propagate, ridge, steps, bar, searches
