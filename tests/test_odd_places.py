@@ -78,6 +78,21 @@ def test_a_build_folder_without_room_is_told_in_lines(root, options):
     assert not (root / "_build" / "html").exists()
 
 
+def test_only_a_dead_kernels_last_words_are_shown(root):
+    # To what the parent gave it, where the kernel's log goes too.
+    aloud = "import sys\nprint('aloud', file=sys.__stderr__, flush=True)\n"
+    write_chapter(root, "01-one", aloud + BODY)
+    done = command(root, "execute", "one")
+    assert done.returncode == 0
+    assert "aloud" not in done.stderr
+    abort = "import faulthandler, os, sys\nfaulthandler.enable(sys.__stderr__)\nos.abort()\n"
+    write_chapter(root, "01-one", abort)
+    done = command(root, "execute", "one")
+    assert done.returncode == 1
+    assert "Fatal Python error: Aborted" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: 01-one cell 2/2: the kernel died")
+
+
 def test_a_path_may_hold_braces_and_blanks(root, tmp_path_factory):
     odd = tmp_path_factory.mktemp("odd") / "a {x} b"
     root.rename(odd)

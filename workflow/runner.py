@@ -73,9 +73,8 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             (read / name).symlink_to(path)
         nbformat.write(chapter.notebook, work / "source.ipynb")
         begun = datetime.now(UTC)
-        cells = sum(cell.cell_type == "code" for cell in chapter.notebook.cells)
-        cells += bool(given)  # papermill gives them a cell
-        with Progress(chapter.name, cells, inner=work / "progress") as progress:
+        cells = sum(c.cell_type == "code" for c in chapter.notebook.cells)
+        with Progress(chapter.name, cells + bool(given), inner=work / "progress") as progress:
             failed = project.build / "failed" / f"{book.name if ours else chapter.name}.ipynb"
             _run(project, chapter, given, work, progress, failed)
         done = nbformat.read(work / "executed.ipynb", as_version=4)
@@ -141,10 +140,15 @@ class _Engine(NBClientEngine):
                 kernel_name=kernel_name,
                 kernel_manager_class=_KernelManager,
                 startup_timeout=120,
-                extra_arguments=["--log-level=CRITICAL"],  # it reports every shutdown as an error
                 config=Config(KernelManager=transport),
             )
-            return client.execute(env=environment)
+            # It reports an orderly end as an error, now and then: only a dead one's last words count.
+            with open(f"{sockets}/words", "wb") as words:
+                try:
+                    return client.execute(env=environment, stderr=words)
+                except DeadKernelError:
+                    print(Path(words.name).read_text(errors="replace"), end="", file=sys.stderr)
+                    raise
 
 
 papermill_engines.register("baq", _Engine)
@@ -153,11 +157,10 @@ papermill_engines.register("baq", _Engine)
 def _run(
     project: Project, chapter: Chapter, given: dict, work: Path, progress: Progress, failed: Path
 ) -> None:
-    executed = work / "executed.ipynb"
     try:
         papermill.execute_notebook(
             work / "source.ipynb",
-            executed,
+            work / "executed.ipynb",
             parameters=given,
             engine_name="baq",
             kernel_name="python3",
@@ -168,15 +171,13 @@ def _run(
         )
     except (PapermillExecutionError, DeadKernelError) as error:
         failed.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(executed, failed)
+        shutil.move(work / "executed.ipynb", failed)
         if isinstance(error, DeadKernelError):
             last = "the kernel died, perhaps for want of memory"
         else:
             last = f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
-        shown = failed.relative_to(project.root)
-        raise UserError(
-            f"{chapter.name} cell {progress.cell}/{progress.cells}: {last} (see {shown})"
-        ) from error
+        where = f"{chapter.name} cell {progress.cell}/{progress.cells}"
+        raise UserError(f"{where}: {last} (see {failed.relative_to(project.root)})") from error
 
 
 #: Beginnings of the variables that Python, its notebooks and the libraries read.
