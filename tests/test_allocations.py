@@ -93,6 +93,10 @@ def test_differences_and_sentences_follow_from_the_curves():
     told = allocations.fewer(found, 4)
     assert told == "a 50% fewer (from 10.00% to 5.00%, the interval of the difference excludes 0)"
     assert "holds 0" in allocations.fewer(found.assign(hi=0.01), 3)
+    assert allocations.fewer(found.assign(change=0.25), 4).startswith("a 25% more (")
+    shown = allocations.differing(found)
+    assert shown["bits in the mean"].tolist() == [3, 4]
+    assert shown["difference"].tolist() == pytest.approx([-0.11, -0.05])
     assert allocations.where_lowest(curves(), "forecast", ["uniform"]) == (2, 0, 2)
     tied = curves().assign(flip_rate=0.1)
     assert allocations.where_lowest(tied, "forecast", ["uniform"]) == (0, 2, 2)
@@ -112,10 +116,12 @@ def test_the_decision_names_what_fits_what_is_too_large_and_what_has_no_promise(
         }
     )
     assert allocations.decided(rows, 40, 0.02) == (
-        "With 40 kB and at most 2% flips: a takes 3.50 bits in the mean, 30.0 kB. Too large with that promise: b 50 kB. "
-        "Nothing can be promised for c. On test images 1 of 2 promises were broken."
+        "With 40 kB and at most 2% flips: a takes 3.50 bits in the mean, 30.0 kB.",
+        "Too large with that promise: b 50 kB. Nothing can be promised for c. "
+        "On test images 1 of 2 promises were broken.",
     )
-    assert "nothing fits" in allocations.decided(rows, 10, 0.02)
+    assert "nothing fits" in allocations.decided(rows, 10, 0.02)[0]
+    assert allocations.decided(rows[:1], 40, 0.02)[1].startswith("On test images 0 of 1")
 
 
 def test_the_figure_has_a_line_for_each_way():

@@ -13,7 +13,20 @@ from baq.report.contrasts import apart
 from baq.report.stats import paired_differences
 from baq.report.style import DASHES, MARKERS, WIDTH
 
-__all__ = ["against", "against_bytes", "decided", "fewer", "on_top", "where_lowest"]
+__all__ = [
+    "DECISION",
+    "against",
+    "against_bytes",
+    "decided",
+    "differing",
+    "fewer",
+    "on_top",
+    "where_lowest",
+]
+
+
+#: The columns of a decision that a page shows.
+DECISION = ["setting", "promised", "bits", "bytes", "forecast", "flip_rate", "came"]
 
 
 def against_bytes(curves: pd.DataFrame) -> Figure:
@@ -59,12 +72,19 @@ def against(curves: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFr
     return pd.concat(found, ignore_index=True)
 
 
+def differing(differences: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`against` as a page shows them."""
+    columns = ["setting", "mean", "way", "against", "difference", "lo", "hi", "measure"]
+    names = {"mean": "bits in the mean", "way": "bits by"}
+    return differences[columns].rename(columns=names)
+
+
 def fewer(differences: pd.DataFrame, mean: int) -> str:
-    """How many flips fewer at a mean of bits, for each setting, as the parts of a sentence."""
+    """How many flips fewer or more at a mean of bits, for each setting, as the parts of a sentence."""
     rows = differences[differences["mean"] == mean]
     return "; ".join(
-        f"{row.setting} {-row.change:.0%} fewer (from {row.before:.2%} to {row.after:.2%}, the interval of the "
-        f"difference {'excludes' if apart(row) else 'holds'} 0)"
+        f"{row.setting} {abs(row.change):.0%} {'more' if row.change > 0 else 'fewer'} (from {row.before:.2%} to "
+        f"{row.after:.2%}, the interval of the difference {'excludes' if apart(row) else 'holds'} 0)"
         for row in rows.itertuples()
     )
 
@@ -97,31 +117,30 @@ def where_lowest(curves: pd.DataFrame, way: str, others: Sequence[str]) -> tuple
     return int((table[way] < best).sum()), int((table[way] == best).sum()), len(table)
 
 
-def decided(decisions: pd.DataFrame, budget: float, tau: float) -> str:
-    """What to take within a budget of kilobytes and with at most tau flips.
+def decided(decisions: pd.DataFrame, budget: float, tau: float) -> tuple[str, str]:
+    """What to take within a budget of kilobytes and with at most tau flips; and what that leaves out.
 
     Arguments:
-        decisions: a row a setting, as :func:`baq.planning.trials.smallest_kept` returns it, with ``came``.
+        decisions: a row a setting, as :func:`baq.planning.trials.smallest_kept` returns it.
         budget: in kB.
         tau: the largest flip rate.
     """
     kept = decisions[decisions["promised"]]
-    fit = kept[kept["bytes"] <= 1000 * budget].sort_values("bytes")
-    larger = kept[kept["bytes"] > 1000 * budget].sort_values("bytes")
-    told = f"With {budget:g} kB and at most {tau:.0%} flips: "
-    told += (
-        "; ".join(
-            f"{row.setting} takes {row.bits:.2f} bits in the mean, {row.bytes / 1000:.1f} kB"
-            for row in fit.itertuples()
-        )
-        or "nothing fits"
+    size = kept["bytes"] / 1000
+    fit = kept[size <= budget].sort_values("bytes")
+    taken = "; ".join(
+        f"{row.setting} takes {row.bits:.2f} bits in the mean, {row.bytes / 1000:.1f} kB"
+        for row in fit.itertuples()
     )
-    told += "."
-    if len(larger):
-        sizes = "; ".join(f"{r.setting} {r.bytes / 1000:.0f} kB" for r in larger.itertuples())
-        told += f" Too large with that promise: {sizes}."
-    lacking = decisions[~decisions["promised"]]["setting"]
-    if len(lacking):
-        told += f" Nothing can be promised for {', '.join(lacking)}."
+    told = f"With {budget:g} kB and at most {tau:.0%} flips: {taken or 'nothing fits'}."
+    rest = []
+    if (size > budget).any():
+        larger = kept[size > budget].sort_values("bytes")
+        sizes = "; ".join(f"{row.setting} {row.bytes / 1000:.0f} kB" for row in larger.itertuples())
+        rest.append(f"Too large with that promise: {sizes}.")
+    if len(kept) < len(decisions):
+        lacking = decisions.loc[~decisions["promised"], "setting"]
+        rest.append(f"Nothing can be promised for {', '.join(lacking)}.")
     broken = int((kept["came"] > tau).sum())
-    return f"{told} On test images {broken} of {len(kept)} promises were broken."
+    rest.append(f"On test images {broken} of {len(kept)} promises were broken.")
+    return told, " ".join(rest)
