@@ -51,10 +51,10 @@
 # : propagated AdaRound with another measure of a layer's error: $\operatorname{tr}(B D A D^\top)$ with $D = V - W$, where $B$ says
 #   what each output of the layer counts for. The three differ in $B$ alone.
 #
-# All these losses are quadratic in the weights, and one search lowers them: graduated non-convexity {cite}`blake1987`, where
-# Adam follows the minimum of a convex relaxation while its curvature is taken away, and then descent, first by single
-# weights, then by pairs of one output. A run of 250 steps is followed by one of 500 and so on, until a run lowers the loss
-# by less than a hundredth or the bound `steps` is reached.
+# All these losses are quadratic in the weights, and one search lowers them. It splits the problem {cite}`takapoui2017`: weights of
+# any value that minimize the loss and are drawn to a rounding, and the rounding nearest to them, in turn, with a pull that grows
+# (ADMM). Descent comes last, by single weights and by pairs of one output. A run of 100 steps is followed by one of 200 and so
+# on, until a run lowers the loss by less than a hundredth or the bound `steps` is reached.
 
 # %% [markdown]
 # ## The boundary's displacement as a quadratic form
@@ -99,8 +99,8 @@ images: int = 10000  # test images [1..10000]
 share: float = 0.2  # share of the images in the boundary band [0.001..1]
 gap_weights: list[float] = [0.01, 0.1, 1.0, 10.0]  # lambda [0..1e9]
 points: int = 2000  # points of the metrics [1..100000]
-steps: int = 500  # the most steps of the search for each layer [1..10000]
-long_steps: int = 2000  # the same where more are tried [1..100000]
+steps: int = 200  # the most steps of the search for each layer [1..10000]
+long_steps: int = 800  # the same where more are tried [1..100000]
 planes: int = 4  # planes through three test images [1..1000]
 many_planes: int = 20  # the same where metrics are compared [1..1000]
 n: int = 61  # cells a side of the label maps on them [2..8192]

@@ -242,12 +242,11 @@ def _pairs(layer: RoundedLayer, o: int) -> int:
         both = (2 * scale * step[near])[:, None] * step[near] * gram[np.ix_(near, near)]
         both += alone[near][:, None] + alone[near]
         np.fill_diagonal(both, alone[near])
-        partner = near[both.argmin(axis=1)]
-        order = near[both.min(axis=1).argsort(kind="stable")]
-        partners = dict(zip(near, partner, strict=True))
+        partner, gains = near[both.argmin(axis=1)], both.min(axis=1)
+        order = gains.argsort(kind="stable")
+        order = order[gains[order] < 0]
         before = changes
-        for i in order:
-            j = partners[i]
+        for i, j in zip(near[order], partner[order], strict=True):
             if gain(i, j) >= -least[i] - least[j]:  # a change before it may have spoiled it
                 continue
             for k in {i, j}:

@@ -14,15 +14,15 @@ from tqdm import tqdm
 from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
-from baq.quantization import Bits, bits_by_layer
 from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
 from baq.rounding.search import Search, round_layer
 from baq.rounding.statistics import Statistics
+from baq.rounding.widths import Bits, bits_by_layer
 
-__all__ = ["adaround", "boundary_gap", "boundary_metric", "output_metric"]
+__all__ = ["adaround", "boundary_gap", "boundary_metric", "nearest", "output_metric"]
 
 _SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of the first
 
@@ -127,6 +127,24 @@ def _is_weight(value: Any) -> bool:
     return is_real(value) and 0 <= value < math.inf
 
 
+@torch.inference_mode(False)  # so that gradients can be taken of the copy
+def nearest(model: nn.Module, bits: Bits, *, per_channel: bool = False) -> nn.Module:
+    """Each weight at the nearer of its two neighbours: :func:`baq.quantization.ptq_w`, by layer.
+
+    Arguments:
+        model, bits, per_channel: as for :func:`adaround`.
+
+    Raises:
+        ValueError: as :func:`baq.rounding.layers.matrix_layers` and :func:`baq.rounding.widths.bits_by_layer`.
+    """
+    matrix_layers(model)  # names what cannot be copied, too
+    rounded, widths = copied(model), bits_by_layer(model, bits)
+    for name, layer in matrix_layers(rounded).items():
+        weight = layer.weight.detach()
+        layer.weight.data = neighbours(weight, widths[name], per_channel=per_channel)[2]
+    return rounded
+
+
 def adaround(
     model: nn.Module,
     bits: Bits,
@@ -134,7 +152,7 @@ def adaround(
     *,
     per_channel: bool = False,
     propagate: bool = False,
-    steps: int = 500,
+    steps: int = 200,
     progress: bool = False,
     searches: dict[str, Search] | None = None,
 ) -> nn.Module:
@@ -144,8 +162,7 @@ def adaround(
     (Nagel et al. 2020, arXiv:2004.10568, equation 21; with ``propagate`` equation 25 without its
     activation). The loss is quadratic, so the Gram matrix of the inputs stands for the data: each step
     uses all of it, and none depends on chance. The paper's relaxation by a sigmoid is replaced by
-    graduated non-convexity (Blake, Zisserman 1987, Visual Reconstruction) and descent over single
-    weights and pairs, which reach a lower loss in fewer steps.
+    :func:`baq.rounding.search.round_layer`, which reaches a lower loss in fewer steps.
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
@@ -188,7 +205,7 @@ def output_metric(
     propagate: bool = True,
     ridge: float = 0.1,
     per_channel: bool = False,
-    steps: int = 500,
+    steps: int = 200,
     seed: int = 0,
     progress: bool = False,
     searches: dict[str, Search] | None = None,
@@ -226,7 +243,7 @@ def boundary_gap(
     start: nn.Module | None = None,
     points: int = 500,
     per_channel: bool = False,
-    steps: int = 500,
+    steps: int = 200,
     progress: bool = False,
 ) -> dict[float, nn.Module]:
     """AdaRound with a boundary-gap term, at each of several weights of the term.
@@ -288,7 +305,7 @@ def boundary_metric(
     propagate: bool = True,
     ridge: float = 0.1,
     per_channel: bool = False,
-    steps: int = 500,
+    steps: int = 200,
     seed: int = 0,
     progress: bool = False,
     searches: dict[str, Search] | None = None,

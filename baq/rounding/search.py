@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,8 @@ from baq.rounding.descent import descend, descend_pairs, neighbours, rounded_lay
 __all__ = ["Search", "round_layer"]
 
 # All set by the loss alone.
-_RATE = 0.1  # step size of Adam; a weight's two neighbours are 2 apart
-_BETAS = 0.9, 0.9  # of Adam: a short memory of squares keeps its steps large, and finds more
-_CONCAVE = 0.75  # share of the curvature that is gone in the end
-_FIRST = 250  # steps of the first run
+_FIRST = 100  # steps of the first run
+_WEIGHT = 0.02, 2.0  # of the pull to the roundings, at the first step and the last
 _ENOUGH = 0.01  # share of the loss by which a run of twice the steps must lower it
 
 
@@ -37,12 +36,13 @@ class Search:
 
 def round_layer(
     weight: Tensor, bits: int, gram: Tensor, target: Tensor, outputs: Tensor, *,
-    per_channel: bool = False, steps: int = 500,
+    per_channel: bool = False, steps: int = 200,
 ) -> Search:  # fmt: skip
     """Lower ``tr(B V A V') - 2 tr(B V T')`` over the roundings V of a weight.
 
-    A run takes a number of steps; each further run takes twice as many, until one lowers the loss by less
-    than a hundredth or the next would take more than ``steps``. The best of all runs is kept.
+    A run takes a number of steps (:class:`_Splitting`), then descends, so that no change of a weight helps,
+    and hardly any of two of one output. Each further run takes twice as many steps, until one lowers the
+    loss by less than a hundredth or the next would take more than ``steps``. The best of all runs is kept.
 
     Arguments:
         weight, bits, gram, target, outputs, per_channel: as for :func:`baq.rounding.descent.rounded_layer`.
@@ -50,8 +50,14 @@ def round_layer(
     """
     length, last = min(_FIRST, steps), None
     best = _best_weights(gram, target)
+    near = tuple(w.flatten(1) for w in neighbours(weight, bits, per_channel=per_channel))
+    splitting = _Splitting(near, best, gram, outputs)
     while True:
-        value = _run(weight, bits, gram, target, outputs, per_channel, length)
+        start = splitting.run(length).reshape(weight.shape)
+        layer = rounded_layer(weight, start, bits, gram, target, outputs, per_channel=per_channel)
+        descend([layer])
+        descend_pairs(layer)
+        value = layer.weight(weight)
         loss = _loss(value.flatten(1) - best, gram, outputs)
         converged = last is not None and last.loss - loss < _ENOUGH * last.loss
         if last is not None and last.loss <= loss:
@@ -77,37 +83,62 @@ def _loss(change: Tensor, gram: Tensor, outputs: Tensor) -> float:
     return float(((outputs.to(change) @ change @ gram.to(change)) * change).sum())
 
 
-def _run(
-    weight: Tensor, bits: int, gram: Tensor, target: Tensor, outputs: Tensor, per_channel: bool,
-    steps: int,
-) -> Tensor:  # fmt: skip
-    """One run of the search, from the float weight.
+class _Splitting:
+    """The loss and the roundings, each minimized in turn: ADMM with a discrete set.
 
-    Graduated non-convexity (Blake, Zisserman 1987). Each weight lies between its neighbours, at -1 to
-    1, and a growing share of the loss's curvature along each weight is taken away: with none taken the
-    loss is convex, with all taken every minimum is a rounding. Adam follows the minimum with all
-    weights at once. Descent comes last, so that no change of a weight helps, and hardly any of two of
-    one output.
+    As Takapoui, Moehle, Boyd, Bemporad 2017 (arXiv:1509.08416) have it for quadratic programs in integers. A
+    step minimizes the loss plus a pull to the last roundings, over weights of any value, and rounds what it
+    finds plus the sum of all changes that rounding made so far. The pull grows from step to step. In the
+    eigenvectors of A and B, both scaled to a diagonal of 1, the first half of a step is a division.
+
+    Arguments:
+        near: the two neighbours of each weight and the nearer one, each of shape (out, in).
+        best: the weights of any value with the least loss.
+        gram, outputs: A and B.
     """
-    below, above = (w.flatten(1) for w in neighbours(weight, bits, per_channel=per_channel)[:2])
-    half, middle = (above - below) / 2, (above + below) / 2
-    curvature = 2 * half.square() * torch.outer(outputs.diagonal(), gram.diagonal())
-    # Some weights have one neighbour only, and some inputs are always 0: nothing moves those.
-    curvature = torch.where(curvature > 0, curvature, 1)
-    x = torch.where(half > 0, (weight.flatten(1) - middle) / half, 0).clamp_(-1, 1)
-    # The fused Adam takes gradients by their place in memory, and the weights of a convolution may lie
-    # there with the channels last.
-    x, unit = x.contiguous(), 2 * half / curvature
-    apart = bool((outputs == torch.diag(outputs.diagonal())).all())
-    optimizer = torch.optim.Adam([x], _RATE, _BETAS, eps=1e-3, fused=True)
-    for step in range(steps):
-        slope = torch.addmm(target, torch.addcmul(middle, half, x), gram, beta=-1)
-        slope = outputs.diagonal()[:, None] * slope if apart else outputs @ slope
-        x.grad = slope.mul_(unit).sub_(x, alpha=_CONCAVE * step / steps).contiguous()
-        optimizer.step()
-        x.clamp_(-1, 1)
-    start = torch.where(x < 0, below, above).reshape(weight.shape)
-    layer = rounded_layer(weight, start, bits, gram, target, outputs, per_channel=per_channel)
-    descend([layer])
-    descend_pairs(layer)
-    return layer.weight(weight)
+
+    def __init__(
+        self, near: tuple[Tensor, ...], best: Tensor, gram: Tensor, outputs: Tensor
+    ) -> None:
+        dtype = torch.promote_types(gram.dtype, torch.float32)
+        within, self._inputs, inputs = _eigen(gram.to(dtype))
+        across, self._outputs, scale = _eigen(outputs.to(dtype))
+        self._below, self._above, _ = near
+        scale = scale[:, None] * inputs
+        low, high, start = ((w - best).to(dtype) * scale for w in near)
+        self._low, self._high, self._start, self._middle = low, high, start, (low + high) / 2
+        self._curvature = across[:, None] * within
+        self._back = tuple(None if q is None else q.T for q in (self._outputs, self._inputs))
+
+    def run(self, steps: int) -> Tensor:
+        """The roundings after a number of steps, shape (out, in); with none the nearest ones."""
+        rounded, rest = self._start, torch.zeros_like(self._start)
+        up = rounded == self._high
+        for pull in np.geomspace(*_WEIGHT, steps):
+            free = _turned(rounded - rest, self._outputs, self._inputs)
+            free *= pull / (self._curvature + pull)
+            free = _turned(free, *self._back) + rest
+            up = free >= self._middle
+            rounded = torch.where(up, self._high, self._low)
+            rest = free - rounded
+        return torch.where(up, self._above, self._below)
+
+
+def _turned(x: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    """``left' x right``, None standing for the identity."""
+    x = x if right is None else x @ right
+    return x if left is None else left.T @ x
+
+
+def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Eigenvalues and eigenvectors of a matrix scaled to a diagonal of 1, and the root of its diagonal.
+
+    None stands for the eigenvectors of a diagonal matrix.
+    """
+    diagonal = matrix.diagonal()
+    scale = torch.where(diagonal > 0, diagonal, 1).sqrt()
+    matrix = matrix / scale[:, None] / scale
+    if bool((matrix == torch.diag(matrix.diagonal())).all()):
+        return matrix.diagonal(), None, scale
+    values, vectors = torch.linalg.eigh(matrix)
+    return values.clamp(min=0), vectors, scale

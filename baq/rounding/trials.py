@@ -47,7 +47,7 @@ def with_few_images(
     *,
     positions: int = 64,
     points: int = 2000,
-    steps: int = 500,
+    steps: int = 200,
 ) -> Iterator[tuple[int, dict[str, nn.Module]]]:
     """For each count, the networks of :func:`baq.rounding.ways.by_metric` rounded on the first that many inputs.
 
@@ -60,7 +60,7 @@ def with_few_images(
 
 
 def less_tuned(
-    reference: nn.Module, x: Tensor, counts: Sequence[int], bits: int, *, steps: int = 500
+    reference: nn.Module, x: Tensor, counts: Sequence[int], bits: int, *, steps: int = 200
 ) -> dict[str, nn.Module]:
     """AdaRound with few inputs or one step, and rounding to nearest, on several kinds of grids.
 
@@ -93,7 +93,7 @@ def searched_longer(
     test: tuple[Tensor, Tensor],
     *,
     points: int = 2000,
-    steps: int = 2000,
+    steps: int = 800,
 ) -> pd.DataFrame:
     """AdaRound or ways of ``METRICS`` with a larger bound on the steps, on images.
 

@@ -59,7 +59,7 @@ def chosen_gap(
     start: nn.Module,
     *,
     share: float = 0.2,
-    steps: int = 500,
+    steps: int = 200,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """The boundary gap with the weight that flips the fewest top pairs in the band of validation inputs.
 
@@ -98,7 +98,7 @@ def rounded(
     exact: Sequence[float] = (0.0, 0.02, 0.1),
     points: int = 2000,
     share: float = 0.2,
-    steps: int = 500,
+    steps: int = 200,
 ) -> Rounded:
     """A network rounded in each of :data:`WAYS`, and the seconds that each took.
 
@@ -153,7 +153,7 @@ def _table(searches: Mapping[str, Mapping[str, Search]]) -> pd.DataFrame:
 
 
 def by_metric(
-    known: Statistics, bits: int, *, points: int = 2000, steps: int = 500
+    known: Statistics, bits: int, *, points: int = 2000, steps: int = 200
 ) -> dict[str, nn.Module]:
     """A network rounded in each way of :data:`METRICS`, on the same inputs by the same search.
 
@@ -168,7 +168,7 @@ def by_metric(
 
 
 def parts_of_metric(
-    known: Statistics, bits: int, *, points: int = 2000, steps: int = 500
+    known: Statistics, bits: int, *, points: int = 2000, steps: int = 200
 ) -> dict[str, nn.Module]:
     """The ways of :data:`METRICS`, and the last of them with one part changed at a time.
 
