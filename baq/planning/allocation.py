@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from baq.arguments import check_whole, is_real
 from baq.planning.sensitivity import Sensitivity, as_sensitivity
-from baq.quantization import Bits, bits_by_layer, quantized_layers
+from baq.quantization import quantized_layers
+from baq.rounding.widths import Bits, bits_by_layer
 
 __all__ = ["CHOICES", "Allocation", "allocate", "allocate_by", "stored_bytes"]
 
@@ -114,7 +115,7 @@ def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -
         per_channel: one scale for each output channel, else one for each layer.
 
     Raises:
-        ValueError: as :func:`baq.quantization.bits_by_layer`.
+        ValueError: as :func:`baq.rounding.widths.bits_by_layer`.
     """
     widths, layers = bits_by_layer(network, bits), quantized_layers(network)
     sizes = [
