@@ -78,6 +78,7 @@ counted: int = 1000  # test images on which bits by layer are compared [100..100
 scored: int = 100  # images for the scores of others [10..2000]
 rounded_seeds: int = 1  # seeds whose weights are also rounded by the metric [0..3]
 rounding: int = 200  # images that they are rounded on [10..2000]
+steps: int = 100  # of the search for a layer's rounding, at most [1..100000]
 budget: float = 40.0  # kB of weights in the worked decision [0.1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
@@ -153,7 +154,7 @@ def by_layer_and_decided(dataset, seed, known, split):
         if seed < rounded_seeds:
             few = [m for m in means if m <= 4]
             to_round = split.x_train[:rounding]
-            found["rounded"] = trials.on_top(known, to_round, on, few)
+            found["rounded"] = trials.on_top(known, to_round, on, few, steps=steps)
     if seed == 0:
         half = len(x) // 2
         first = (

@@ -100,9 +100,14 @@ def test_differences_and_sentences_follow_from_the_curves():
     assert allocations.where_lowest(curves(), "forecast", ["uniform"]) == (2, 0, 2)
     tied = curves().assign(flip_rate=0.1)
     assert allocations.where_lowest(tied, "forecast", ["uniform"]) == (0, 2, 2)
-    assert "a, 3 bits: 21.00% flips with uniform bits, 10.00% with" in allocations.on_top(
-        curves(), 9
+    told = allocations.on_top(curves(), 9)
+    assert (
+        "a, 3 bits: 21.00% flips with uniform bits, 10.00% with bits by the forecast (-52%, "
+        in told
     )
+    assert told.endswith("(-50%, interval excludes 0).")
+    one = allocations.on_top(curves()[curves()["seed"] == 0], 9)
+    assert one.endswith("(-50%, one network has no interval).")
 
 
 def test_the_decision_names_what_fits_what_is_too_large_and_what_has_no_promise():

@@ -90,22 +90,25 @@ def fewer(differences: pd.DataFrame, mean: int) -> str:
 
 
 def on_top(rounded: pd.DataFrame, images: int) -> str:
-    """What bits by layer do where weights are rounded by the boundary metric: a list, with its cost told.
+    """What bits by layer do where weights are rounded by the boundary metric, as a list.
 
     Arguments:
         rounded: rows of :func:`baq.planning.trials.on_top` with ``setting`` and ``seed``.
         images: how many the weights were rounded on.
     """
     networks = rounded[["setting", "seed"]].drop_duplicates()
-    told = [
-        f"With boundary-metric rounding, on {images} images and {len(networks)} networks (the search takes most of "
-        "this chapter's time):\n"
-    ]
+    told = [f"Networks rounded, on {images} images each: {len(networks)}.\n"]
+    known = {
+        (d.setting, d.mean): d for d in against(rounded, [("forecast", "uniform")]).itertuples()
+    }
     for (setting, mean), rows in rounded.groupby(["setting", "mean"], sort=False):
         rate = rows.groupby("way")["flip_rate"].mean()
+        ends = "one network has no interval"
+        if (setting, mean) in known:
+            ends = f"interval {'excludes' if apart(known[setting, mean]) else 'holds'} 0"
         told.append(
             f"* {setting}, {mean} bits: {rate['uniform']:.2%} flips with uniform bits, {rate['forecast']:.2%} "
-            f"with bits by the forecast ({rate['forecast'] / rate['uniform'] - 1:+.0%})."
+            f"with bits by the forecast ({rate['forecast'] / rate['uniform'] - 1:+.0%}, {ends})."
         )
     return "\n".join(told)
 
