@@ -44,6 +44,7 @@ calibration: int = 600  # calibration images, from the rest of it [10..10000]
 test: int = 600  # test images, of the official test set [10..10000]
 width: int = 16  # channels of the first convolution [1..256]
 epochs: int = 20  # passes over the training images [1..10000]
+anew: bool = False  # train the networks anew, though they ship
 planes: int = 20  # planes through three test images [1..1000]
 calibration_planes: int = 5  # planes through three calibration images [1..1000]
 n: int = 61  # cells a side of the label maps [2..8192]
@@ -70,19 +71,19 @@ from baq.report.stats import summarize
 from baq.selection import accuracy_rule, boundary_aware_rule, pick_counts, picked
 from baq.slices import jaccard_shift, pca_plane, random_planes
 from baq.structure import fold_batch_norm
-from baq.zoo import checkpoints, data, models
-from baq.zoo.training import Recipe, fit_images
+from baq.zoo import checkpoints, data
+from baq.zoo.recipes import subset_network
 
 style.use_style()
 choice_seeds = min(choice_seeds, seeds)
-RECIPE = Recipe(epochs=epochs, batch_size=64, learning_rate=0.05, crop=2)
 BATCH = 100  # Images an evaluation: what fits a processor's cache is fastest.
 
 # %% [markdown]
 # ## The run
 #
 # Training is by SGD with Nesterov momentum on mirrored and shifted images, in bfloat16 where the processor
-# has it; everything is measured in float32.
+# has it; everything is measured in float32. Networks with the sizes above ship with this book and are loaded;
+# with others, or with `anew`, they are trained now.
 
 # %% tags=["remove-input"]
 SIZES = {"train": train, "calibration": calibration, "test": test}
@@ -92,20 +93,18 @@ def subset(seed):
     return data.load("cifar10", seed, **SIZES)
 
 
-def trained(seed):
-    split, start = subset(seed), models.cnn(3, 10, width, seed)
-    return fit_images(start, split.x_train, split.y_train, RECIPE, seed=seed)
+def made(seed):
+    return subset_network(seed, **SIZES, width=width, epochs=epochs, anew=anew)[0]
 
 
-networks = run_all(trained, [(s,) for s in range(seeds)], jobs=jobs, label="seeds")
+networks = run_all(made, [(s,) for s in range(seeds)], jobs=jobs, label="seeds")
 
 # %% [markdown]
 # The network of seed 0, its copy with weights of 6 bits, and one call that compares the two on the test images: how
 # many are still right, and how many labels changed, of all images and of those nearest to a boundary.
 
 # %%
-network = networks[0]  # what trained(0) above returned
-split = subset(0)
+network, split = networks[0], subset(0)
 six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, split.x_test, split.y_test, gradients=False)
 row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]

@@ -4,14 +4,17 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 import torch
 from tiny_images import TINY, images, same
 
 from baq.inference import logits
-from baq.zoo import checkpoints, data, models
+from baq.zoo import checkpoints, data, models, training
 
 
 @pytest.fixture
@@ -73,7 +76,9 @@ def test_a_file_that_is_no_safetensors_is_an_error_even_with_its_own_hash(shippe
 def test_unknown_family_absent_checkpoint_and_broken_manifest_are_named(shipped):
     where, _ = shipped
     for fetch in (checkpoints.load, checkpoints.load_or_train, checkpoints.train):
-        with pytest.raises(ValueError, match="family is 'vgg': allowed are cnn, resnet"):
+        with pytest.raises(
+            ValueError, match="family is 'vgg': allowed are cnn, resnet, subset-cnn"
+        ):
             fetch("vgg", 0, where)
     with pytest.raises(FileNotFoundError, match="no checkpoint cnn-5 .* there are cnn-4; train it"):
         checkpoints.load("cnn", 5, where)
@@ -210,7 +215,7 @@ def test_a_network_is_trained_and_saved_where_there_is_none(tmp_path, monkeypatc
     x, y = images(40)
     split = data.Splits(x, y, x[:10], y[:10], x[:20], y[:20])
     monkeypatch.setattr(checkpoints.data, "load", lambda *_, **__: split)
-    family = checkpoints.Family(models.resnet, 8, TINY)
+    family = checkpoints.Family(partial(models.resnet, 3, 10), 8, TINY)
     monkeypatch.setitem(checkpoints.FAMILIES, "resnet", family)
     one = checkpoints.load_or_train("resnet", 1, tmp_path)
     entry = checkpoints.manifest(tmp_path)["resnet-1"]
@@ -227,20 +232,50 @@ def test_a_network_is_trained_and_saved_where_there_is_none(tmp_path, monkeypatc
     assert same(checkpoints.load("resnet", 1, tmp_path), one)
 
 
+def test_a_network_of_mnist_is_trained_by_adam_as_its_family_says(tmp_path, monkeypatch):
+    x, y = (
+        torch.rand(60, 1, 28, 28, generator=torch.Generator().manual_seed(0)),
+        torch.arange(60) % 10,
+    )
+    asked = []
+
+    def load(*names, **sizes):
+        asked.append((names, sizes))
+        return data.Splits(x, y, x[:10], y[:10], x[:20], y[:20])
+
+    monkeypatch.setattr(checkpoints.data, "load", load)
+    kind = replace(checkpoints.FAMILIES["mnist-mlp"], width=4)
+    monkeypatch.setitem(checkpoints.FAMILIES, "mnist-mlp", kind)
+    made = checkpoints.train("mnist-mlp", 3, tmp_path)
+    assert asked == [(("mnist", 3), {"calibration": 0.1})]
+    given = {"epochs": 15, "learning_rate": 3e-3, "batch_size": 256, "decay": True, "seed": 3}
+    assert same(made, training.fit(models.mlp(784, 10, 4, "relu", 3), x, y, **given))
+    assert same(checkpoints.load("mnist-mlp", 3, tmp_path), made)
+    shorter = checkpoints.fitted("mnist-mlp", 3, x, y, epochs=1, width=5)
+    given["epochs"] = 1
+    assert same(shorter, training.fit(models.mlp(784, 10, 5, "relu", 3), x, y, **given))
+
+
 def test_shipped_checkpoints_are_whole_and_few_megabytes():
     entries = checkpoints.manifest()
-    assert {entry["family"] for entry in entries.values()} == set(checkpoints.FAMILIES)
-    for entry in entries.values():
+    count = Counter(entry["family"] for entry in entries.values())
+    images = {f"{name}-{kind}": 5 for name in ("mnist", "fashion-mnist") for kind in ("mlp", "cnn")}
+    assert count == {"cnn": 3, "resnet": 3, "subset-cnn": 10} | images
+    for name, entry in entries.items():
+        kind = checkpoints.FAMILIES[entry["family"]]
+        assert (entry["width"], entry["recipe"]) == (kind.width, asdict(kind.recipe)), name
         checkpoints.load(entry["family"], entry["seed"])
-    assert sum(entry["bytes"] for entry in entries.values()) < 10e6
+    assert sum(entry["bytes"] for entry in entries.values()) < 20e6
 
 
 @pytest.mark.slow
 def test_shipped_checkpoints_have_the_accuracy_that_the_manifest_says():
-    if lacking := data.missing(["cifar10"], download=False):
-        pytest.skip(lacking["cifar10"])
-    split = data.load("cifar10", test=500)
+    sets = {kind.dataset for kind in checkpoints.FAMILIES.values()}
+    if lacking := data.missing(sorted(sets), download=False):
+        pytest.skip(next(iter(lacking.values())))
+    splits = {name: data.load(name, test=500) for name in sets}
     for name, entry in checkpoints.manifest().items():
+        split = splits[checkpoints.FAMILIES[entry["family"]].dataset]
         model = checkpoints.load(entry["family"], entry["seed"])
         hits = (logits(model, split.x_test, 250).argmax(1) == split.y_test).double()
         # Five standard deviations of a share of 500 images.

@@ -58,3 +58,33 @@ def test_figures_draw_every_forecast_and_every_promise():
     (ax,) = judge.by_inputs(promises).axes
     assert [line.get_label() for line in ax.lines] == ["τ = 1%", "τ = 5%"]
     plt.close("all")
+
+
+def test_the_gain_of_noise_is_told_for_few_bits_alone():
+    found = judge.judged(rows())
+    assert judge.beyond(found, 4) == (
+        "At 4 bits and fewer the first order errs by 15% in the median, and a network with one draw of noise by 10%."
+    )
+    assert judge.beyond(found, 2) == ""
+
+
+def test_broken_picks_are_told_for_the_largest_sets_and_over_all():
+    both = pd.DataFrame(
+        {
+            "setting": "a",
+            "tau": 0.02,
+            "rule": ["plug-in", "promise"] * 4,
+            "delta": [np.nan, 0.1] * 4,
+            "count": [10, 10, 20, 20] * 2,
+            "kind": ["sample"] * 4 + ["control"] * 4,
+            "broken": [0.5, 0.08, 0.4, 0.02, 0.9, 0.6, 0.9, 0.7],
+            "picked": [1, 0.5, 1, 0.75] * 2,
+            "bits": 6.0,
+        }
+    )
+    shown = judge.redrawn(both)
+    assert shown["rule"].tolist() == ["plug-in", "promise, δ = 0.1"]
+    assert shown["broken"].tolist() == [0.4, 0.02]
+    assert shown["control"].tolist() == [0.9, 0.7]
+    assert shown["unpromised"].tolist() == [0, 0.25]
+    assert judge.broken_most(both) == ({0.1: 0.08}, 0.5, 0.7)

@@ -26,7 +26,7 @@ from baq.planning import (
 from baq.planning.allocation import Allocation
 from baq.planning.promise import mean_p_value, rate_p_value
 from baq.planning.redraws import broken_promises
-from baq.planning.sensitivity import explained, with_noise
+from baq.planning.sensitivity import noise_pass, with_noise
 from baq.selection import Pick
 from baq.slices import Plane, boundary_mask, jaccard_distance, label_map
 
@@ -121,11 +121,19 @@ def test_the_noise_has_the_size_of_rounding_errors():
 
 def test_a_first_order_network_is_explained_wholly_and_a_bent_one_less_with_fewer_bits():
     linear = nn.Sequential(nn.Linear(6, 3)).double()
-    assert explained(sensitivity(linear, inputs()), 2) == pytest.approx(1)
+    assert noise_pass(sensitivity(linear, inputs()), 2)[1] == pytest.approx(1)
     bent = sensitivity(network(), inputs())
-    found = [explained(bent, bits) for bits in (12, 8, 4, 2)]
+    found = [noise_pass(bent, bits)[1] for bits in (12, 8, 4, 2)]
     assert found[0] > 0.999
     assert found == sorted(found, reverse=True)
+
+
+def test_the_noisy_rate_is_that_of_a_network_with_the_first_draw_of_noise():
+    model, x = network(), inputs(200)
+    known = sensitivity(model, x, draws=5)
+    flips = labels(logits(with_noise(known, 3), x)) != labels(logits(model, x))
+    assert torch.equal(noise_pass(known, 3)[0], flips)
+    assert forecast(known, None, 3)["noisy"][0] == float(flips.double().mean()) > 0
 
 
 def test_a_layer_without_a_part_in_the_pass_is_named():
@@ -344,6 +352,8 @@ def test_a_rate_is_reached_with_bits_that_a_smaller_mean_does_not_reach():
         (lambda m, x: allocate(m, x, max_flip_rate=1e-300), "max_flip_rate is 1e-300"),
         (lambda m, x: allocate(m, x, mean_bits=4, choices=[]), "choices are []"),
         (lambda m, x: allocate(m, None, mean_bits=4), "x is None"),
+        (lambda m, x: allocate(sensitivity(m, x), x, mean_bits=4), "x is given with a sensitivity"),
+        (lambda m, x: allocate(m, x, mean_bits=None, max_flip_rate="a"), "max_flip_rate is 'a'"),
         (lambda m, x: inputs_needed(0, 0.1), "tau is 0: allowed is above 0 and below 1"),
         (lambda m, x: evidence(m(x), {}, tau_f=0.1), "there are no levels"),
         (lambda m, x: evidence(m(x), {8: m(x)}, tau_f=0.1, eps=0.1), "y is None"),

@@ -6,7 +6,7 @@ from tiny_images import same
 
 from baq.inference import labels, logits
 from baq.zoo import checkpoints, data, models, training
-from baq.zoo.recipes import digits_network, mnist_network, network_on
+from baq.zoo.recipes import digits_network, mnist_network, network_on, subset_network
 
 
 def test_the_digits_network_is_the_plain_training():
@@ -67,6 +67,37 @@ def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate):
     assert same(network, training.fit(by_hand, x, y, **recipe))
 
 
+@pytest.mark.parametrize(
+    ("make", "alike"),
+    [
+        (lambda: mnist_network("mnist", 4, "cnn"), True),
+        (lambda: mnist_network("mnist", 4, "cnn", 5, test=50), True),
+        (lambda: mnist_network("mnist", 4, "cnn", anew=True), False),
+        (lambda: mnist_network("mnist", 4, "cnn", 6), False),
+        (lambda: mnist_network("mnist", 4, "cnn", calibration=0.2), False),
+        (lambda: mnist_network("mnist", 4, "cnn", train=200), False),
+        (lambda: mnist_network("mnist", 5, "cnn"), False),
+        (lambda: subset_network(4), True),
+        (lambda: subset_network(4, test=50, epochs=20), True),
+        (lambda: network_on("cifar10-subset", 4, "cnn"), True),
+        (lambda: subset_network(4, width=8), False),
+        (lambda: subset_network(4, train=4000), False),
+        (lambda: subset_network(4, anew=True), False),
+    ],
+)
+def test_a_network_that_ships_is_loaded_where_it_was_trained_alike(monkeypatch, make, alike):
+    empty = torch.zeros(0)
+    monkeypatch.setattr(data, "load", lambda *_, **__: data.Splits(*[empty] * 6))
+    monkeypatch.setattr(checkpoints, "shipped", lambda family, seed: seed == 4)
+    monkeypatch.setattr(checkpoints, "load", lambda family, seed: ("loaded", family, seed))
+    monkeypatch.setattr(
+        checkpoints, "fitted", lambda family, seed, *_, **__: ("fitted", family, seed)
+    )
+    network, _ = make()
+    assert network[0] == ("loaded" if alike else "fitted")
+    assert network[1] in ("mnist-cnn", "subset-cnn")
+
+
 def test_other_names_are_refused_before_anything_is_loaded():
     with pytest.raises(ValueError, match="data set is 'digits': allowed are mnist"):
         mnist_network("digits", 0)
@@ -85,5 +116,7 @@ def test_the_network_on_a_data_set_is_that_of_its_own_function(monkeypatch):
     assert network_on("cifar10", 2, "cnn", test=50) == (("cnn", 2), (("cifar10", 2), {"test": 50}))
     with pytest.raises(ValueError, match="family is 'cnn': allowed on digits is mlp"):
         network_on("digits", 0, "cnn")
+    with pytest.raises(ValueError, match="family is 'mlp': allowed on cifar10-subset is cnn"):
+        network_on("cifar10-subset", 0)
     with pytest.raises(ValueError, match="data set is 'svhn'"):
         network_on("svhn", 0)

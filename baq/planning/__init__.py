@@ -1,6 +1,6 @@
 """Before anything is quantized: how many decisions will change, how sure that is, where bits count."""
 
-from baq.planning.allocation import allocate
+from baq.planning.allocation import allocate, allocate_by, stored_bytes
 from baq.planning.forecast import forecast, forecast_jaccard
 from baq.planning.promise import evidence, inputs_needed, promised_rule
 from baq.planning.sensitivity import Sensitivity, sensitivity
@@ -8,10 +8,12 @@ from baq.planning.sensitivity import Sensitivity, sensitivity
 __all__ = [
     "Sensitivity",
     "allocate",
+    "allocate_by",
     "evidence",
     "forecast",
     "forecast_jaccard",
     "inputs_needed",
     "promised_rule",
     "sensitivity",
+    "stored_bytes",
 ]

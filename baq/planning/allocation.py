@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr
 from torch import Tensor, nn
 
 from baq.arguments import check_whole, is_real
-from baq.planning.sensitivity import Sensitivity, sensitivity
+from baq.planning.sensitivity import Sensitivity, as_sensitivity
+from baq.quantization import quantized_layers
+from baq.rounding.widths import Bits, bits_by_layer
 
-__all__ = ["Allocation", "allocate"]
+__all__ = ["CHOICES", "Allocation", "allocate", "allocate_by", "stored_bytes"]
+
+#: Bit widths that a layer may have.
+CHOICES = (2, 3, 4, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,14 @@ def allocate(
     *,
     mean_bits: float | None = None,
     max_flip_rate: float | None = None,
-    choices: Sequence[int] = (2, 3, 4, 5, 6, 7, 8),
+    choices: Sequence[int] = CHOICES,
 ) -> Allocation:
     """Bits for each layer, so that the fewest decisions change for the size, or the size is least for so few.
 
     To first order the variance of a gap is a sum over layers (:class:`baq.planning.Sensitivity`), and the flip
     rate is the mean over inputs of ``Phi(-gap / sqrt(variance))``: any assignment of bits is forecast without
-    trying it. All layers start at the fewest bits; then the layer gets its next choice that lowers the
-    forecast most for each bit of size.
+    trying it. All layers start at the fewest bits; then the layer gets more that lowers the forecast most for
+    each bit of size.
 
     Arguments:
         network: the float network, or what :func:`baq.planning.sensitivity` says of it.
@@ -52,55 +59,118 @@ def allocate(
     """
     if (mean_bits is None) == (max_flip_rate is None):
         raise ValueError("mean_bits and max_flip_rate are both given or both not: allowed is one")
+    widths = _widths(choices)
+    if max_flip_rate is None:
+        _check_mean(mean_bits, widths)
+    elif not is_real(max_flip_rate) or not max_flip_rate > 0:
+        raise ValueError(f"max_flip_rate is {max_flip_rate!r}: allowed is above 0")
+    known = as_sensitivity(network, x, draws=1)
+    gap, spread = known.gaps[:, 0].cpu().numpy(), known.variances.cpu().numpy()
+    squares = np.array([known.steps(b).square().cpu().numpy() for b in widths])  # (choices, L)
+    layers = np.arange(len(known.layers))
+
+    def rate(at: np.ndarray) -> float:
+        variance = squares[at, layers] @ spread
+        return float(ndtr(-gap / np.sqrt(np.maximum(variance, 1e-300))).mean())
+
+    at, least = _greedy(rate, known.weights, widths, mean_bits or math.inf, max_flip_rate or 0.0)
+    if max_flip_rate is not None and least > max_flip_rate:
+        raise ValueError(
+            f"max_flip_rate is {max_flip_rate!r}: with {widths[-1]} bits everywhere {least:.2g} is forecast"
+        )
+    each = np.array(widths)[at]
+    bits = dict(zip(known.layers, each.tolist(), strict=True))
+    return Allocation(bits, float(np.average(each, weights=known.weights)), least)
+
+
+def allocate_by(network: nn.Module, scores: pd.DataFrame, mean_bits: float) -> dict[str, int]:
+    """Bits for each layer that lower a sum of scores most, by the same steps as :func:`allocate`.
+
+    Arguments:
+        network: the float network.
+        scores: a row for each layer by name, and a column for each bit width that it may have, as in
+            :mod:`baq.planning.rivals`.
+        mean_bits: bits of a weight in the mean that are not passed.
+
+    Raises:
+        ValueError: for rows other than the layers, columns other than bit widths, or a mean below all of them.
+    """
+    layers = quantized_layers(network)
+    if list(scores.index) != list(layers):
+        raise ValueError(f"scores are of {list(scores.index)}: allowed are {list(layers)}")
+    widths = _widths(list(scores))
+    _check_mean(mean_bits, widths)
+    table, rows = scores[widths].to_numpy(dtype=float), np.arange(len(layers))
+    weights = [layer.weight.numel() for layer in layers.values()]
+    at, _ = _greedy(lambda at: float(table[rows, at].sum()), weights, widths, mean_bits, 0.0)
+    return dict(zip(layers, np.array(widths)[at].tolist(), strict=True))
+
+
+def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -> float:
+    """Bytes of the quantized weights, and of their scales in four bytes each; all else stays as it is.
+
+    Arguments:
+        network: the float network.
+        bits: one bit width, or one for each layer by name.
+        per_channel: one scale for each output channel, else one for each layer.
+
+    Raises:
+        ValueError: as :func:`baq.rounding.widths.bits_by_layer`.
+    """
+    widths, layers = bits_by_layer(network, bits), quantized_layers(network)
+    sizes = [
+        widths[name] * layer.weight.numel() / 8 + 4 * (len(layer.weight) if per_channel else 1)
+        for name, layer in layers.items()
+    ]
+    return float(sum(sizes))
+
+
+def _widths(choices: Sequence[int]) -> list[int]:
     widths = sorted(set(choices)) if len(choices) else []
     if not widths or len(widths) < len(choices):
         raise ValueError(f"choices are {list(choices)}: allowed are bit widths, each once")
     for width in widths:
         check_whole(2, 16, choices=width)
-    for name, value in {"mean_bits": mean_bits, "max_flip_rate": max_flip_rate}.items():
-        if value is not None and (not is_real(value) or not value > 0):
-            raise ValueError(f"{name} is {value!r}: allowed is above 0")
-    if isinstance(network, Sensitivity):
-        known = network
-    else:
-        if x is None:
-            raise ValueError("x is None: allowed are inputs, or a sensitivity")
-        known = sensitivity(network, x, draws=1)
-    if mean_bits is not None and mean_bits < widths[0]:
+    return [int(width) for width in widths]
+
+
+def _check_mean(mean_bits: float | None, widths: Sequence[int]) -> None:
+    if not is_real(mean_bits) or not mean_bits >= widths[0]:  # type: ignore[operator]
         raise ValueError(
             f"mean_bits is {mean_bits!r}: the choices reach {widths[0]} to {widths[-1]}"
         )
-    gap, spread = known.gaps[:, 0].cpu().numpy(), known.variances.cpu().numpy()
-    factor = {b: 1 / (2.0 ** (b - 1) - 1) ** 2 for b in widths}
-    size = np.array(known.weights, dtype=float)
-    at = np.zeros(len(size), dtype=int)  # place of each layer's bits among the choices
-    room = np.inf if mean_bits is None else mean_bits * size.sum()
 
-    def rate(variance: np.ndarray) -> float:
-        return float(ndtr(-gap / np.sqrt(np.maximum(variance, 1e-300))).mean())
 
-    variance = sum(factor[widths[0]] * row for row in spread)
-    now, used = rate(variance), widths[0] * size.sum()
-    while max_flip_rate is None or now > max_flip_rate:
+def _greedy(
+    total: Callable[[np.ndarray], float],
+    weights: Sequence[int],
+    widths: Sequence[int],
+    mean_bits: float,
+    goal: float,
+) -> tuple[np.ndarray, float]:
+    """Places of the layers' bits among the widths, and the total there.
+
+    From the fewest bits everywhere, the layer takes the step that lowers the total most for each bit of size,
+    until none fits into the mean, or the total has reached the goal. A step may have to be several widths long
+    to pay.
+    """
+    size = np.array(weights, dtype=float)
+    at, room = np.zeros(len(size), dtype=int), (mean_bits - widths[0]) * size.sum() + 1e-9
+    now = total(at)
+    while now > goal:
         best = None
-        for k in np.flatnonzero(at < len(widths) - 1):
-            # A step may have to be several choices long to pay.
+        for k in range(len(size)):
             for up in range(at[k] + 1, len(widths)):
                 cost = (widths[up] - widths[at[k]]) * size[k]
-                if used + cost > room + 1e-9:
+                if cost > room:
                     break
-                moved = variance + (factor[widths[up]] - factor[widths[at[k]]]) * spread[k]
-                found = rate(moved)
-                gain = (now - found) / cost
-                if best is None or gain > best[0]:
-                    best = gain, k, up, moved, found, cost
-        if best is None or (best[0] <= 0 and max_flip_rate is not None):
+                moved = at.copy()
+                moved[k] = up
+                found = total(moved)
+                if best is None or (now - found) / cost > best[0]:
+                    best = (now - found) / cost, moved, found, cost
+        if best is None or best[0] <= 0:
             break
-        _, k, up, variance, now, cost = best
-        at[k], used = up, used + cost
-    if max_flip_rate is not None and now > max_flip_rate:
-        raise ValueError(
-            f"max_flip_rate is {max_flip_rate!r}: with {widths[-1]} bits everywhere {now:.2g} is forecast"
-        )
-    bits = {name: widths[a] for name, a in zip(known.layers, at, strict=True)}
-    return Allocation(bits, float(used / size.sum()), now)
+        _, at, now, cost = best
+        room -= cost
+    return at, now

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baq.arguments import check_seed, check_share, check_whole
 from baq.band import boundary_band
-from baq.planning.sensitivity import Sensitivity, explained, sensitivity
+from baq.planning.sensitivity import Sensitivity, as_sensitivity, noise_pass, sensitivity
 from baq.slices.jaccard import boundary_mask, jaccard_law
 from baq.slices.label_maps import LabelMap
 
@@ -50,8 +50,9 @@ def forecast(
     Returns:
         A row for each bit width: ``bits`` (the mean over weights), ``flip_rate``, ``band_flip_rate`` and
         ``shift`` (median absolute first-order displacement, input units), each with ``_lo`` and ``_hi``;
-        ``explained`` (:func:`baq.planning.sensitivity.explained`), and ``holds``: whether it is at least
-        ``HOLDS``, so that the forecast may be trusted.
+        ``noisy``, the flip rate of the network run with one draw of rounding errors, and ``explained``
+        (:func:`baq.planning.sensitivity.noise_pass`); and ``holds``: whether that is at least ``HOLDS``, so
+        that the forecast may be trusted.
 
     Raises:
         ValueError: as :func:`baq.planning.sensitivity`, for bit widths outside 2..16, or a share, count or
@@ -61,7 +62,7 @@ def forecast(
     check_seed(seed=seed)
     if count is not None:
         check_whole(count=count)
-    known = _known(network, x)
+    known = as_sensitivity(network, x)
     each = [bits] if isinstance(bits, Mapping) or not isinstance(bits, Sequence) else list(bits)
     if not each:
         raise ValueError("bits is []: allowed are one bit width or more")
@@ -79,19 +80,10 @@ def forecast(
         ):
             row |= _rate(name, hits.double().cpu().numpy(), of, level, generator)
         row |= _median("shift", shift.cpu().numpy(), level, generator)
-        share_of = explained(known, b)
-        rows.append(row | {"explained": share_of, "holds": share_of >= HOLDS})
+        noisy, explained = noise_pass(known, b)
+        row |= {"noisy": float(noisy.double().mean()), "explained": explained}
+        rows.append(row | {"holds": explained >= HOLDS})
     return pd.DataFrame(rows)
-
-
-def _known(network: nn.Module | Sensitivity, x: Tensor | None) -> Sensitivity:
-    if isinstance(network, Sensitivity):
-        if x is not None:
-            raise ValueError("x is given with a sensitivity, which has its inputs: allowed is None")
-        return network
-    if x is None:
-        raise ValueError("x is None: allowed are inputs, or a sensitivity in place of the network")
-    return sensitivity(network, x)
 
 
 def _mean_bits(known: Sensitivity, bits: int | Mapping[str, int]) -> float:
@@ -113,8 +105,7 @@ def _rate(
     rates = generator.beta(found + 0.5, points - found + 0.5)
     if count is not None:
         rates = generator.binomial(count, rates) / count
-    lo, hi = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2])
-    return {name: float(hits.mean()), f"{name}_lo": float(lo), f"{name}_hi": float(hi)}
+    return {name: float(hits.mean())} | _ends(name, rates, level)
 
 
 def _median(
@@ -124,12 +115,13 @@ def _median(
     points, draws = values.shape
     again = generator.integers(points, size=(points, draws))
     found = np.median(np.take_along_axis(values, again, axis=0), axis=0)
-    lo, hi = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return {
-        name: float(np.median(values, axis=0).mean()),
-        f"{name}_lo": float(lo),
-        f"{name}_hi": float(hi),
-    }
+    return {name: float(np.median(values, axis=0).mean())} | _ends(name, found, level)
+
+
+def _ends(name: str, values: np.ndarray, level: float) -> dict[str, float]:
+    """The ends of the central interval of some values."""
+    lo, hi = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return {f"{name}_lo": float(lo), f"{name}_hi": float(hi)}
 
 
 def forecast_jaccard(
@@ -185,8 +177,6 @@ def forecast_jaccard(
     for b in each:
         moved = (known.change(b)[:, 0].abs() / length[:, None]).nan_to_num(nan=0.0).cpu().numpy()
         found = np.array([jaccard_law(one, cell) for one in moved.T])
-        lo, hi = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-        rows.append(
-            {"bits": b, "n": n, "jaccard": found.mean(), "jaccard_lo": lo, "jaccard_hi": hi}
-        )
+        row_of = {"bits": b, "n": n, "jaccard": float(found.mean())}
+        rows.append(row_of | _ends("jaccard", found, level))
     return pd.DataFrame(rows)

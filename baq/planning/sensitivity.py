@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from baq.local import row_norms, slopes
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
 from baq.rounding.widths import Bits, bits_by_layer
 
-__all__ = ["Sensitivity", "explained", "noisy_flips", "sensitivity", "with_noise"]
+__all__ = ["Sensitivity", "as_sensitivity", "noise_pass", "sensitivity", "with_noise"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def sensitivity(
     along: Tensor | None = None,
     per_channel: bool = False,
     seed: int = 0,
-    batch_size: int = 100,
+    batch_size: int = 20,
 ) -> Sensitivity:
     """Take the sensitivity of a network at inputs: a forward pass, and a backward one for each rival.
 
@@ -104,7 +105,8 @@ def sensitivity(
         along: directions in the input space, shape (D, *), such as the axes of a plane.
         per_channel: one scale for each output channel.
         seed: of the draws.
-        batch_size: inputs per pass. Held at once are that many gradients with respect to one layer's weight.
+        batch_size: inputs per pass. Held at once are that many gradients with respect to one layer's weight,
+            for each rival; those of few inputs stay in a processor's cache.
 
     Raises:
         ValueError: as :func:`baq.inference.check_inputs` and :func:`baq.rounding.layers.matrix_layers`, or for
@@ -138,9 +140,9 @@ def sensitivity(
         for k, (name, (a, _)) in enumerate(found.items(), 1):
             columns = patches(layers[name], a.detach()).transpose(1, 2)
             drawn, variance = errors[k - 1]
-            gradient = torch.stack(
-                [(as_columns(layers[name], s[k]) @ columns).flatten(1) for s in by_rival], 1
-            )
+            # One product for all rivals: (B, R out, P) by (B, P, in).
+            slope = torch.cat([as_columns(layers[name], s[k]) for s in by_rival], 1)
+            gradient = (slope @ columns).reshape(len(batch), len(by_rival), -1)
             changes.append(gradient @ drawn)
             variances.append(gradient[:, 0].square() @ variance)
         first = by_rival[0][0].flatten(1)
@@ -175,35 +177,50 @@ def _errors(weight: Tensor, draws: int, per_channel: bool, seed: int) -> tuple[T
     return (uniform.to(step) - 0.5).T * step[:, None], step.square() / 12
 
 
+def as_sensitivity(network: nn.Module | Sensitivity, x: Tensor | None, **given: Any) -> Sensitivity:
+    """A sensitivity as it is, or that of a network at inputs.
+
+    Arguments:
+        network: one of the two.
+        x: inputs without labels; None with a sensitivity, which has them.
+        given: options of :func:`sensitivity`.
+
+    Raises:
+        ValueError: for a network without inputs, or a sensitivity with some.
+    """
+    if isinstance(network, Sensitivity):
+        if x is not None:
+            raise ValueError("x is given with a sensitivity, which has its inputs: allowed is None")
+        return network
+    if x is None:
+        raise ValueError("x is None: allowed are inputs, or a sensitivity in place of the network")
+    return sensitivity(network, x, **given)
+
+
 @torch.inference_mode(False)
 def with_noise(known: Sensitivity, bits: Bits, draw: int = 0) -> nn.Module:
     """A copy of the network with one of the draws of rounding errors added to its weights."""
     steps = known.steps(bits)
     noisy = copied(known.model)
-    draws = known.changes.shape[-1]
     for k, layer in enumerate(matrix_layers(noisy).values()):
-        drawn, _ = _errors(layer.weight, draws, known.per_channel, known.seed + k)
+        drawn, _ = _errors(layer.weight, draw + 1, known.per_channel, known.seed + k)
         layer.weight.data += (steps[k] * drawn[:, draw]).reshape(layer.weight.shape)
     return noisy
 
 
-def explained(known: Sensitivity, bits: Bits, draw: int = 0) -> float:
-    """Share of the gaps' change that the first order explains, for one draw of rounding errors.
+def noise_pass(known: Sensitivity, bits: Bits, draw: int = 0) -> tuple[Tensor, float]:
+    """Which inputs flip with one of the draws of rounding errors, and how much of that the first order explains.
 
-    ``1 - sum (change - first order)^2 / sum change^2`` over inputs and rivals, where the change is that of
-    the network with the errors added; below 0 where the first order is worse than none. Costs a forward pass.
+    The network is run with the errors added, so that the flips do not end where the first order does. The share
+    explained is ``1 - sum (change - first order)^2 / sum change^2`` over inputs and rivals, where the change is
+    that of the gaps; below 0 where the first order is worse than none.
+
+    Returns:
+        A mask (N,) and the share.
     """
     z = logits(with_noise(known, bits, draw), known.x, 100)
     ordered = z.gather(1, known.classes)
     change = ordered[:, :1] - ordered[:, 1:] - known.gaps
-    rest, total = (change - known.change(bits)[..., draw]).square().sum(), change.square().sum()
-    return float(1 - rest / total) if total > 0 else 1.0
-
-
-def noisy_flips(known: Sensitivity, bits: Bits, draw: int = 0) -> Tensor:
-    """Which inputs flip with one of the draws of rounding errors, by a forward pass, a mask (N,).
-
-    Where the first order ends (:func:`explained`), this does not.
-    """
-    z = logits(with_noise(known, bits, draw), known.x, 100)
-    return labels(z) != known.classes[:, 0]
+    first = torch.einsum("l,lnr->nr", known.steps(bits), known.changes[..., draw])
+    rest, total = (change - first).square().sum(), change.square().sum()
+    return labels(z) != known.classes[:, 0], float(1 - rest / total) if total > 0 else 1.0

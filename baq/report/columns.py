@@ -140,6 +140,20 @@ COLUMNS = MEASURES | {
     "rho": Column("ρ, Spearman", "index"),
     "gap": Column("held-out less calibration J", "index"),
     "q95": Column("95th percentile"),
+    # before quantizing
+    "tau": Column("τ", "share"),
+    "delta": Column("δ", "plain"),
+    "forecast": Column("forecast", "share"),
+    "noisy": Column("by noise itself", "share"),
+    "came": Column("came", "share"),
+    "error": Column("median error", "share"),
+    "held": Column("intervals held", "share"),
+    "explained": Column("explained", "share"),
+    "broken": Column("broken", "share"),
+    "unpromised": Column("nothing promised", "share"),
+    "control": Column("control broken", "share"),
+    "needed": Column("inputs", "count"),
+    "bytes": Column("bytes", "count"),
 }
 #: Headings of measures without the percentage's sign, as axes of figures have them.
 HEADINGS = {name: column.heading for name, column in COLUMNS.items()}

@@ -12,7 +12,17 @@ from scipy.stats import spearmanr
 from baq.report.charts import share_axis
 from baq.report.style import DASHES, MARKERS, WIDTH
 
-__all__ = ["FEWEST", "against_what_came", "by_inputs", "in_short", "judged", "quality"]
+__all__ = [
+    "FEWEST",
+    "against_what_came",
+    "beyond",
+    "broken_most",
+    "by_inputs",
+    "in_short",
+    "judged",
+    "quality",
+    "redrawn",
+]
 
 
 #: With fewer labels changed than these, what came is itself too much by chance for a relative error.
@@ -66,6 +76,53 @@ def in_short(forecasts: pd.DataFrame) -> str:
     if (pair.nunique() > 1).all():
         told.append(f"a rank correlation of {spearmanr(*pair.to_numpy().T).statistic:.3f}")
     return ", ".join(told[:-1]) + f" and {told[-1]}" if len(told) > 1 else told[0]
+
+
+def beyond(forecasts: pd.DataFrame, most: int) -> str:
+    """What one draw of noise gains over the first order with few bits, as a sentence.
+
+    Arguments:
+        forecasts: those of :func:`judged`.
+        most: bits up to which they are few.
+    """
+    few = forecasts[(forecasts["bits"] <= most) & forecasts["error"].notna()]
+    if few.empty:
+        return ""
+    of_noise = (few["noisy"] / few["came"] - 1).abs().median()
+    return (
+        f"At {most} bits and fewer the first order errs by {few['error'].abs().median():.0%} in the median, and a "
+        f"network with one draw of noise by {of_noise:.0%}."
+    )
+
+
+def redrawn(promises: pd.DataFrame) -> pd.DataFrame:
+    """How often picks broke their threshold, with the most calibration inputs: a row a setting, tau and rule.
+
+    Arguments:
+        promises: rows of :func:`baq.planning.redraws.broken_promises` with ``setting``, ``tau``, ``count`` and
+            ``kind``, sample or control.
+    """
+    largest = promises.groupby("setting")["count"].transform("max")
+    at = promises[promises["count"] == largest].copy()
+    level = at["delta"].map(", δ = {:g}".format).where(at["delta"] > 0, "")
+    at["rule"], at["unpromised"] = at["rule"] + level, 1 - at["picked"]
+    rows = at[at["kind"] == "sample"]
+    control = at.loc[at["kind"] == "control", "broken"].to_numpy()
+    columns = ["setting", "tau", "rule", "broken", "unpromised", "bits"]
+    return rows[columns].assign(control=control)
+
+
+def broken_most(promises: pd.DataFrame) -> tuple[dict[float, float], float, float]:
+    """The largest shares of broken picks: of the promise by delta, of the plug-in rule, and of the control.
+
+    Arguments:
+        promises: as for :func:`redrawn`.
+    """
+    sample, control = (promises[promises["kind"] == kind] for kind in ("sample", "control"))
+    worst = sample[sample["rule"] == "promise"].groupby("delta", sort=False)["broken"].max()
+    plug_in = sample.loc[sample["rule"] == "plug-in", "broken"].max()
+    beyond_it = control.loc[control["rule"] == "promise", "broken"].max()
+    return worst.to_dict(), float(plug_in), float(beyond_it)
 
 
 def against_what_came(forecasts: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""Trained CIFAR-10 networks: shipped as safetensors, checked when loaded, trained anew on request."""
+"""Trained networks: shipped as safetensors, checked when loaded, trained anew on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from baq.arguments import check_seed
 from baq.inference import default_device, labels, logits
 from baq.machine import locked, processor_name, whole
 from baq.zoo import data, models
-from baq.zoo.training import Recipe, fit_images
+from baq.zoo.training import Adam, Recipe, fit, fit_images
 
 __all__ = [
     "CALIBRATION",
     "FAMILIES",
     "Family",
+    "fitted",
     "folder",
     "load",
     "load_or_train",
@@ -38,27 +40,58 @@ __all__ = [
     "manifest",
     "overview",
     "save",
+    "shipped",
     "train",
 ]
 
-#: Training images that every network is trained without, drawn by its seed, for calibration.
+#: Training images that every network on all of CIFAR-10 is trained without, for calibration.
 CALIBRATION = 2000
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """How the networks of a family are built and trained, and their width."""
+    """How the networks of a family are built and trained, their width, their data set and its splits.
+
+    ``build`` takes a width and a seed; ``sizes`` are those of :func:`baq.zoo.data.load`.
+    """
 
     build: Callable[..., nn.Module]
     width: int
-    recipe: Recipe
+    recipe: Recipe | Adam
+    dataset: str = "cifar10"
+    sizes: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: {"calibration": CALIBRATION}
+    )
 
 
 #: Widths and recipes were chosen on training images alone, by cost, for an accuracy usual for the kind.
 FAMILIES = {
-    "cnn": Family(models.cnn, 48, Recipe(epochs=16, learning_rate=0.1, crop=2)),
-    "resnet": Family(models.resnet, 40, Recipe(epochs=18, learning_rate=0.2, crop=4)),
+    "cnn": Family(partial(models.cnn, 3, 10), 48, Recipe(epochs=16, learning_rate=0.1, crop=2)),
+    "resnet": Family(
+        partial(models.resnet, 3, 10), 40, Recipe(epochs=18, learning_rate=0.2, crop=4)
+    ),
+    "subset-cnn": Family(
+        partial(models.cnn, 3, 10),
+        16,
+        Recipe(epochs=20, batch_size=64, learning_rate=0.05, crop=2),
+        sizes={"train": 5000, "calibration": 600, "test": 600},
+    ),
 }
+for _set in ("mnist", "fashion-mnist"):
+    FAMILIES[f"{_set}-mlp"] = Family(
+        partial(models.mlp, 784, 10, activation="relu"),
+        256,
+        Adam(epochs=15, learning_rate=3e-3),
+        _set,
+        {"calibration": 0.1},
+    )
+    FAMILIES[f"{_set}-cnn"] = Family(
+        partial(models.cnn, 1, 10),
+        16,
+        Adam(epochs=5, learning_rate=1e-2),
+        _set,
+        {"calibration": 0.1},
+    )
 
 
 def folder() -> Path:
@@ -133,7 +166,43 @@ def _name(family: str, seed: int) -> str:
 
 
 def _build(family: str, width: int, seed: int) -> nn.Module:
-    return FAMILIES[family].build(3, 10, width, seed)
+    return FAMILIES[family].build(width, seed=seed)
+
+
+def shipped(family: str, seed: int, where: Path | None = None) -> bool:
+    """Whether there is a checkpoint; arguments as for :func:`load`."""
+    name, where = _name(family, seed), where or folder()
+    return name in manifest(where) and (where / f"{name}.safetensors").is_file()
+
+
+def fitted(
+    family: str,
+    seed: int,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    width: int | None = None,
+    epochs: int | None = None,
+    **running: Any,
+) -> nn.Module:
+    """A network of a family, trained on the device of the images as its recipe says; nothing is saved.
+
+    Arguments:
+        family, seed: as for :func:`load`.
+        x, y: training images and labels.
+        width, epochs: others than the family's.
+        running: ``progress``, and for :func:`baq.zoo.training.fit_images` ``resume`` and ``fresh``.
+
+    Raises:
+        ValueError: for an unknown family, or as :func:`baq.zoo.training.fit` and ``fit_images``.
+    """
+    _name(family, seed)
+    kind = FAMILIES[family]
+    recipe = kind.recipe if epochs is None else dataclasses.replace(kind.recipe, epochs=epochs)
+    model = _build(family, kind.width if width is None else width, seed).to(x.device)
+    if isinstance(recipe, Recipe):
+        return fit_images(model, x, y, recipe, seed=seed, **running)
+    return fit(model, x, y, **dataclasses.asdict(recipe), seed=seed, **running)
 
 
 def load(family: str, seed: int, where: Path | None = None) -> nn.Module:
@@ -261,43 +330,33 @@ def train(
     seed: int,
     where: Path | None = None,
     *,
-    recipe: Recipe | None = None,
     fresh: bool = False,
     progress: bool = False,
     batch_size: int = 500,
 ) -> nn.Module:
-    """Train a network on CIFAR-10 without its calibration images, and save it.
+    """Train a network on its data set without its calibration images, and save it.
 
-    A run that was killed goes on from its last epoch. CUDA is used where it is present.
+    On CIFAR-10 a run that was killed goes on from its last epoch, and CUDA is used where it is present.
 
     Arguments:
         family, seed, where: as for :func:`load`.
-        recipe: the family's where not given.
         fresh: do not resume a run that was killed.
         progress: show a bar.
         batch_size: images per evaluation of the accuracy.
 
     Raises:
-        ValueError: as :func:`baq.zoo.training.fit_images`, or for an unknown family.
-        FileNotFoundError: where CIFAR-10 cannot be had.
+        ValueError: as :func:`fitted`.
+        FileNotFoundError: where the data set cannot be had.
     """
     name, where = _name(family, seed), where or folder()
     kind = FAMILIES[family]
-    recipe = recipe or kind.recipe
-    split = data.load("cifar10", seed, calibration=CALIBRATION)
+    split = data.load(kind.dataset, seed, **kind.sizes)
     device = default_device()
-    model = _build(family, kind.width, seed).to(device)
+    running: dict[str, Any] = {"progress": progress}
+    if isinstance(kind.recipe, Recipe):
+        running |= {"resume": where / f"{name}.resume", "fresh": fresh}
     clock, processor = time.monotonic(), time.process_time()
-    fit_images(
-        model,
-        split.x_train.to(device),
-        split.y_train.to(device),
-        recipe,
-        seed=seed,
-        progress=progress,
-        resume=where / f"{name}.resume",
-        fresh=fresh,
-    )
+    model = fitted(family, seed, split.x_train.to(device), split.y_train.to(device), **running)
     took = (time.monotonic() - clock) / 60, (time.process_time() - processor) / 60
     model = model.cpu()
     accuracy = {
@@ -309,7 +368,7 @@ def train(
     }
     entry = {
         "width": kind.width,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(kind.recipe),
         **accuracy,
         "minutes": round(took[0], 2),
         "processor_minutes": round(took[1], 2),
@@ -340,8 +399,7 @@ def load_or_train(
         ValueError, FileNotFoundError: as :func:`load` and :func:`train`; a damaged file is an error,
             and is replaced only on request.
     """
-    name, where = _name(family, seed), where or folder()
-    if not fresh and name in manifest(where) and (where / f"{name}.safetensors").is_file():
+    if not fresh and shipped(family, seed, where):
         return load(family, seed, where)
     return train(family, seed, where, fresh=fresh, progress=progress)
 
@@ -364,7 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, entry in manifest(where).items():
             load(entry["family"], entry["seed"], where)
             print(
-                f"{name:12} accuracy {entry.get('accuracy', math.nan):.4f}  "
+                f"{name:20} accuracy {entry.get('accuracy', math.nan):.4f}  "
                 f"{entry['bytes'] / 1e6:.2f} MB  {entry.get('minutes', math.nan):.1f} minutes on "
                 f"{entry.get('threads', '?')} threads of {entry.get('processor', '?')}"
             )

@@ -10,7 +10,7 @@ from torch import nn
 
 from baq.zoo import checkpoints, data, models, training
 
-__all__ = ["digits_network", "mnist_network", "network_on"]
+__all__ = ["digits_network", "mnist_network", "network_on", "subset_network"]
 
 
 def network_on(
@@ -20,8 +20,8 @@ def network_on(
 
     Arguments:
         dataset: ``digits``, whose network is trained by :func:`digits_network`; ``mnist`` or
-            ``fashion-mnist``, by :func:`mnist_network`; or ``cifar10``, whose network is loaded by
-            :func:`baq.zoo.checkpoints.load`.
+            ``fashion-mnist``, by :func:`mnist_network`; ``cifar10-subset``, by :func:`subset_network`; or
+            ``cifar10``, whose network is loaded by :func:`baq.zoo.checkpoints.load`.
         seed: seed of the splits and of the network.
         family: the kind of network; on digits there is ``mlp`` alone.
         given: what the function named takes besides; on CIFAR-10 the sizes of the splits.
@@ -31,6 +31,10 @@ def network_on(
     """
     if dataset == "cifar10":
         return checkpoints.load(family, seed), data.load(dataset, seed, **given)
+    if dataset == "cifar10-subset":
+        if family != "cnn":
+            raise ValueError(f"family is {family!r}: allowed on cifar10-subset is cnn")
+        return subset_network(seed, **given)
     if dataset != "digits":
         return mnist_network(dataset, seed, family, **given)
     if family != "mlp":
@@ -91,21 +95,27 @@ def mnist_network(
     dataset: str,
     seed: int,
     family: str = "mlp",
-    epochs: int = 15,
+    epochs: int | None = None,
     *,
     train: float | None = None,
     calibration: float = 0.1,
     test: float | None = None,
-) -> tuple[nn.Sequential, data.Splits]:
+    anew: bool = False,
+) -> tuple[nn.Module, data.Splits]:
     """A network on MNIST or Fashion-MNIST, trained with a step size that falls to 0, and its splits.
+
+    The one that ships (:func:`baq.zoo.checkpoints.load`) where it was trained on the same images for as
+    many epochs, else one that is trained now.
 
     Arguments:
         dataset: ``mnist`` or ``fashion-mnist``.
         seed: seed of the splits, the initialization and the order of the batches.
         family: ``mlp``, one hidden layer of 256 ReLU units (:func:`baq.zoo.models.mlp`), or ``cnn``
             (:func:`baq.zoo.models.cnn`).
-        epochs: passes over the training images; 15 and 5 give the two their usual test accuracy.
+        epochs: passes over the training images; by default 15 and 5, which give the two their usual test
+            accuracy.
         train, calibration, test: sizes of the splits, see :func:`baq.zoo.data.load`.
+        anew: train it now, whatever ships.
 
     Returns:
         The network in evaluation mode, and the splits.
@@ -117,19 +127,55 @@ def mnist_network(
         raise ValueError(f"data set is {dataset!r}: allowed are mnist, fashion-mnist")
     if family not in ("mlp", "cnn"):
         raise ValueError(f"family is {family!r}: allowed are mlp, cnn")
-    split = data.load(dataset, seed, train=train, calibration=calibration, test=test)
-    if family == "mlp":
-        network, rate = models.mlp(784, 10, 256, "relu", seed), 3e-3
-    else:
-        network, rate = models.cnn(1, 10, 16, seed), 1e-2
-    training.fit(
-        network,
-        split.x_train,
-        split.y_train,
-        epochs=epochs,
-        learning_rate=rate,
-        batch_size=256,
-        decay=True,
-        seed=seed,
+    sizes = {"train": train, "calibration": calibration, "test": test}
+    return _loaded_or_fitted(f"{dataset}-{family}", seed, sizes, None, epochs, anew)
+
+
+def subset_network(
+    seed: int,
+    *,
+    train: int = 5000,
+    calibration: int = 600,
+    test: int | None = 600,
+    width: int = 16,
+    epochs: int | None = None,
+    anew: bool = False,
+) -> tuple[nn.Module, data.Splits]:
+    """A small :func:`baq.zoo.models.cnn` on a subset of CIFAR-10, and its splits.
+
+    The one that ships where its images, width and epochs are these, else one that is trained now.
+
+    Arguments:
+        seed: seed of the splits, the initialization and all else.
+        train, calibration, test: images of each split, see :func:`baq.zoo.data.load`.
+        width: channels of the first convolution.
+        epochs: passes over the training images, 20 by default.
+        anew: train it now, whatever ships.
+
+    Raises:
+        ValueError: as the functions named.
+    """
+    sizes = {"train": train, "calibration": calibration, "test": test}
+    return _loaded_or_fitted("subset-cnn", seed, sizes, width, epochs, anew)
+
+
+def _loaded_or_fitted(
+    family: str,
+    seed: int,
+    sizes: dict[str, Any],
+    width: int | None,
+    epochs: int | None,
+    anew: bool,
+) -> tuple[nn.Module, data.Splits]:
+    """The network that ships where all but the test images is as it was trained with, else one trained now."""
+    kind = checkpoints.FAMILIES[family]
+    split = data.load(kind.dataset, seed, **sizes)
+    # Test images are drawn apart from the others.
+    alike = all(sizes[part] == kind.sizes.get(part) for part in ("train", "calibration"))
+    alike &= width in (None, kind.width) and epochs in (None, kind.recipe.epochs)
+    if alike and not anew and checkpoints.shipped(family, seed):
+        return checkpoints.load(family, seed), split
+    network = checkpoints.fitted(
+        family, seed, split.x_train, split.y_train, width=width, epochs=epochs
     )
     return network, split

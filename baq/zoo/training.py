@@ -18,6 +18,7 @@ from baq.inference import as_tensor, check_labels, check_points, evaluate, gradi
 from baq.machine import whole
 
 __all__ = [
+    "Adam",
     "Recipe",
     "augment",
     "fast_bf16",
@@ -111,6 +112,16 @@ def fit(
             f"the loss is {loss.item()} after {epochs} epochs: lower the learning rate"
         )
     return model.eval()
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Options of :func:`fit` by which a network that ships is trained."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 256
+    decay: bool = True
 
 
 @dataclass(frozen=True)
