@@ -165,7 +165,7 @@ stepper(
 # %% [markdown]
 # ## How many junctions
 
-# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} caption="Triple-junction cells along each transition: median and 90 % interval over seeds." data=["junctions-along-t"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Three panels, one for each transition: triple-junction cells against t, median and 90 percent interval over seeds, with the paper's count as a dotted line. The counts change little along t."}} caption="Triple-junction cells along each transition: median and interval over seeds." data=["junctions-along-t"] tags=["remove-input"]
 tables.save(along, "junctions-along-t")
 path = summarize(along[along["path"] == "levels"], ["transition", "t"], ["triple"])
 fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
@@ -199,7 +199,7 @@ tables.show(readings_summary, "readings", shown=wide)
 tables.save(distances, "distances")
 fig = charts.shares_within(distances[distances["path"] == "levels"], near)
 
-# %% caption="Share near a junction, and number of regions: median and 90 % interval over seeds." tags=["remove-input"]
+# %% caption="Share near a junction, and number of regions: median and interval over seeds." tags=["remove-input"]
 counted = distances.assign(
     near=distances["count"] * (distances["distance"] <= near + 1e-9)
 )
