@@ -118,7 +118,7 @@ def band_by_share(z: Tensor, z_q: Tensor, shares: Sequence[float]) -> pd.DataFra
 def law_errors(
     rates: pd.DataFrame,
     share: float = 0.2,
-    edges: Sequence[float] = (0, 0.01, 0.03, 0.1, 0.3, 1),
+    edges: Sequence[float] = (0, 0.01, 0.03, 0.05, 0.07, 0.1, 0.3, 1),
 ) -> pd.DataFrame:
     """How far the flip rate in the band is off :func:`band_flip_law`, by how many inputs flip.
 

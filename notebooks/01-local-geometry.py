@@ -195,7 +195,7 @@ display(
 # Each bit fewer doubles the rounding step, so shift and angle should double as long as the first order
 # holds. The grey line doubles with each bit, from our median at the most bits.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} caption="Local shift and normal variation against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2, logarithmic. Left: median local shift over all test images and over the boundary band, doubling with each bit, with the paper's value marked at 4 bits. Right: the angle between the normals, which doubles too and bends below 4 bits."}} caption="Local shift and normal variation against the bit width: median and interval over seeds." data=["by-bits"] tags=["remove-input"]
 measures = [
     "shift",
     "band_shift",
@@ -231,7 +231,7 @@ for ax, measure in zip(fig.axes, ["shift", "normal_angle"], strict=True):
 # Accuracy hardly sees what flips see: a flip from one wrong label to another, or a lost image paid for
 # by a won one, leaves accuracy where it was. The band shows where the flips are.
 
-# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} caption="Test accuracy and flips against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Two panels over bit widths from 8 to 2. Left: test accuracy stays flat down to 4 bits and falls at 3 and 2, with the paper's value marked at 4 bits. Right: flip rate over all test images and within the boundary band, the band's being several times higher."}} caption="Test accuracy and flips against the bit width: median and interval over seeds." data=["by-bits"] tags=["remove-input"]
 ACCURACY, FLIPS = "test accuracy", "share of images flipped"
 fig = charts.by_bits(
     summary,

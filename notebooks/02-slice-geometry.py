@@ -145,7 +145,7 @@ fig = boundary_overlay(float_map, {title: maps[title] for title in list(maps)[:2
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} caption="Measures of a slice against the bit width: median and 90 % interval over seeds." data=["by-bits"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 2: Jaccard distance with the paper's values at 8 and 4 bits, grid prediction change, mean displacement, and triple-junction cells of the quantized and the float map."}} caption="Measures of a slice against the bit width: median and interval over seeds." data=["by-bits"] tags=["remove-input"]
 summary = summarize(
     by_seed,
     ["bits"],
@@ -214,7 +214,7 @@ by_grid, by_way = (
 tables.save(by_grid, "by-grid")
 tables.save(by_way, "by-way")
 
-# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} caption="J, grid prediction change and distance of the curves against the grid: median and 90 % interval over seeds." data=["grid-summary"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Three panels against the number of cells a side. Above: J for 8 and 4 bits, measured and by the law, rising towards 1 as the grid is refined and crossing the paper's two values. Below: grid prediction change and median distance between the curves, both flat."}} caption="J, grid prediction change and distance of the curves against the grid: median and interval over seeds." data=["grid-summary"] tags=["remove-input"]
 grid_summary = summarize(
     by_grid, ["bits", "n"], ["jaccard", "law", "grid_change", "curve_distance"]
 )
@@ -297,7 +297,7 @@ by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %% caption="The claims under other choices: median and 90 % interval over seeds." tags=["remove-input"]
+# %% caption="The claims under other choices: median and interval over seeds." tags=["remove-input"]
 ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
 ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
 by_claim = pd.concat(
@@ -329,7 +329,7 @@ controls = pd.concat(controls, ignore_index=True).rename(
 )
 tables.save(controls, "controls")
 
-# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and 90 % interval over seeds." data=["controls"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and interval over seeds." data=["controls"] tags=["remove-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
 tables.save(control_summary, "controls-summary")

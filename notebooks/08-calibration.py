@@ -258,9 +258,9 @@ tidy = correlations.assign(
 display(tables.show(tidy, "correlations", shown=shown))
 single = of_j[of_j["scope"].isin(bits)]
 holds_zero = int(((single["r_lo"] <= 0) & (single["r_hi"] >= 0)).sum())
-text = f"Of the {len(single)} pairs of family and bit width, the interval holds 0 in **{holds_zero}**, "
-text += f"and lies below the paper's {low} in **{(single['r_hi'] < low).sum()}**."
-display(Markdown(text))
+text = f"Of the {len(single)} pairs of family and bit width, **{holds_zero or 'none'}** has an interval that holds 0, "
+under = (single["r_hi"] < low).sum() or "none"
+display(Markdown(f"{text}and **{under}** one below the paper's {low}."))
 
 # %% [markdown]
 # And over all bit widths, for each rounding alone:

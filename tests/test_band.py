@@ -78,7 +78,7 @@ def test_errors_of_the_law_by_flip_rate():
     assert found[["above", "up_to", "networks"]].to_numpy().tolist() == [
         [0, 0.01, 2],
         [0.01, 0.03, 1],
-        [0.03, 0.1, 1],
+        [0.03, 0.05, 1],
         [0.3, 1, 1],
     ]
     assert found["off"].tolist() == pytest.approx([0] * 4)

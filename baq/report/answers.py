@@ -208,13 +208,13 @@ def counts_line(table: pd.DataFrame) -> str:
     number, of = table["claim"].nunique(), counts(table)
     words = {
         "inside": "have their value where new runs of ours would lie",
-        "direction": "have another value, but the same sign or order",
+        "direction": "agree in sign or order alone",
         "not reproduced": "did not come out",
         "not testable": "cannot be tested",
         "not answered": "have no answer yet",
     }
     found = [f"**{of[name]}** {text}" for name, text in words.items() if of[name]]
-    return f"Of the paper's {number} claims {', '.join(found)}."
+    return f"Of {number} claims {', '.join(found)}."
 
 
 def chance_sentence(table: pd.DataFrame) -> str:
