@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,9 @@ from baq.inference import as_tensor, copied
 from baq.structure import has_own_forward
 
 __all__ = [
+    "Bits",
     "WeightGrid",
+    "bits_by_layer",
     "interpolate",
     "ptq_w",
     "quantize",
@@ -23,6 +26,10 @@ __all__ = [
     "quantized_weights",
     "weight_grid",
 ]
+
+
+#: A bit width, or one for each layer by name.
+Bits = int | Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,7 @@ def weight_grid(
     """
     weight = as_tensor(weight, "the weights")
     check_flag(per_channel=per_channel, symmetric=symmetric)
-    if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not 2 <= bits <= 16:
-        raise ValueError(f"bits is {bits!r}: allowed are the integers 2 to 16")
+    _check_bits(bits)
     if weight.dtype not in _DTYPES:
         allowed = ", ".join(map(str, _DTYPES))
         raise ValueError(f"weight is {weight.dtype}: allowed are floating dtypes, {allowed}")
@@ -126,6 +132,11 @@ def weight_grid(
     shape = (-1, *(1,) * (weight.ndim - 1)) if per_channel else ()
     scale, zero_point, unit = (values.reshape(shape) for values in (scale, zero_point, unit))
     return WeightGrid(scale, zero_point, low, high, unit, weight.dtype)
+
+
+def _check_bits(bits: object) -> None:
+    if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not 2 <= int(bits) <= 16:
+        raise ValueError(f"bits is {bits!r}: allowed are the integers 2 to 16")
 
 
 _DTYPES = torch.float16, torch.bfloat16, torch.float32, torch.float64
@@ -186,6 +197,32 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
     return found
 
 
+def bits_by_layer(model: nn.Module, bits: Bits) -> dict[str, int]:
+    """The bit width of each of :func:`quantized_layers`, by name.
+
+    Arguments:
+        model: the network.
+        bits: one bit width for all, or one for each layer by name.
+
+    Raises:
+        ValueError: for a bit width outside 2..16, names that are not just those of the layers, or as
+            :func:`quantized_layers`.
+    """
+    names = list(quantized_layers(model))
+    if not isinstance(bits, Mapping):
+        _check_bits(bits)
+        return dict.fromkeys(names, bits)
+    if unknown := [name for name in bits if name not in names]:
+        raise ValueError(
+            f"bits name layer {unknown[0]!r}: allowed are {', '.join(map(repr, names))}"
+        )
+    if absent := [name for name in names if name not in bits]:
+        raise ValueError(f"bits lack layer {absent[0]!r}: allowed is one bit width for each layer")
+    for width in bits.values():
+        _check_bits(width)
+    return {name: bits[name] for name in names}
+
+
 def quantized_weights(model: nn.Module) -> dict[str, Tensor]:
     """The weights of :func:`quantized_layers`, each once, by name; errors as there."""
     layers = quantized_layers(model)
@@ -204,16 +241,16 @@ def _by_output(layer: nn.Linear | _ConvNd, weight: Tensor) -> Tensor:
 
 @torch.inference_mode(False)  # so that gradients can be taken of the copy
 def ptq_w(
-    model: nn.Module, bits: int, *, per_channel: bool = False, symmetric: bool = True
+    model: nn.Module, bits: Bits, *, per_channel: bool = False, symmetric: bool = True
 ) -> nn.Module:
     """A copy of the model with quantized weights: PTQ-W, post-training quantization of weights.
 
     Weights of Linear and convolution layers go to the nearest value of their grid; biases and
-    normalization layers stay in float, and nothing is retrained. Per channel means per output
-    channel, also in transposed convolutions.
+    normalization layers stay in float, and nothing is retrained. Bits are the same for all layers, or
+    given for each by name. Per channel means per output channel, also in transposed convolutions.
 
     Raises:
-        ValueError: as :func:`weight_grid`, naming the weight, or :func:`quantized_layers`.
+        ValueError: as :func:`weight_grid`, naming the weight, or :func:`bits_by_layer`.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -221,12 +258,12 @@ def ptq_w(
         >>> ptq_w(model, 2).weight.tolist()[0] == [0.0, model.weight[0, 1].item()]
         True
     """
-    quantized_layers(model)  # names what cannot be copied, too
+    widths = bits_by_layer(model, bits)  # names what cannot be copied, too
     candidate = copied(model)
     for name, layer in quantized_layers(candidate).items():
         weight = _by_output(layer, layer.weight.detach())
         try:
-            weight = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
+            weight = quantize(weight, widths[name], per_channel=per_channel, symmetric=symmetric)
         except ValueError as error:
             raise ValueError(f"{f'{name}.weight'.removeprefix('.')}: {error}") from None
         layer.weight.data = _by_output(layer, weight)

@@ -8,8 +8,8 @@ from torch import nn
 
 from baq.inference import labels, logits
 from baq.planning import allocate, sensitivity, stored_bytes, trials
+from baq.quantization import ptq_w
 from baq.report import allocations, style
-from baq.rounding import nearest
 
 X = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
 
@@ -33,10 +33,10 @@ def test_ways_are_those_networks_quantized_and_counted_one_by_one():
     for mean in (3, 5):
         bits = allocate(known, mean_bits=mean).bits
         assert rows.loc[("forecast", mean), "flip_rate"] == flips(
-            model, nearest(model, bits), X[200:]
+            model, ptq_w(model, bits), X[200:]
         )
         assert rows.loc[("forecast", mean), "bytes"] == stored_bytes(model, bits)
-        fine = nearest(model, mean, per_channel=True)
+        fine = ptq_w(model, mean, per_channel=True)
         row = rows.loc[("uniform, per channel", mean)]
         assert row["flip_rate"] == flips(model, fine, X[200:])
         assert row["bytes"] == stored_bytes(model, mean, per_channel=True)
@@ -51,7 +51,7 @@ def test_rounding_on_top_lowers_the_flips_of_both_ways():
     rows = trials.on_top(known, X[:200], X[200:], [3], points=100, steps=50).set_index("way")
     bits = {"uniform": 3, "forecast": allocate(known, mean_bits=3).bits}
     for way, given in bits.items():
-        assert rows.loc[way, "flip_rate"] < flips(model, nearest(model, given), X[200:])
+        assert rows.loc[way, "flip_rate"] < flips(model, ptq_w(model, given), X[200:])
         assert rows.loc[way, "bytes"] == stored_bytes(model, given)
 
 

@@ -5,16 +5,8 @@ import torch
 from torch import nn
 
 from baq import ptq_w
-from baq.quantization import quantize
-from baq.rounding import (
-    Statistics,
-    adaround,
-    boundary_gap,
-    boundary_metric,
-    nearest,
-    output_metric,
-)
-from baq.rounding.widths import bits_by_layer
+from baq.quantization import bits_by_layer, quantize
+from baq.rounding import Statistics, adaround, boundary_gap, boundary_metric, output_metric
 
 X = torch.randn(60, 1, 6, 6, generator=torch.Generator().manual_seed(1))
 BITS = {"0": 5, "3": 3}
@@ -36,19 +28,10 @@ WAYS = {
 
 def test_each_layer_goes_to_its_own_grid():
     model = network()
-    made = nearest(model, BITS)
+    made = ptq_w(model, BITS)
     for name, bits in BITS.items():
         weight = model.get_submodule(name).weight.detach()
         assert torch.equal(made.get_submodule(name).weight, quantize(weight, bits))
-
-
-@pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("bits", [2, 3, 8])
-def test_nearest_with_the_same_bits_is_ptq_w(bits, per_channel):
-    model = network()
-    made, plain = (f(model, bits, per_channel=per_channel) for f in (nearest, ptq_w))
-    for a, b in zip(made.parameters(), plain.parameters(), strict=True):
-        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -84,7 +67,7 @@ def test_every_way_of_rounding_takes_bits_by_layer(way):
 )
 @pytest.mark.parametrize("way", [*WAYS, "nearest"])
 def test_other_bits_are_told_in_a_line(way, bits, told):
-    make = {"nearest": lambda m, bits, x: nearest(m, bits)} | WAYS
+    make = {"nearest": lambda m, bits, x: ptq_w(m, bits)} | WAYS
     with pytest.raises(ValueError) as caught:
         make[way](network(), bits, X)
     assert told in str(caught.value)

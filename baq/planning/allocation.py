@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from baq.arguments import check_whole, is_real
 from baq.planning.sensitivity import Sensitivity, as_sensitivity
-from baq.quantization import quantized_layers
-from baq.rounding.widths import Bits, bits_by_layer
+from baq.quantization import Bits, bits_by_layer, quantized_layers
 
 __all__ = ["CHOICES", "Allocation", "allocate", "allocate_by", "stored_bytes"]
 

@@ -20,8 +20,8 @@ from baq.inference import (
     logits,
 )
 from baq.local import row_norms, slopes
+from baq.quantization import Bits, bits_by_layer
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
-from baq.rounding.widths import Bits, bits_by_layer
 
 __all__ = ["Sensitivity", "as_sensitivity", "noise_pass", "sensitivity", "with_noise"]
 
@@ -64,7 +64,7 @@ class Sensitivity:
             bits: one bit width, or one for each layer by name.
 
         Raises:
-            ValueError: as :func:`baq.rounding.widths.bits_by_layer`.
+            ValueError: as :func:`baq.quantization.bits_by_layer`.
         """
         widths = bits_by_layer(self.model, bits).values()
         return torch.tensor([1 / (2.0 ** (b - 1) - 1) for b in widths], dtype=torch.double).to(

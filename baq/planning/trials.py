@@ -13,9 +13,9 @@ from baq.planning.allocation import CHOICES, allocate, allocate_by, stored_bytes
 from baq.planning.promise import evidence, promised_rule
 from baq.planning.rivals import hessian_trace, output_error, weight_error
 from baq.planning.sensitivity import Sensitivity, sensitivity
-from baq.rounding.methods import boundary_metric, nearest
+from baq.quantization import Bits, ptq_w
+from baq.rounding.methods import boundary_metric
 from baq.rounding.statistics import Statistics
-from baq.rounding.widths import Bits
 
 __all__ = ["TARGETS", "WAYS", "by_ways", "on_top", "smallest_kept"]
 
@@ -77,7 +77,7 @@ def by_ways(
             bits, per_channel = given[way], way.endswith("per channel")
             made = tuple(bits.values()) if isinstance(bits, Mapping) else bits, per_channel
             if made not in rates:  # ways often agree
-                after = labels(logits(nearest(network, bits, per_channel=per_channel), images, 100))
+                after = labels(logits(ptq_w(network, bits, per_channel=per_channel), images, 100))
                 rates[made] = float((after != before).double().mean())
             size = stored_bytes(network, bits, per_channel=per_channel)
             rows.append({"way": way, "mean": mean, "bytes": size, "flip_rate": rates[made]})
@@ -146,7 +146,7 @@ def smallest_kept(
     within = [target * tau for target in TARGETS if target * tau >= most.flip_rate]
     walked = [most, *(allocate(known, max_flip_rate=rate) for rate in within)]
     found = {round(stored_bytes(network, one.bits)): one for one in walked}
-    made = {size: nearest(network, one.bits) for size, one in found.items()}
+    made = {size: ptq_w(network, one.bits) for size, one in found.items()}
     z = logits(network, held_out, 100)
     levels = evidence(z, {s: logits(q, held_out, 100) for s, q in made.items()}, tau_f=tau)
     pick = promised_rule(levels, delta)

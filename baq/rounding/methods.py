@@ -14,15 +14,15 @@ from tqdm import tqdm
 from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
+from baq.quantization import Bits, bits_by_layer
 from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
 from baq.rounding.search import Search, round_layer
 from baq.rounding.statistics import Statistics
-from baq.rounding.widths import Bits, bits_by_layer
 
-__all__ = ["adaround", "boundary_gap", "boundary_metric", "nearest", "output_metric"]
+__all__ = ["adaround", "boundary_gap", "boundary_metric", "output_metric"]
 
 _SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of the first
 
@@ -125,24 +125,6 @@ def _check_ridge(ridge: float) -> None:
 
 def _is_weight(value: Any) -> bool:
     return is_real(value) and 0 <= value < math.inf
-
-
-@torch.inference_mode(False)  # so that gradients can be taken of the copy
-def nearest(model: nn.Module, bits: Bits, *, per_channel: bool = False) -> nn.Module:
-    """Each weight at the nearer of its two neighbours: :func:`baq.quantization.ptq_w`, by layer.
-
-    Arguments:
-        model, bits, per_channel: as for :func:`adaround`.
-
-    Raises:
-        ValueError: as :func:`baq.rounding.layers.matrix_layers` and :func:`baq.rounding.widths.bits_by_layer`.
-    """
-    matrix_layers(model)  # names what cannot be copied, too
-    rounded, widths = copied(model), bits_by_layer(model, bits)
-    for name, layer in matrix_layers(rounded).items():
-        weight = layer.weight.detach()
-        layer.weight.data = neighbours(weight, widths[name], per_channel=per_channel)[2]
-    return rounded
 
 
 def adaround(
