@@ -149,7 +149,7 @@ def test_auto_is_certified_where_bounds_pay_and_adaptive_where_they_do_not():
     long = nn.Sequential(nn.Linear(2, 64), nn.ReLU(), *layers, nn.Linear(64, 3))
     for weight in long.parameters():
         nn.init.normal_(weight, std=(2 / 64) ** 0.5)
-    assert not boxes_pay(PlaneBounds(long, UNIT), UNIT, n)
+    assert not boxes_pay(PlaneBounds(long, UNIT, torch.float64), UNIT, n)
     assert slices.label_map(long, UNIT, n).way == "adaptive"
     assert slices.label_map(lambda x: long(x), UNIT, n).way == "adaptive"
 

@@ -104,7 +104,9 @@ class Affine:
         if bias is None:
             bias = weight.new_zeros(weight.shape[:1])
         self.exact = weight, bias
-        self.room = kappa = (terms + STEPS) * torch.finfo(dtype).eps / 2 * 1.01
+        # In float64 once more, for the rounding of the evaluation that the bounds are to agree with.
+        roundings = (terms + STEPS) * (2 if dtype == torch.float64 else 1)
+        self.room = kappa = roundings * torch.finfo(dtype).eps / 2 * 1.01
         # At least what a conversion to float32 may lose of a weight, even of a tiny one.
         sizes, scale = weight.abs().clamp(min=2.0**-100), torch.ones_like(bias)
         common, total = sizes, sizes * terms

@@ -14,15 +14,17 @@ from baq.slices.planes import Plane
 __all__ = ["boxes_pay", "certified_deep_labels", "settled_share"]
 
 #: Boxes that are bounded at a time, and in the sample of :func:`settled_share`.
-_BATCH = 64
+_BATCH, _SAMPLE = 64, 16
+#: Cells a side up to which boxes are bounded in float64: float32's room is soon as wide as a cell.
+_FINE = 8
 #: Rivals of a box, the nearest ones, whose errors are bounded by a derivative.
 _RIVALS = 12
 
 
 def settled_share(bounds: PlaneBounds, plane: Plane, n: int) -> float:
-    """Share of cells that bounds settle in 64 boxes of 4 x 4 cells, drawn at random."""
+    """Share of cells that bounds in float64 settle in 16 boxes of 4 x 4 cells, drawn at random."""
     size = min(4, n)
-    corners = np.random.default_rng(0).integers(0, n - size + 1, (2, _BATCH))
+    corners = np.random.default_rng(0).integers(0, n - size + 1, (2, _SAMPLE))
     _, leads = _leaders(_bounded(bounds, plane, n, size, *corners), None, size)
     return float((leads >= 0).mean())
 
@@ -47,7 +49,8 @@ def _bounded(
 
 
 def certified_deep_labels(
-    bounds: PlaneBounds,
+    rough: PlaneBounds,
+    fine: PlaneBounds,
     label_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
     plane: Plane,
     n: int,
@@ -61,7 +64,7 @@ def certified_deep_labels(
     bounded in turn; all other cells in doubt are evaluated.
 
     Arguments:
-        bounds: the network on the plane.
+        rough, fine: the network on the plane, in float32 for large boxes and in float64 for small ones.
         label_of: labels at rows and columns, each (M,), to (M,), by the network in float64.
         plane: the plane.
         n: cells a side.
@@ -80,6 +83,7 @@ def certified_deep_labels(
     classes: Tensor | None = None
     evaluated = 0
     while size > 1 and len(row):
+        bounds = fine if size <= _FINE else rough
         blocks = painted.reshape(len(painted) // size, size, -1, size).swapaxes(1, 2)
         parts = []
         for start in range(0, len(row), _BATCH):

@@ -119,7 +119,8 @@ def label_map(
         return label_of(plane.centre(n, row, column))
 
     if bounds is not None:
-        found, evaluated = certified_deep_labels(bounds, label_cells, plane, n)
+        rough = PlaneBounds(classifier, plane)
+        found, evaluated = certified_deep_labels(rough, bounds, label_cells, plane, n)
         return LabelMap(found, plane, "certified", evaluated)
     if way == "adaptive" or (way == "auto" and n >= LARGE):
         found, evaluated, bound = adaptive_labels(label_cells, n)
@@ -128,12 +129,12 @@ def label_map(
 
 
 def _deep_bounds(classifier: Classifier, plane: Plane, n: int, way: str) -> PlaneBounds | None:
-    """What bounds the network if its map is to be certified, else None."""
+    """What bounds the network, in float64, if its map is to be certified, else None."""
     if way not in ("auto", "certified") or (way == "auto" and n < LARGE):
         return None
     evaluate(classifier, check_inputs(classifier, plane.origin[None]))
     try:
-        bounds = PlaneBounds(classifier, plane)
+        bounds = PlaneBounds(classifier, plane, torch.float64)
     except NoRule:
         if way == "certified":
             raise
