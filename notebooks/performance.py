@@ -105,7 +105,7 @@ Markdown(missing if planes is None else costs.planes_table(planes))
 # so do the evaluations that a certified or an adaptive map needs along it. The rest is fixed (certified: the first boxes),
 # or a share of the cells (adaptive: the first lattice; painting), which shows in the exponents.
 
-# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, certified maps of four networks with one hidden layer and of a convolutional one; right, adaptive maps of two convolutional networks; with the steeper lines of the dense loops above them."}} caption="Seconds of a label map against its cells a side; dashed: the dense loop." tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, networks whose maps are certified; right, convolutional networks whose maps are adaptive; with the steeper lines of the dense loops above them."}} caption="Seconds of a label map against its cells a side; dashed: the dense loop." tags=["remove-input"]
 if maps is not None:
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharey=True)
     for ax, way in zip(axes, ("certified", "adaptive"), strict=True):

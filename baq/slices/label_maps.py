@@ -28,7 +28,7 @@ __all__ = [
 #: The ways of :func:`label_map`.
 WAYS = ("auto", "dense", "certified", "adaptive")
 #: Cells a side from which a map by the way ``auto`` need not evaluate all of them.
-LARGE = 128
+LARGE = 192
 
 
 @dataclass(frozen=True)
