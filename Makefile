@@ -19,7 +19,7 @@ help:
 	@echo "make pages-check open every page of the book in Chromium: whole, readable, accessible, no network"
 	@echo "make quick  the book with small parameters, in a minute, below _build/quick"
 	@echo "make pdf    the whole book as one PDF, which the site then offers; needs Chromium"
-	@echo "make race   the costly parts against what a user would pick instead, some ten minutes"
+	@echo "make race   the costly parts against what a user would pick instead, some twenty minutes"
 	@echo "make lock   resolve $(LOCK) anew from pyproject.toml"
 	@echo "make clean  remove everything that is built, but keep $(VENV) and book/"
 	@echo "Each takes PYTHON=... for another Python than python3 (3.11 to 3.13)."

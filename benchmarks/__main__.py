@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--planes",
         type=int,
-        help="no race: adaptive maps against dense ones on this many planes, 1 to 20; it takes an "
+        help="no race: maps against dense ones on this many planes, 1 to 20; it takes an "
         "hour, may be stopped, and goes on where it was",
     )
     parser.add_argument(
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in maps.audit(options.planes, CACHE):
             rows.append(row)
             write(rows, options.results / "benchmarks-planes.csv")
-            text = "{network}, plane {plane}: {wrong} wrong of {n} x {n} cells"
+            text = "{network}, {way}, plane {plane}: {wrong} wrong of {n} x {n} cells"
             print(text.format(**row), flush=True)
         return 0
     for name in [options.only] if options.only else WORKS:

@@ -14,8 +14,10 @@ from torch import nn
 from baq.inference import logits, place
 from baq.machine import whole
 from baq.slices import LabelMap, Plane, label_map, pca_plane, random_planes
+from baq.slices.certified_deep import boxes_pay, settled_share
+from baq.slices.plane_bounds import PlaneBounds
 from baq.zoo import checkpoints, data, models, training
-from benchmarks.race import Race
+from benchmarks.race import Race, absent
 
 __all__ = ["audit", "costs", "dense_loop", "map_race", "mnist", "network", "races", "wrong_cells"]
 
@@ -23,7 +25,16 @@ __all__ = ["audit", "costs", "dense_loop", "map_race", "mnist", "network", "race
 BATCHES = {"mlp": 1024, "cnn": 100, "resnet": 100}
 #: Cells a side of the maps whose cost is plotted.
 SIZES = {"certified": (129, 257, 513, 1025, 2049), "adaptive": (65, 129, 257, 513)}
+#: The ways that pay for each network.
+WAYS = {"mlp": ("certified",), "cnn": ("certified", "adaptive"), "resnet": ("adaptive",)}
+#: Cells a side of certified maps of deep networks, and how much faster than the dense loop they should be.
+DEEP_TARGETS = {"cnn": {513: 4, 1025: 8}, "resnet": {513: 2, 1025: 4}}
 IMAGE_CELLS = 513
+#: Peers of the certified maps that cannot be raced.
+ABSENT = {
+    "bounds by auto_LiRPA": "its newest release, 0.3, needs torch below 1.13",
+    "exact partition by SplineCAM": "no release of it is packaged",
+}
 DENSE_SIZES = {"mlp": (65, 129, 257, 513), "cnn": (17, 33, 65, 129), "resnet": (17, 33, 65, 129)}
 
 
@@ -121,7 +132,7 @@ def map_race(
     )
 
 
-def races() -> Iterator[Race]:
+def races() -> Iterator[Race | dict[str, object]]:
     """The races of label maps; the networks are made when their turn comes."""
     plane = pca_plane(mnist().x_train[:3000])
     for n, hidden, target in ((513, 64, 100), (1025, 64, 200), (1025, 256, 100)):
@@ -147,10 +158,30 @@ def races() -> Iterator[Race]:
             batch=BATCHES[family],
             threads=2,
         )
+        for n, target in DEEP_TARGETS[family].items():
+            work = f"label map, CIFAR-10 {name}, certified / dense loop"
+            yield _certified_race(network(family), n, work, target, BATCHES[family])
+    for peer, reason in ABSENT.items():
+        yield absent(f"label map, CIFAR-10 CNN, certified / {peer}", "513 x 513", 1, reason)
+
+
+def _certified_race(
+    model: nn.Module, n: int, work: str, target: float, batch: int
+) -> Race | dict[str, object]:
+    """The race of certified maps of a deep network; a row with the reason where bounds settle too little."""
+    planes = _image_planes()
+    bounds = PlaneBounds(model, planes[0], torch.float64)
+    if boxes_pay(bounds, planes[0], n):
+        return map_race(
+            model, planes, n, "certified", work=work, target=target, batch=batch, threads=2
+        )
+    share = settled_share(bounds, planes[0], n)
+    reason = f"bounds settle {share:.0%} of the cells in boxes of 4 x 4"
+    return absent(work, f"{n} x {n}", target, reason)
 
 
 def audit(planes: int, cache: Path) -> Iterator[dict[str, object]]:
-    """Compare adaptive maps with dense ones, cell by cell, on several planes: a row for each plane.
+    """Compare maps with dense ones, cell by cell, on several planes: a row for each plane and way.
 
     A dense map takes up to minutes; it is kept in ``cache`` under its network's checksum.
     """
@@ -162,15 +193,21 @@ def audit(planes: int, cache: Path) -> Iterator[dict[str, object]]:
             if not path.exists():
                 with whole(path) as part, open(part, "wb") as file:
                     np.save(file, dense_loop(model, plane, IMAGE_CELLS, BATCHES[family]))
-            grid = label_map(model, plane, IMAGE_CELLS, "adaptive", BATCHES[family])
-            yield {
-                "network": f"CIFAR-10 {name}",
-                "plane": k,
-                "n": grid.n,
-                "evaluated": grid.evaluated / grid.n**2,
-                "wrong": wrong_cells(model, grid, np.load(path))[1],
-                "error_bound": grid.error_bound,
-            }
+            for way in WAYS[family]:
+                grid = label_map(model, plane, IMAGE_CELLS, way, BATCHES[family])
+                yield {
+                    "network": f"CIFAR-10 {name}",
+                    "way": way,
+                    "plane": k,
+                    "n": grid.n,
+                    "evaluated": grid.evaluated / grid.n**2,
+                    "wrong": wrong_cells(model, grid, np.load(path))[1],
+                    "error_bound": grid.error_bound,
+                }
+
+
+def _sizes(family: str) -> list[tuple[str, int]]:
+    return [(way, n) for way in WAYS[family] for n in SIZES[way]]
 
 
 def costs() -> list[dict[str, object]]:
@@ -187,9 +224,8 @@ def costs() -> list[dict[str, object]]:
     ]
     rows = []
     for name, family, model, cut in works:
-        way, repeats = ("certified", 5) if family == "mlp" else ("adaptive", 1)
-        batch = BATCHES[family]
-        for n in SIZES[way]:
+        repeats, batch = 5 if family == "mlp" else 1, BATCHES[family]
+        for way, n in _sizes(family):
             grid, seconds = None, []
             for _ in range(repeats):
                 start = time.perf_counter()

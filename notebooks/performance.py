@@ -21,7 +21,7 @@
 #
 # A finer grid says more, and a larger study says it of more networks, so what this book measures must be cheap.
 # Here each costly part is raced against what one would use instead. `make race` repeats all of it in some
-# ten minutes; it writes `book/results/benchmarks.csv`, from which the table is made.
+# twenty minutes; it writes `book/results/benchmarks.csv`, from which the table is made.
 
 # %% tags=["parameters", "remove-cell"]
 least_side: int = 129  # smaller maps show fixed costs, and no law [2..]
@@ -59,13 +59,14 @@ Markdown("\n".join(f"* {name}" for name in machines) or NONE)
 #
 # Label maps
 # : The dense loop evaluates every point of the plane, in batches of the size that was fastest for it
-#   {cite}`somepalli2022`. A *certified* map evaluates boxes and cells in double precision and is exact; a cell
-#   counts as wrong if its label is neither that of the loop nor that of a dense evaluation in double precision.
-#   Where a map is evaluated in single precision, two logits that are the same number there count as equal.
-#   The label of a whole box follows from a bound, and most labels along the boundary from the sign of a linear
-#   function. An *adaptive* map can miss an island between the points of its first lattice, and states a bound for
-#   it. What a network computes before its first nonlinearity is affine on a plane; outside the certified maps it is
-#   evaluated at four points and then added up, which the loop of the peer does not do.
+#   {cite}`somepalli2022`. A *certified* map is exact: it bounds the network on boxes, and evaluates in double
+#   precision the cells that this leaves in doubt; most labels along the boundary follow from the sign of a linear
+#   function. Bounds grow looser with each layer, so a deep network is raced only where they settle most cells
+#   of small boxes. An *adaptive* map can miss an island between the points of its first lattice, and states a bound
+#   for it. A cell counts as wrong if its label is neither that of the loop nor that of a dense evaluation in double
+#   precision. Where a map is evaluated in single precision, two logits that are the same number there count as
+#   equal. What a network computes before its first nonlinearity is affine on a plane: it is evaluated at a few
+#   points and then added up, which the loop of the peer does not do.
 #
 # Radii
 # : DeepFool {cite}`moosavi2016` walks to the boundary in several steps, our radius is its first; both must
@@ -85,13 +86,13 @@ Markdown("\n".join(f"* {name}" for name in machines) or NONE)
 # Boundaries and junctions
 # : scikit-image draws the masks and scipy takes their distance; scipy's filters count the labels in a window.
 #
-# ## Adaptive maps, cell by cell
+# ## Maps of image networks, cell by cell
 #
-# For each network the adaptive map was compared with the dense one on planes through three test images of different
-# classes, in all cells. *Evaluated* is the share of the cells that the adaptive map looked at, and the bound is the one
-# that it states for the share of wrong cells.
+# For each network and way the map was compared with the dense one on planes through three test images of different
+# classes, in all cells. *Evaluated* counts boxes and cells that the map looked at, as a share of all cells, and the
+# bound is the one that it states for the share of wrong cells.
 
-# %% caption="The adaptive map compared with the dense one, in all cells." tags=["remove-input"]
+# %% caption="Each map compared with the dense one, in all cells." tags=["remove-input"]
 missing = (
     "The planes have not been compared: `python -m benchmarks --planes 20` does."
 )
@@ -104,7 +105,7 @@ Markdown(missing if planes is None else costs.planes_table(planes))
 # so do the evaluations that a certified or an adaptive map needs along it. The rest is fixed (certified: the first boxes),
 # or a share of the cells (adaptive: the first lattice; painting), which shows in the exponents.
 
-# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, certified maps of four networks with one hidden layer; right, adaptive maps of two convolutional networks; with the steeper lines of the dense loops above them."}} caption="Seconds of a label map against its cells a side; dashed: the dense loop." tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, networks whose maps are certified; right, convolutional networks whose maps are adaptive; with the steeper lines of the dense loops above them."}} caption="Seconds of a label map against its cells a side; dashed: the dense loop." tags=["remove-input"]
 if maps is not None:
     fig, axes = plt.subplots(1, 2, figsize=(style.WIDTH, 3.8), sharey=True)
     for ax, way in zip(axes, ("certified", "adaptive"), strict=True):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from baq import slices
+from baq.slices import certified_deep
 from baq.zoo import models
 from benchmarks import __main__ as command
 from benchmarks import maps, masks, radii, rounding
@@ -76,6 +77,16 @@ def test_label_maps_race_to_the_same_labels(way):
     entry = maps.map_race(model, [UNIT], 40, way, work="map", target=1, batch=128)
     row = run(entry, 2)
     assert row["agreement"].startswith("0 wrong cells on 1 plane")
+
+
+def test_a_deep_network_is_raced_only_where_bounds_settle_its_cells(monkeypatch):
+    monkeypatch.setattr(maps, "_image_planes", lambda: [UNIT])
+    for share, expected in ((0.8, Race), (0.2, dict)):
+        monkeypatch.setattr(certified_deep, "settled_share", lambda *_, share=share: share)
+        monkeypatch.setattr(maps, "settled_share", certified_deep.settled_share)
+        entry = maps._certified_race(models.mlp(2, 4, 12), 40, "map / loop", 4, 64)
+        assert isinstance(entry, expected)
+    assert entry["agreement"] == "not raced: bounds settle 20% of the cells in boxes of 4 x 4"
 
 
 def test_wrong_cells_are_counted_in_double_precision():

@@ -173,11 +173,10 @@ def test_equal_logits_go_to_the_lowest_label_as_in_the_dense_map():
     np.testing.assert_array_equal(exact.labels, slices.label_map(model, plane, 65, "dense").labels)
 
 
-def test_other_models_and_bad_weights_are_named():
+def test_other_models_bad_weights_and_other_ways_are_named():
     deep = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
     with pytest.raises(ValueError, match="Linear, ReLU, Linear, ReLU, Linear: allowed is"):
-        slices.label_map(deep.double(), UNIT, 8, way="certified")
-    assert slices.label_map(deep.double(), UNIT, 8).way == "dense"
+        certified.plane_network(deep, UNIT.origin, UNIT.u, UNIT.v)
     model = models.mlp(2, 2, 4).double()
     model[3].bias.data[0] = torch.nan
     with pytest.raises(ValueError, match="not finite"):

@@ -22,8 +22,8 @@ COSTS = pd.DataFrame(
     columns=["network", "way", "n", "seconds", "evaluated"],
 )
 PLANES = pd.DataFrame(
-    {"network": "net", "plane": [0, 1], "n": 9, "evaluated": [0.25, 0.5], "wrong": [0, 3],
-     "error_bound": [0.001, 0.002]}
+    {"network": "net", "way": ["adaptive", "adaptive", "certified"], "plane": [0, 1, 0], "n": 9,
+     "evaluated": [0.25, 0.5, 0.1], "wrong": [0, 3, 0], "error_bound": [0.001, 0.002, 0.0]}
 )  # fmt: skip
 
 
@@ -50,6 +50,8 @@ def test_exponents_are_those_of_the_costs():
     assert few[2] == "| net | certified | 257 to 513 |  |  |", "two sizes carry no law"
 
 
-def test_planes_are_summed_by_network():
-    line = planes_table(PLANES).splitlines()[2]
-    assert line == "| net | 2 | 9 x 9 | 37.5 % | 3 | 0.20 % |"
+def test_planes_are_summed_by_network_and_way():
+    assert planes_table(PLANES).splitlines()[2:] == [
+        "| net | adaptive | 2 | 9 x 9 | 37.5 % | 3 | 0.20 % |",
+        "| net | certified | 1 | 9 x 9 | 10.0 % | 0 | 0.00 % |",
+    ]

@@ -300,19 +300,28 @@ def races_table(races: pd.DataFrame) -> str:
 
 
 def planes_table(planes: pd.DataFrame) -> str:
-    """Adaptive maps beside dense ones, a row for each network, in Markdown."""
+    """Maps beside dense ones, a row for each network and way, in Markdown."""
     rows = [
         (
             network,
+            way,
             len(group),
             f"{group['n'].iloc[0]} x {group['n'].iloc[0]}",
             f"{100 * group['evaluated'].median():.1f} %",
             int(group["wrong"].sum()),
             f"{100 * group['error_bound'].max():.2f} %",
         )
-        for network, group in planes.groupby("network", sort=False)
+        for (network, way), group in planes.groupby(["network", "way"], sort=False)
     ]
-    header = ("network", "planes", "cells", "evaluated, median", "wrong cells", "largest bound")
+    header = (
+        "network",
+        "way",
+        "planes",
+        "cells",
+        "evaluated, median",
+        "wrong cells",
+        "largest bound",
+    )
     return markdown_table(header, rows)
 
 
