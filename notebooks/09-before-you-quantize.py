@@ -53,12 +53,7 @@
 # and give more to the layer where that lowers the forecast most for each bit of size.
 
 # %% tags=["parameters"]
-datasets: list[str] = [
-    "digits",
-    "mnist",
-    "fashion-mnist",
-    "cifar10",
-]  # data sets, CIFAR-10 with its subsets [some]
+datasets: list[str] = ["digits", "mnist", "fashion-mnist", "cifar10"]  # data [some]
 families: list[str] = ["cnn", "resnet"]  # on CIFAR-10 [some]
 seeds: int = 3  # on CIFAR-10; each has its own network of each family [1..3]
 seeds_digits: int = 20  # on digits; each draws split and initialization [1..1000]
@@ -76,7 +71,7 @@ redraws: int = 1000  # calibration sets, drawn anew [10..100000]
 means: list[int] = [3, 4, 5, 6]  # bits in the mean, by layer [2..8]
 counted: int = 1000  # test images on which bits by layer are compared [100..10000]
 scored: int = 100  # images for the scores of others [10..2000]
-rounded_seeds: int = 1  # seeds whose weights are also rounded by the metric [0..3]
+rounded_seeds: int = 3  # seeds whose weights are also rounded by the metric [0..3]
 rounding: int = 200  # images that they are rounded on [10..2000]
 steps: int = 100  # of the search for a layer's rounding, at most [1..100000]
 budget: float = 40.0  # kB of weights in the worked decision [0.1..10000]

@@ -114,7 +114,7 @@ def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -
         per_channel: one scale for each output channel, else one for each layer.
 
     Raises:
-        ValueError: as :func:`baq.rounding.widths.bits_by_layer`.
+        ValueError: as :func:`baq.quantization.bits_by_layer`.
     """
     widths, layers = bits_by_layer(network, bits), quantized_layers(network)
     sizes = [
