@@ -1,0 +1,385 @@
+// One explorer: its controls, maps and read-outs around a state, which stands in the page's address.
+explore.part("page", function (use) {
+  "use strict";
+  const { fold, h, panel } = use("controls");
+  const { GRIDS, ROUNDINGS, fitting, initial, read, write } = use("state");
+  const paint = use("paint");
+  const words = use("words");
+  const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
+  const COMPUTED = ["network", "plane", "images", "bits", "scale", "rounding", "to", "t", "n", "sides", "x", "y", "zoom"];
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const wait = (time) => new Promise((done) => setTimeout(done, time));
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+  async function open(place) {
+    const small = place.dataset.explore === "small";
+    const names = place.dataset.networks.split(" ");
+    const digests = Object.fromEntries((place.dataset.digests ?? "").split(" ").map((one) => one.split(":")));
+    const workers = use("engine").start();
+    const about = {};
+    let state = small ? { ...initial(names), n: 33 } : read(location.hash, names);
+    let shown = null; // what was computed last, with the state that it is of
+    let busy = false;
+    let stale = true;
+    let playing = null;
+    let plotted = "";
+    let written = 0;
+
+    const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
+    const get = () => state;
+
+    // Networks of a data set come when one of them is asked for.
+    async function fetched(name) {
+      if (!about[name]) {
+        const [dataset] = name.split("/");
+        const found = await use("files").networks(dataset, await explore.text(dataset, digests[dataset] ?? ""));
+        if (!found[name]) {
+          throw new Error(`${dataset}.js lacks the network ${name}`);
+        }
+        workers.forEach((worker) => worker.receive(found));
+        Object.assign(about, found);
+      }
+    }
+
+    function set(changes) {
+      state = { ...state, ...changes };
+      place.removeAttribute("data-settled");
+      stale = true;
+      refresh();
+    }
+
+    // Computes and draws until what is shown is the state; one question at a time, the last state wins.
+    async function refresh() {
+      if (busy) {
+        return;
+      }
+      busy = true;
+      while (stale) {
+        stale = false;
+        try {
+          await fetched(state.network);
+          state = fitting(state, about[state.network]);
+          const asked = state;
+          if (!shown || key(shown.state) !== key(asked)) {
+            controls.sync(state, about[state.network]);
+            shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
+          }
+          complain("");
+          draw();
+          await look();
+        } catch (error) {
+          complain(error.message);
+        }
+      }
+      busy = false;
+      place.setAttribute("data-settled", "");
+    }
+
+    function complain(text) {
+      trouble.textContent = text ? `This cannot be shown: ${text}.` : "";
+      trouble.hidden = !text;
+      if (text && !shown) {
+        explore.tell(place, new Error(text));
+      }
+    }
+
+    function draw() {
+      controls.sync(state, about[state.network]);
+      view.draw(shown);
+      place.frames = (place.frames ?? 0) + 1;
+      place.shown = shown;
+      const rows = words.measures(shown.measures);
+      for (const [name, , text] of rows) {
+        if (values[name] && values[name].textContent !== text) {
+          values[name].textContent = text;
+        }
+      }
+      clearTimeout(draw.told);
+      draw.told = setTimeout(() => {
+        const said = rows.slice(0, 3).map(([, name, text]) => `${name} ${text}`);
+        told.textContent = `${words.network(state.network)}, ${state.n} cells a side: ${said.join("; ")}.`;
+      }, 700);
+      if (small) {
+        return;
+      }
+      guide();
+      code.textContent = use("python").text(state, shown.extent);
+      corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
+      clearTimeout(written);
+      written = setTimeout(() => history.replaceState(null, "", write(state, names) || location.pathname + location.search), 150);
+      clearTimeout(draw.plot);
+      draw.plot = setTimeout(plot, 250);
+    }
+
+    function imageOf(k) {
+      const { images, origin, scale } = about[state.network];
+      return Array.from(images.subarray(k * origin.length, (k + 1) * origin.length), (level) => level / scale);
+    }
+
+    // J on the plot's grids, one after the other, and then the law; ends when the state has moved on.
+    async function plot() {
+      const asked = { ...shown.state, n: 0 };
+      const here = shown.measures;
+      const own = { n: state.n, jaccard: here.jaccard, displacement: here.displacement };
+      if (key(asked) === plotted) {
+        use("plot").draw(chart, plot.grids, plot.law, own, words.number);
+        return;
+      }
+      const current = () => key({ ...shown.state, n: 0 }) === key(asked);
+      const law = [];
+      const grids = [];
+      try {
+        for (const n of PLOTTED) {
+          grids.push(await workers[1].ask("onGrid", asked, n));
+          if (!current() || playing) {
+            return;
+          }
+          use("plot").draw(chart, grids, law, { ...own, n: state.n }, words.number);
+        }
+        law.push(...(await workers[1].ask("law", asked, PLOTTED)));
+      } catch (error) {
+        complain(error.message);
+        return;
+      }
+      if (current()) {
+        [plotted, plot.grids, plot.law] = [key(asked), grids, law];
+        place.plotted = { grids, law };
+        plot();
+      }
+    }
+
+    // Both networks at the point that is looked at.
+    async function look() {
+      if (small || !state.probe) {
+        return;
+      }
+      const asked = state.probe;
+      const found = await workers[0].ask("probe", { ...shown.state, probe: asked });
+      place.probed = found;
+      paint.input(pictured, found.input);
+      at.textContent = `a = ${words.number(found.a)}, b = ${words.number(found.b)}`;
+      found.networks.forEach(function (one, k) {
+        const texts = [one.label, words.number(one.margin), words.number(one.radius), ...one.logits.map((z) => z.toFixed(2))];
+        texts.forEach((text, row) => (cells[row][k].textContent = text));
+      });
+      probed.hidden = false;
+    }
+
+    // Plays one entry: `advance` gives the next changes, or none at the end.
+    async function play(name, advance) {
+      const mine = playing === name ? null : name;
+      playing = mine;
+      marked();
+      while (playing === mine && mine) {
+        const next = advance();
+        if (!next) {
+          playing = null;
+        } else {
+          set(next);
+          do {
+            await frame();
+          } while (busy && playing === mine);
+        }
+        if (still.matches || name === "n") {
+          await wait(name === "n" ? 450 : 700);
+        }
+      }
+      marked();
+    }
+
+    function marked() {
+      for (const button of place.querySelectorAll("[data-play]")) {
+        const on = button.dataset.play === playing;
+        button.textContent = on ? "pause" : "play";
+        button.setAttribute("aria-label", `${on ? "pause" : "play"} ${button.dataset.play === "t" ? "t" : "the grid"}`);
+      }
+      if (!playing && shown && !small) {
+        draw();
+      }
+    }
+
+    function playT() {
+      const start = state.t >= 1 ? 0 : state.t;
+      const begun = performance.now();
+      play("t", function () {
+        if (state.t >= 1 && performance.now() > begun + 50) {
+          return null;
+        }
+        const t = still.matches ? state.t + 0.1 : start + (performance.now() - begun) / 6000;
+        return { t: Math.min(1, Number((state.t >= 1 ? 0 : t).toFixed(4))) };
+      });
+    }
+
+    const nearest = (n) => GRIDS.reduce((best, one, k) => (Math.abs(one - n) < Math.abs(GRIDS[best] - n) ? k : best), 0);
+
+    function playGrid() {
+      let k = nearest(state.n) === GRIDS.length - 1 ? -1 : nearest(state.n);
+      play("n", () => (k + 1 < GRIDS.length ? { n: GRIDS[(k += 1)] } : null));
+    }
+
+    // By hand, nothing plays on.
+    function byHand(changes) {
+      if (playing) {
+        playing = null;
+        marked();
+      }
+      set(changes);
+    }
+
+    const make = panel(get, byHand);
+    const controls = make;
+    const both = ({ bits: [one, other] }) => (one === other ? String(one) : `${one} and ${other}`);
+    const ends = (_, about) => (state.rounding === "nearest" ? [2, 16] : [about.bits[0], about.bits.at(-1)]);
+    const bits = make.slider("bits", {
+      label: "bits", min: 2, max: 16, ends, text: both,
+      value: (one) => one.bits[0],
+      change: (value) => ({ bits: [value, value] }),
+    });
+    const grid = make.slider("n", {
+      label: "cells a side", min: 0, max: GRIDS.length - 1, play: playGrid,
+      value: (one) => nearest(one.n),
+      text: (one) => String(one.n),
+      change: (value) => ({ n: GRIDS[value] }),
+    });
+    const layer = (k, label) =>
+      make.slider(`bits-${k + 1}`, {
+        label, min: 2, max: 16, ends,
+        value: (one) => one.bits[k],
+        text: (one) => String(one.bits[k]),
+        change: (value) => ({
+          bits: state.rounding === "boundary metric" ? [value, value] : state.bits.map((b, j) => (j === k ? value : b)),
+        }),
+      });
+    const to = make.slider("to", {
+      label: "bits at t = 1", min: 2, max: 16, ends,
+      value: (one) => one.to,
+      text: (one) => String(one.to),
+      change: (value) => ({ to: value }),
+    });
+    const t = make.slider("t", {
+      label: "position t between the levels", min: 0, max: 1, step: 0.01, play: playT,
+      value: (one) => one.t,
+      text: (one) => one.t.toFixed(2),
+      change: (value) => ({ t: value }),
+    });
+    const wipe = make.slider("wipe", {
+      label: "wipe", min: 0, max: 1, step: 0.01,
+      value: (one) => one.wipe,
+      text: (one) => `${Math.round(100 * one.wipe)} % float`,
+      change: (value) => ({ wipe: value }),
+    });
+    const which = make.choice("network", "network", names.map((name) => [name, words.network(name)]));
+    const rounding = make.choice("rounding", "rounding", ROUNDINGS.map((name) => [name, name === "adaround" ? "AdaRound" : name]));
+    const scale = make.choice("scale", "scale", [["tensor", "one for each matrix"], ["channel", "one for each unit"]]);
+    const sides = make.choice("sides", "boundary cells", [["two", "on both sides of the boundary"], ["one", "on one side"]]);
+    const plane = make.choice("plane", "plane", [["pca", "principal components"], ["three", "through three test images"]]);
+    const appearance = make.choice("look", "maps", [["side by side", "side by side"], ["wipe", "as a wipe"]]);
+    const layers = make.boxes("layers", [
+      ["boundaries", "boundary cells"], ["changed", "cells that changed"], ["junctions", "junctions"], ["points", "test images"],
+    ]);
+    const images = make.numbers("images", ["image A", "image B", "image C"]);
+    const corners = [0, 1, 2].map((k) => h("canvas", { class: "input", role: "img", "aria-label": `image ${"ABC"[k]}` }));
+    const others = h("button", { type: "button", onclick: () => byHand({ plane: "three", images: drawn() }) }, "draw others");
+    const view = use("maps").maps(get, byHand);
+
+    // Three test images of three classes.
+    function drawn() {
+      const { labels } = about[state.network];
+      for (;;) {
+        const found = [0, 1, 2].map(() => Math.floor(Math.random() * labels.length));
+        if (new Set(found.map((k) => labels[k])).size === 3) {
+          return found;
+        }
+      }
+    }
+
+    const values = {};
+    const listed = small ? ["jaccard", "displacement"] : null;
+    const lines = words.measures({ jaccard: 0, displacement: 0, gridChange: 0, junctions: [], accuracy: 0, accuracyReference: 0 })
+      .filter(([name]) => !listed || listed.includes(name))
+      .map(([name, text]) => h("div", { class: name }, h("dt", {}, text), (values[name] = h("dd", { "data-measure": name }))));
+    const readouts = h("dl", { class: "readouts" }, ...lines);
+    const told = h("p", { class: "unseen", role: "status" });
+    const trouble = h("p", { class: "explore-error", role: "alert", hidden: true });
+
+    const swatch = (colour, text) => h("span", { class: "swatch" }, h("i", { style: `background:${paint.css(colour)}` }), text);
+    const legend = h("p", { class: "key" }, swatch(paint.OVER.both, "boundary in both"), swatch(paint.OVER.float, "float only"),
+      swatch(paint.OVER.quantized, "quantized only"), ...(small ? [] : [swatch(paint.OVER.changed, "label changed")]));
+
+    const chart = h("div", { class: "chart" });
+    const pictured = h("canvas", { class: "input", role: "img", "aria-label": "the input at the point" });
+    const at = h("p", { class: "at" });
+    const rows = ["label", "margin", "radius, input units", ...Array.from({ length: 10 }, (_, k) => `logit ${k}`)];
+    const cells = rows.map(() => [h("td"), h("td")]);
+    const table = h("table", { class: "probed" },
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "at this point"), h("th", { scope: "col" }, "float"), h("th", { scope: "col" }, "quantized"))),
+      h("tbody", {}, ...rows.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...cells[row]))));
+    const probed = h("div", { class: "probe", hidden: true }, h("div", {}, pictured, at), table);
+
+    const code = h("code");
+    const copy = h("button", { type: "button", onclick: copied }, "copy as Python");
+    const reset = h("button", { type: "button", onclick: () => byHand({ ...initial(names), probe: null }) }, "reset");
+
+    async function copied() {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        copy.textContent = "copied";
+      } catch {
+        python.open = true;
+        getSelection().selectAllChildren(code);
+        copy.textContent = "selected below";
+      }
+      setTimeout(() => (copy.textContent = "copy as Python"), 1500);
+    }
+    const python = fold("The same in Python", h("pre", { tabindex: "0", role: "region", "aria-label": "Python" }, code));
+
+    const steps = use("guide").steps;
+    const saying = h("p", { class: "saying", role: "status" });
+    const buttons = steps.map(({ title, state: to }, k) =>
+      h("button", { type: "button", "data-step": k + 1, onclick: () => byHand({ ...to, step: k + 1 }) }, `${k + 1}. ${title}`));
+
+    // The words of the step that was chosen, as long as its state is shown.
+    function guide() {
+      const chosen = steps[state.step - 1];
+      buttons.forEach((button, k) => button.setAttribute("aria-pressed", String(k + 1 === state.step)));
+      const text = chosen ? chosen.says(shown.measures, state) : "Five steps show what there is to see; or change anything below.";
+      if (saying.textContent !== text) {
+        saying.textContent = text;
+      }
+    }
+
+    const parts = small
+      ? [h("div", { class: "first" }, bits, grid), view.places, legend, readouts]
+      : [
+          h("div", { class: "steps", role: "group", "aria-label": "guided steps" }, ...buttons),
+          saying,
+          h("div", { class: "first" }, which, bits, grid),
+          view.places,
+          legend,
+          view.tools,
+          readouts,
+          chart,
+          h("p", { class: "key" }, h("span", { class: "dotted" }, "measured"), h("span", { class: "lined" }, "the law"), h("span", { class: "owned" }, "your grid")),
+          probed,
+          h("div", { class: "actions" }, copy, reset),
+          fold("Bits of each layer, and from one level to the next", layer(0, "bits, first layer"), layer(1, "bits, second layer"), t, to),
+          fold("Rounding and boundary cells", rounding, scale, sides),
+          fold("Plane", plane, images, h("div", { class: "corners" }, ...corners), others),
+          fold("What is drawn", appearance, wipe, layers),
+          python,
+        ];
+    await fetched(state.network);
+    place.replaceChildren(...parts, told, trouble);
+    if (place.dataset.more) {
+      place.append(h("p", {}, h("a", { href: place.dataset.more }, "Explore further")));
+    }
+    marked();
+    if (!small) {
+      window.addEventListener("hashchange", () => byHand(read(location.hash, names)));
+    }
+    place.set = byHand;
+    await refresh();
+  }
+
+  return { open };
+});

@@ -1,0 +1,66 @@
+// Opens the explorer at each place that a page has for it. Scripts alone are loaded, since a page that is
+// opened from a file may load nothing else; each hands over one part, which a worker can be given, too.
+(function () {
+  "use strict";
+  const places = document.querySelectorAll("[data-explore]");
+  if (!places.length) {
+    return;
+  }
+  const base = new URL(".", document.currentScript.src).href;
+  const makers = {};
+  const made = {};
+  const waiting = {};
+
+  function use(name) {
+    made[name] ??= makers[name](use);
+    return made[name];
+  }
+
+  function load(address) {
+    return new Promise(function (done, failed) {
+      const script = document.createElement("script");
+      script.src = address;
+      script.addEventListener("load", done);
+      script.addEventListener("error", () => failed(new Error(`${address} could not be read`)));
+      document.head.append(script);
+    });
+  }
+
+  // The text of a file of networks, which calls `receive`.
+  async function text(dataset, digest) {
+    const found = new Promise((done) => (waiting[dataset] = done));
+    const address = new URL(`../${dataset}.js?${digest}`, base).href;
+    const none = load(address).then(() => null);
+    const given = await Promise.race([found, none]);
+    if (!given) {
+      throw new Error(`${dataset}.js holds no networks`);
+    }
+    return given;
+  }
+
+  function tell(place, error) {
+    const words = document.createElement("p");
+    words.className = "explore-error";
+    words.setAttribute("role", "alert");
+    words.textContent = `The explorer cannot be shown: ${error.message}. Load the page again, or see the chapter on slice geometry.`;
+    place.replaceChildren(words);
+  }
+
+  window.explore = {
+    makers,
+    part: (name, make) => (makers[name] = make),
+    receive: (dataset, given) => waiting[dataset]?.(given),
+    tell,
+    text,
+    use,
+  };
+  const style = document.createElement("link");
+  style.rel = "stylesheet";
+  style.href = `${base}explore.css`;
+  document.head.append(style);
+  const parts = ["quantize", "plane", "network", "jaccard", "curves", "test-images", "compute", "files", "engine"];
+  parts.push("state", "python", "words", "paint", "plot", "guide", "controls", "maps", "page");
+  Promise.all(parts.map((name) => load(`${base}${name}.js`)))
+    .then(() => Promise.all(Array.from(places, (place) => use("page").open(place))))
+    .catch((error) => places.forEach((place) => tell(place, error)));
+})();
