@@ -349,15 +349,15 @@ explore.part("page", function (use) {
     }
 
     const parts = small
-      ? [h("div", { class: "first" }, bits, grid), view.places, legend, readouts]
+      ? [h("div", { class: "first" }, bits, grid), view.places, readouts, legend]
       : [
           h("div", { class: "steps", role: "group", "aria-label": "guided steps" }, ...buttons),
           saying,
           h("div", { class: "first" }, which, bits, grid),
           view.places,
+          readouts,
           legend,
           view.tools,
-          readouts,
           chart,
           h("p", { class: "key" }, h("span", { class: "dotted" }, "measured"), h("span", { class: "lined" }, "the law"), h("span", { class: "owned" }, "your grid")),
           probed,

@@ -21,7 +21,8 @@
       const script = document.createElement("script");
       script.src = address;
       script.addEventListener("load", done);
-      script.addEventListener("error", () => failed(new Error(`${address} could not be read`)));
+      const name = new URL(address).pathname.split("/").pop();
+      script.addEventListener("error", () => failed(new Error(`${name} could not be read`)));
       document.head.append(script);
     });
   }

@@ -19,7 +19,7 @@ explore.part("state", function () {
     network: ["", (text) => text],
     plane: ["pca", word("pca", "three")],
     images: [[0, 1, 2], several(number(0, 9999, true), 3, 3)],
-    bits: [[8, 8], several(number(2, 16, true), 2, 2)],
+    bits: [[6, 6], several(number(2, 16, true), 2, 2)],
     scale: ["tensor", word("tensor", "channel")],
     rounding: ["nearest", word(...ROUNDINGS)],
     to: [3, number(2, 16, true)],

@@ -17,7 +17,7 @@ explore.part("words", function () {
     return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size))));
   }
 
-  const share = (value) => `${(100 * value).toFixed(2)} %`;
+  const share = (value) => `${number(100 * value)} %`;
 
   // Each measure: what it is called, and what it is here.
   function measures(m) {
