@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist]
-#     minutes: 5
+#     minutes: 7
 #     threads: 1
 # ---
 
@@ -94,6 +94,10 @@ data-digests="{" ".join(f"{name}:{digest}" for name, digest in digests.items())}
 # The two maps cut the input space by one plane, through the data's principal components or through three test images of your
 # choice, and each cell has the colour of its label. The measures are those of the [Definitions](definitions), and *copy as Python*
 # writes the calls of `baq` that give the same numbers. Labels are certified cell for cell, as everywhere in this book.
+#
+# A pointer on a map, or a tap, shows the input there and what both networks say of it. With a map in focus, arrow keys move
+# the point, plus and minus zoom, and arrow keys with shift move the view. The address of the page holds all of this: a link to
+# it brings a reader to the same state.
 #
 # The law in the plot takes the distances of the two boundaries on the finest of its grids, and nothing else, to say what *J*
 # is on all of them; see [Slice geometry](02-slice-geometry).

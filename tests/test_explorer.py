@@ -266,7 +266,7 @@ def settle(page):
 
 
 def go(page, state):
-    """Brings the page to a state by its address, and waits until the address is written anew."""
+    """Brings the page to a state by its address."""
     page.evaluate(
         """state => {
         const place = document.querySelector("[data-explore]"), old = location.hash;
@@ -276,7 +276,6 @@ def go(page, state):
         state,
     )
     settle(page)
-    page.wait_for_timeout(250)
 
 
 def shown(page):

@@ -74,7 +74,8 @@ class Shown:
         for name, layer in quantized_layers(found).items():
             key = _key(way, widths[name], per_channel, name)
             if key not in self.up:
-                allowed = ", ".join(sorted({k.split("/")[1] for k in self.up if k.startswith(way)}))
+                known = sorted({int(k.split("/")[1]) for k in self.up})
+                allowed = ", ".join(map(str, known))
                 raise ValueError(f"bits are {widths[name]}: allowed are {allowed}")
             low, high, _ = neighbours(layer.weight, widths[name], per_channel=per_channel)
             layer.weight.data = torch.where(self.up[key], high, low)
@@ -201,11 +202,11 @@ def load(path: Path | str) -> dict[str, Shown]:
     try:
         content = zlib.decompress(base64.b64decode(match[1], validate=True) if match else b"")
         tensors = read_tensors(content)
-    except (binascii.Error, zlib.error, SafetensorError) as error:
+        size = int.from_bytes(content[:8], "little")
+        about = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["about"])
+    except (binascii.Error, zlib.error, SafetensorError, KeyError) as error:
         told = "allowed is what the chapter Explore wrote"
         raise ValueError(f"{path.name} is damaged or no file of networks: {told}") from error
-    size = int.from_bytes(content[:8], "little")
-    about = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["about"])
     return {name: _shown(name, entry, tensors) for name, entry in about.items()}
 
 

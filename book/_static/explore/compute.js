@@ -51,6 +51,13 @@ explore.part("compute", function (use) {
     return cached("level", [state.network, key], () => quantize(network[part], rows, bits, perChannel, up));
   }
 
+  // What the first layer at its bits makes of the test images.
+  function products(state, bits) {
+    const on = [state.network, state.rounding, state.scale, bits];
+    const { x, b } = given[state.network];
+    return cached("products", on, () => tests.products(level(state, "W", bits), x, b.length));
+  }
+
   const HOW = ["network", "rounding", "scale", "bits", "to", "t"];
   const WHERE = ["network", "plane", "images", "x", "y", "zoom"];
   const pick = (state, names) => names.map((name) => state[name]);
@@ -122,8 +129,14 @@ explore.part("compute", function (use) {
     const { extent, plane } = cut(state);
     const found = slice(state, state.n);
     const junctions = found.labels.map((labels) => jaccard.junctions(labels, state.n));
-    const reference = cached("tests", [state.network], () => tests.read(network, network.x));
-    const candidate = cached("tests", pick(state, HOW), () => tests.read(quantized(state), network.x));
+    const reference = cached("tests", [state.network], () => {
+      const all = tests.products(network.W, network.x, network.b.length);
+      return tests.read(network, all, all, 0);
+    });
+    const candidate = cached("tests", pick(state, HOW), () => {
+      const stop = state.t ? state.to : state.bits[0];
+      return tests.read(quantized(state), products(state, state.bits[0]), products(state, stop), state.t);
+    });
     const size = network.origin.length;
     const points = cached("points", pick(state, WHERE.slice(0, 3)), () =>
       Array.from(network.labels.keys(), (k) => planes.project(plane, image(network, k))),

@@ -40,8 +40,11 @@ explore.part("controls", function () {
         input.min = low;
         input.max = high;
         input.value = entry.value(state);
-        told.textContent = entry.text(state);
-        input.setAttribute("aria-valuetext", entry.text(state));
+        const text = entry.text(state);
+        if (told.textContent !== text) {
+          told.textContent = text;
+          input.setAttribute("aria-valuetext", text);
+        }
       });
     }
 

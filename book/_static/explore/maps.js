@@ -8,6 +8,7 @@ explore.part("maps", function (use) {
 
   function maps(get, set) {
     let found = null;
+    let side = 0; // of a map in pixels; to ask for it while something plays would lay out the page
     const panels = NAMES.map(function (name) {
       const cells = h("canvas", { class: "cells", "aria-hidden": "true" });
       const marks = h("canvas", { class: "marks", role: "application", tabindex: "0", "data-map": name });
@@ -120,16 +121,22 @@ explore.part("maps", function (use) {
       }
       const state = get();
       const wiped = state.look === "wipe";
-      places.classList.toggle("wiped", wiped);
-      panels[1].place.hidden = wiped;
-      panels[0].title.textContent = wiped ? "float | quantized" : NAMES[0];
+      if (!side || panels[1].place.hidden !== wiped) {
+        places.classList.toggle("wiped", wiped);
+        panels[1].place.hidden = wiped;
+        panels[0].title.textContent = wiped ? "float | quantized" : NAMES[0];
+        side = panels[0].marks.clientWidth;
+      }
       panels.slice(0, wiped ? 1 : 2).forEach(function ({ cells, marks }, k) {
-        paint.cells(cells, found, wiped ? state.wipe : 1 - k, state.layers);
-        paint.marks(marks, found, k, state, wiped ? state.wipe : null);
+        paint.cells(cells, found, wiped ? state.wipe : 1 - k, state.layers, side);
+        paint.marks(marks, found, k, state, wiped ? state.wipe : null, side);
       });
     }
 
-    new ResizeObserver(() => draw()).observe(places);
+    new ResizeObserver(function () {
+      side = 0;
+      draw();
+    }).observe(places);
     return { draw, places, tools };
   }
 

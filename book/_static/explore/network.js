@@ -2,9 +2,7 @@
 // baq.slices.certified, and its values at a point.
 explore.part("network", function () {
   "use strict";
-  // Where |tanh''| is largest.
-  const BEND = Math.atanh(Math.sqrt(1 / 3));
-  const tanh = (x) => 1 - 2 / (Math.exp(2 * x) + 1);
+  const BEND = 2 / Math.sqrt(27); // the maximum of half of |tanh''|
 
   // z = V act(p + a pa + b pb) + c in float64.
   function onPlane(weights, plane) {
@@ -97,9 +95,14 @@ explore.part("network", function () {
       for (let h = 0; h < H; h++) {
         reach[h] = (Math.abs(pa[h]) * ha + Math.abs(pb[h]) * hb) * half;
       }
-      for (let at = 0; at < K * K; at++) {
-        const [k, l] = [Math.floor(at / K) * H, (at % K) * H];
-        far[at] = reach.reduce((total, r, h) => total + Math.abs(V[k + h] - V[l + h]) * r, 0);
+      for (let k = 0; k < K; k++) {
+        for (let l = 0; l < k; l++) {
+          let total = 0;
+          for (let h = 0; h < H; h++) {
+            total += Math.abs(V[k * H + h] - V[l * H + h]) * reach[h];
+          }
+          far[k * K + l] = far[l * K + k] = total;
+        }
       }
     };
 
@@ -113,9 +116,9 @@ explore.part("network", function () {
           off[h] = Math.max(reach[h] - middle, 0);
         } else {
           slope[h] = 1 - t[h] * t[h];
-          const at = Math.min(Math.max(BEND, middle - reach[h]), middle + reach[h]);
-          const most = at === BEND ? Math.sqrt(1 / 3) : tanh(at);
-          off[h] = most * (1 - most * most) * reach[h] * reach[h];
+          // Half of |tanh''| at the centre, which changes by no more than the reach, and its maximum.
+          const most = Math.min(BEND, Math.abs(t[h]) * slope[h] + reach[h]);
+          off[h] = most * reach[h] * reach[h];
         }
         size = Math.max(size, middle + reach[h]);
       }
@@ -134,11 +137,9 @@ explore.part("network", function () {
         const v = V[own + h] - V[other + h];
         alongA += v * slope[h] * pa[h];
         alongB += v * slope[h] * pb[h];
-        if (v > 0) {
-          above += v * off[h];
-        } else {
-          below -= v * off[h];
-        }
+        const bent = v * off[h];
+        above += bent > 0 ? bent : 0;
+        below -= bent < 0 ? bent : 0;
       }
       box.gap = z[box.top] - z[k];
       box.alongA = alongA * ha;

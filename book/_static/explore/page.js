@@ -21,9 +21,10 @@ explore.part("page", function (use) {
     let shown = null; // what was computed last, with the state that it is of
     let busy = false;
     let stale = true;
+    let ahead = null; // the next changes, while something plays
+    let early = null; // a question that was asked before its state came
     let playing = null;
     let plotted = "";
-    let written = 0;
 
     const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
     const get = () => state;
@@ -62,17 +63,25 @@ explore.part("page", function (use) {
           const asked = state;
           if (!shown || key(shown.state) !== key(asked)) {
             controls.sync(state, about[state.network]);
-            shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
+            const reply = early?.key === key(asked) ? early.reply : workers[0].ask("shown", asked);
+            early = null;
+            shown = { state: asked, ...(await reply) };
           }
           complain("");
-          draw();
-          await look();
+          // While one frame is drawn, the next is computed.
+          if (ahead && playing) {
+            proceed();
+            draw();
+            await frame();
+          } else {
+            draw();
+            await look();
+          }
         } catch (error) {
           complain(error.message);
         }
       }
       busy = false;
-      place.setAttribute("data-settled", "");
     }
 
     function complain(text) {
@@ -88,27 +97,29 @@ explore.part("page", function (use) {
       view.draw(shown);
       place.frames = (place.frames ?? 0) + 1;
       place.shown = shown;
-      const rows = words.measures(shown.measures);
-      for (const [name, , text] of rows) {
+      for (const [name, , text] of words.measures(shown.measures)) {
         if (values[name] && values[name].textContent !== text) {
           values[name].textContent = text;
         }
       }
-      clearTimeout(draw.told);
-      draw.told = setTimeout(() => {
-        const said = rows.slice(0, 3).map(([, name, text]) => `${name} ${text}`);
-        told.textContent = `${words.network(state.network)}, ${state.n} cells a side: ${said.join("; ")}.`;
-      }, 700);
-      if (small) {
-        return;
+      clearTimeout(draw.rest);
+      draw.rest = setTimeout(rest, 120);
+    }
+
+    // What may wait until the state stays for a moment.
+    function rest() {
+      const said = words.measures(shown.measures).slice(0, 3).map(([, name, text]) => `${name} ${text}`);
+      told.textContent = `${words.network(state.network)}, ${state.n} cells a side: ${said.join("; ")}.`;
+      if (!small) {
+        guide();
+        code.textContent = use("python").text(state, shown.extent);
+        corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
+        history.replaceState(null, "", write(state, names) || location.pathname + location.search);
+        plot();
       }
-      guide();
-      code.textContent = use("python").text(state, shown.extent);
-      corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
-      clearTimeout(written);
-      written = setTimeout(() => history.replaceState(null, "", write(state, names) || location.pathname + location.search), 150);
-      clearTimeout(draw.plot);
-      draw.plot = setTimeout(plot, 250);
+      if (!busy) {
+        place.setAttribute("data-settled", "");
+      }
     }
 
     function imageOf(k) {
@@ -165,26 +176,41 @@ explore.part("page", function (use) {
       probed.hidden = false;
     }
 
-    // Plays one entry: `advance` gives the next changes, or none at the end.
-    async function play(name, advance) {
-      const mine = playing === name ? null : name;
-      playing = mine;
+    // Plays one entry, or stops: `advance` gives the next changes, or none at the end. Without a pause
+    // between them, frames follow as fast as they are computed.
+    async function play(name, advance, pause) {
+      const mine = playing === name ? null : Symbol(name);
+      playing = mine && name;
+      play.now = mine;
+      ahead = pause ? null : advance;
       marked();
-      while (playing === mine && mine) {
+      if (!pause) {
+        stale = true;
+        refresh();
+      }
+      while (pause && mine && play.now === mine && playing) {
         const next = advance();
-        if (!next) {
-          playing = null;
-        } else {
+        if (next) {
           set(next);
-          do {
-            await frame();
-          } while (busy && playing === mine);
-        }
-        if (still.matches || name === "n") {
-          await wait(name === "n" ? 450 : 700);
+          await wait(pause);
+        } else {
+          playing = null;
+          marked();
         }
       }
-      marked();
+    }
+
+    function proceed() {
+      const next = ahead();
+      stale = true;
+      if (next) {
+        state = { ...state, ...next };
+        const asked = fitting(state, about[state.network]);
+        early = { key: key(asked), reply: workers[0].ask("shown", asked) };
+      } else {
+        playing = ahead = null;
+        marked();
+      }
     }
 
     function marked() {
@@ -193,34 +219,32 @@ explore.part("page", function (use) {
         button.textContent = on ? "pause" : "play";
         button.setAttribute("aria-label", `${on ? "pause" : "play"} ${button.dataset.play === "t" ? "t" : "the grid"}`);
       }
-      if (!playing && shown && !small) {
-        draw();
-      }
     }
 
     function playT() {
-      const start = state.t >= 1 ? 0 : state.t;
+      const start = state.t < 1 ? state.t : 0;
       const begun = performance.now();
-      play("t", function () {
-        if (state.t >= 1 && performance.now() > begun + 50) {
-          return null;
-        }
-        const t = still.matches ? state.t + 0.1 : start + (performance.now() - begun) / 6000;
-        return { t: Math.min(1, Number((state.t >= 1 ? 0 : t).toFixed(4))) };
-      });
+      let last = false;
+      const advance = function () {
+        const t = still.matches ? (last === false ? start : state.t) + 0.1 : start + (performance.now() - begun) / 6000;
+        const over = last === 1;
+        last = Math.min(1, Number(t.toFixed(4)));
+        return over ? null : { t: last };
+      };
+      play("t", advance, still.matches ? 700 : 0);
     }
 
     const nearest = (n) => GRIDS.reduce((best, one, k) => (Math.abs(one - n) < Math.abs(GRIDS[best] - n) ? k : best), 0);
 
     function playGrid() {
       let k = nearest(state.n) === GRIDS.length - 1 ? -1 : nearest(state.n);
-      play("n", () => (k + 1 < GRIDS.length ? { n: GRIDS[(k += 1)] } : null));
+      play("n", () => (k + 1 < GRIDS.length ? { n: GRIDS[(k += 1)] } : null), 450);
     }
 
     // By hand, nothing plays on.
     function byHand(changes) {
       if (playing) {
-        playing = null;
+        playing = ahead = null;
         marked();
       }
       set(changes);

@@ -8,72 +8,77 @@ explore.part("paint", function () {
   const OVER = { both: [0, 0, 0], float: [0, 90, 160], quantized: [230, 140, 0], changed: [120, 30, 110] };
   const css = (colour) => `rgb(${colour.join(" ")})`;
 
-  // The colour of cell k of the float (0) or the quantized (1) map.
-  function colour(found, which, k, layers) {
-    const { labels, masks } = found.measures;
-    if (layers.includes("boundaries")) {
-      const [one, other] = [masks[0][k], masks[1][k]];
-      if (one || other) {
-        return one && other ? OVER.both : one ? OVER.float : OVER.quantized;
-      }
-    }
-    if (layers.includes("changed") && labels[0][k] !== labels[1][k]) {
-      return OVER.changed;
-    }
-    return LIGHT[labels[which][k]];
-  }
+  // Colours as the 32 bits of a pixel, whose bytes are red, green, blue and opacity on little-endian machines.
+  const pixel = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  const [BOTH, FLOAT, QUANTIZED, CHANGED] = Object.values(OVER).map(pixel);
+  const CLASSES = LIGHT.map(pixel);
 
   // A map on a canvas of one pixel a cell; right of `wipe`, a share of the width, it is the quantized one.
-  function cells(canvas, found, wipe, layers) {
+  function cells(canvas, found, wipe, layers, side) {
     const { n } = found;
+    const [float, quantized] = found.measures.labels;
+    const [one, other] = found.measures.masks;
+    const lines = layers.includes("boundaries");
+    const moved = layers.includes("changed");
     const picture = new ImageData(n, n);
+    const pixels = new Uint32Array(picture.data.buffer);
     const split = Math.round(wipe * n);
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < n; j++) {
-        picture.data.set(colour(found, j < split ? 0 : 1, i * n + j, layers), 4 * ((n - 1 - i) * n + j));
-        picture.data[4 * ((n - 1 - i) * n + j) + 3] = 255;
+    for (let i = 0, k = 0; i < n; i++) {
+      for (let j = 0, at = (n - 1 - i) * n; j < n; j++, k++, at++) {
+        if (lines && (one[k] || other[k])) {
+          pixels[at] = one[k] && other[k] ? BOTH : one[k] ? FLOAT : QUANTIZED;
+        } else if (moved && float[k] !== quantized[k]) {
+          pixels[at] = CHANGED;
+        } else {
+          pixels[at] = CLASSES[j < split ? float[k] : quantized[k]];
+        }
       }
     }
     if (canvas.width !== n) {
       canvas.width = canvas.height = n;
     }
     canvas.getContext("2d").putImageData(picture, 0, 0);
-    canvas.classList.toggle("fine", n > 2 * canvas.clientWidth);
+    canvas.classList.toggle("fine", n > 2 * side);
   }
 
   // For each class with room for its name, the place farthest from other classes, as shares of the side.
   function anchors(labels, n) {
     const step = Math.max(1, Math.floor(n / 64));
     const m = Math.floor(n / step);
-    const at = (i, j) => labels[Math.min(i * step, n - 1) * n + Math.min(j * step, n - 1)];
-    const depth = new Int32Array(m * m);
-    const least = (i, j, di, dj) => {
-      const [k, l] = [i + di, j + dj];
-      const edge = k < 0 || l < 0 || k >= m || l >= m;
-      return edge || at(k, l) !== at(i, j) ? 1 : depth[k * m + l] + 1;
-    };
-    for (let k = 0; k < m * m; k++) {
-      const [i, j] = [Math.floor(k / m), k % m];
-      depth[k] = Math.min(least(i, j, -1, 0), least(i, j, 0, -1));
-    }
-    const found = new Map();
-    for (let k = m * m - 1; k >= 0; k--) {
-      const [i, j] = [Math.floor(k / m), k % m];
-      depth[k] = Math.min(depth[k], least(i, j, 1, 0), least(i, j, 0, 1));
-      if (depth[k] > m / 24 && depth[k] > (found.get(at(i, j))?.[0] ?? 0)) {
-        found.set(at(i, j), [depth[k], (j * step + 0.5) / n, (i * step + 0.5) / n]);
+    // Every so many cells, with a rim of no class around them; and how many are between each and another class.
+    const wide = m + 2;
+    const kind = new Uint8Array(wide * wide).fill(255);
+    const depth = new Int32Array(wide * wide);
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < m; j++) {
+        kind[(i + 1) * wide + j + 1] = labels[i * step * n + j * step];
       }
     }
-    return found;
+    const least = (at, beside) => (kind[beside] === kind[at] ? depth[beside] : 0) + 1;
+    for (let at = wide + 1; at < wide * (wide - 1); at++) {
+      depth[at] = Math.min(least(at, at - wide), least(at, at - 1));
+    }
+    const best = new Map();
+    for (let at = wide * (wide - 1) - 2; at > wide; at--) {
+      depth[at] = Math.min(depth[at], least(at, at + wide), least(at, at + 1));
+      if (kind[at] !== 255 && depth[at] > m / 24 && !(depth[at] <= depth[best.get(kind[at])])) {
+        best.set(kind[at], at);
+      }
+    }
+    const share = (k) => ((k - 1) * step + 0.5) / n;
+    return Array.from(best, ([label, at]) => [label, share(at % wide), share(Math.floor(at / wide))]);
   }
 
   // What lies over a map: names of classes, junctions, images, the point that is looked at.
-  function marks(canvas, found, which, state, wipe) {
-    const side = canvas.clientWidth;
+  function marks(canvas, found, which, state, wipe, side) {
     const sharp = window.devicePixelRatio || 1;
-    canvas.width = canvas.height = Math.round(side * sharp);
+    const pixels = Math.round(side * sharp);
+    if (canvas.width !== pixels) {
+      canvas.width = canvas.height = pixels;
+    }
     const pen = canvas.getContext("2d");
-    pen.scale(sharp, sharp);
+    pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+    pen.clearRect(0, 0, side, side);
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     const [a0, a1, b0, b1] = found.extent;
@@ -83,7 +88,7 @@ explore.part("paint", function () {
     const both = wipe === null ? [which] : [0, 1];
     const seen = (one, x) => wipe === null || x < wipe === (one === 0);
     for (const one of both) {
-      for (const [label, [, x, y]] of anchors(found.measures.labels[one], found.n)) {
+      for (const [label, x, y] of anchors(found.measures.labels[one], found.n)) {
         if (seen(one, x)) {
           pen.fillText(label, x * side, (1 - y) * side);
         }

@@ -45,8 +45,8 @@ explore.part("state", function () {
   function fitting(state, about) {
     const found = { ...state };
     if (found.rounding !== "nearest") {
-      const [low, high] = [about.bits[0], about.bits.at(-1)];
-      const kept = (bits) => Math.min(high, Math.max(low, bits));
+      const nearer = (to) => (best, one) => (Math.abs(one - to) < Math.abs(best - to) ? one : best);
+      const kept = (bits) => about.bits.reduce(nearer(bits)); // of those that came along
       found.bits = found.bits.map(kept);
       found.to = kept(found.to);
       if (found.rounding === "boundary metric") {

@@ -4,22 +4,33 @@ explore.part("test-images", function (use) {
   const { dot, first } = use("network");
   const SHARE = 0.2; // of the images, in the band
 
-  // Labels (N,) and margins (N,) of images, one after the other in `x`.
-  function read(weights, x) {
+  // What a first layer makes of images, one after the other in `x`, without its bias.
+  function products(weight, x, hidden) {
+    const W = Float64Array.from(weight);
+    const inputs = W.length / hidden;
+    const found = new Float64Array((x.length / inputs) * hidden);
+    for (let k = 0; k < found.length; k++) {
+      found[k] = dot(W, (k % hidden) * inputs, x, Math.floor(k / hidden) * inputs, inputs);
+    }
+    return found;
+  }
+
+  // Labels (N,) and margins (N,) from the products of two first layers, of which the network's is the mean
+  // with weights 1 - t and t.
+  function read(weights, start, stop, t) {
     const { b, c, act } = weights;
-    const [W, V] = [weights.W, weights.V].map((weight) => Float64Array.from(weight));
+    const V = Float64Array.from(weights.V);
     const [H, K] = [b.length, c.length];
-    const inputs = W.length / H;
-    const count = x.length / inputs;
+    const count = start.length / H;
     const found = { labels: new Uint8Array(count), margins: new Float64Array(count) };
-    const [t, z] = [new Float64Array(H), new Float64Array(K)];
+    const [u, z] = [new Float64Array(H), new Float64Array(K)];
     for (let n = 0; n < count; n++) {
-      for (let h = 0; h < H; h++) {
-        const sum = b[h] + dot(W, h * inputs, x, n * inputs, inputs);
-        t[h] = act === "relu" ? Math.max(sum, 0) : Math.tanh(sum);
+      for (let h = 0, at = n * H; h < H; h++, at++) {
+        const x = b[h] + (1 - t) * start[at] + t * stop[at];
+        u[h] = act === "relu" ? Math.max(x, 0) : 1 - 2 / (Math.exp(2 * x) + 1);
       }
       for (let k = 0; k < K; k++) {
-        z[k] = c[k] + dot(V, k * H, t, 0, H);
+        z[k] = c[k] + dot(V, k * H, u, 0, H);
       }
       const label = first(z);
       const top = z[label];
@@ -47,5 +58,5 @@ explore.part("test-images", function (use) {
     return { ...found, accuracy: right(candidate.labels), accuracyReference: right(reference.labels) };
   }
 
-  return { compare, read };
+  return { compare, products, read };
 });
