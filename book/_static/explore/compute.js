@@ -37,7 +37,12 @@ explore.part("compute", function (use) {
       return network;
     }
     const on = [state.network, state.images];
-    return cached("plane", on, () => planes.through(state.images.map((k) => image(network, k)), PAD));
+    return cached("plane", on, () =>
+      planes.through(
+        state.images.map((k) => image(network, k)),
+        PAD,
+      ),
+    );
   }
 
   // A weight at its bits: "W" is the first layer's, "V" the last one's.
@@ -48,7 +53,9 @@ explore.part("compute", function (use) {
     const key = `${state.rounding}/${bits}/${state.scale}/${layer}`;
     const rows = part === "W" ? network.b.length : network.c.length;
     const up = state.rounding === "nearest" ? null : network.up[key];
-    return cached("level", [state.network, key], () => quantize(network[part], rows, bits, perChannel, up));
+    return cached("level", [state.network, key], () =>
+      quantize(network[part], rows, bits, perChannel, up),
+    );
   }
 
   // What the first layer at its bits makes of the test images.
@@ -81,8 +88,14 @@ explore.part("compute", function (use) {
     return {
       extent,
       plane,
-      float: { on: where, net: cached("net", where, () => networks.onPlane(given[state.network], plane)) },
-      quantized: { on: onWhere, net: cached("net", onWhere, () => networks.onPlane(quantized(state), plane)) },
+      float: {
+        on: where,
+        net: cached("net", where, () => networks.onPlane(given[state.network], plane)),
+      },
+      quantized: {
+        on: onWhere,
+        net: cached("net", onWhere, () => networks.onPlane(quantized(state), plane)),
+      },
     };
   }
 
@@ -135,7 +148,12 @@ explore.part("compute", function (use) {
     });
     const candidate = cached("tests", pick(state, HOW), () => {
       const stop = state.t ? state.to : state.bits[0];
-      return tests.read(quantized(state), products(state, state.bits[0]), products(state, stop), state.t);
+      return tests.read(
+        quantized(state),
+        products(state, state.bits[0]),
+        products(state, stop),
+        state.t,
+      );
     });
     const size = network.origin.length;
     const points = cached("points", pick(state, WHERE.slice(0, 3)), () =>
@@ -173,7 +191,10 @@ explore.part("compute", function (use) {
     const { extent, float, quantized: other } = cut(state);
     const finest = Math.max(...grids);
     const apart = curves.distances(curve(float, extent, finest), curve(other, extent, finest));
-    return grids.map((n) => ({ n, law: apart.length ? jaccard.law(apart, cellSide(extent, n)) : NaN }));
+    return grids.map((n) => ({
+      n,
+      law: apart.length ? jaccard.law(apart, cellSide(extent, n)) : NaN,
+    }));
   }
 
   const kinds = { law, onGrid, probe, shown };

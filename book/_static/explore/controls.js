@@ -33,8 +33,17 @@ explore.part("controls", function () {
       const { min, max, step = 1 } = entry;
       const input = h("input", { type: "range", id: at, name, min, max, step });
       input.addEventListener("input", () => set(entry.change(Number(input.value))));
-      const button = entry.play ? h("button", { type: "button", "data-play": name, onclick: entry.play }, "play") : "";
-      const made = h("div", { class: "slider" }, h("label", { for: at }, entry.label), told, input, button);
+      const button = entry.play
+        ? h("button", { type: "button", "data-play": name, onclick: entry.play }, "play")
+        : "";
+      const made = h(
+        "div",
+        { class: "slider" },
+        h("label", { for: at }, entry.label),
+        told,
+        input,
+        button,
+      );
       return keep(made, function (state, about) {
         const [low, high] = entry.ends?.(state, about) ?? [min, max];
         input.min = low;
@@ -50,8 +59,14 @@ explore.part("controls", function () {
 
     function choice(name, label, options, change) {
       const at = id();
-      const input = h("select", { id: at, name }, ...options.map(([value, text]) => h("option", { value }, text)));
-      input.addEventListener("change", () => set(change ? change(input.value) : { [name]: input.value }));
+      const input = h(
+        "select",
+        { id: at, name },
+        ...options.map(([value, text]) => h("option", { value }, text)),
+      );
+      input.addEventListener("change", () =>
+        set(change ? change(input.value) : { [name]: input.value }),
+      );
       const made = h("div", { class: "choice" }, h("label", { for: at }, label), input);
       return keep(made, (state) => (input.value = state[name]));
     }
@@ -66,14 +81,23 @@ explore.part("controls", function () {
         return [input, h("label", {}, input, ` ${text}`)];
       });
       const made = h("div", { class: "boxes" }, ...inputs.map(([, label]) => label));
-      return keep(made, (state) => inputs.forEach(([input]) => (input.checked = state[name].includes(input.value))));
+      return keep(made, (state) =>
+        inputs.forEach(([input]) => (input.checked = state[name].includes(input.value))),
+      );
     }
 
     // Whole numbers of one entry, such as the three images of a plane.
     function numbers(name, labels) {
       const inputs = labels.map(function (label, k) {
         const at = id();
-        const input = h("input", { type: "number", id: at, name: `${name}-${k}`, min: 0, step: 1, inputmode: "numeric" });
+        const input = h("input", {
+          type: "number",
+          id: at,
+          name: `${name}-${k}`,
+          min: 0,
+          step: 1,
+          inputmode: "numeric",
+        });
         input.addEventListener("change", function () {
           const value = Math.round(Number(input.value));
           const fits = input.value !== "" && value >= 0 && value <= Number(input.max);

@@ -42,9 +42,16 @@ explore.part("curves", function () {
       let left = crossing(i, 0, 1);
       for (let j = 0; j + 1 < n; j++) {
         const right = crossing(i, j + 1, 1);
-        const met = [[below[j], 0], [above[j], 1], [0, left], [1, right]].filter(([x, y]) => x === x && y === y);
+        const met = [
+          [below[j], 0],
+          [above[j], 1],
+          [0, left],
+          [1, right],
+        ].filter(([x, y]) => x === x && y === y);
         if (met.length) {
-          const hub = [0, 1].map((axis) => met.reduce((sum, point) => sum + point[axis], 0) / met.length);
+          const hub = [0, 1].map(
+            (axis) => met.reduce((sum, point) => sum + point[axis], 0) / met.length,
+          );
           for (const [x, y] of met) {
             found.push(a0 + ha * (j + 0.5 + x), b0 + hb * (i + 0.5 + y));
             found.push(a0 + ha * (j + 0.5 + hub[0]), b0 + hb * (i + 0.5 + hub[1]));
@@ -79,7 +86,10 @@ explore.part("curves", function () {
       for (const s of near(x, y)) {
         const [u, v] = [other[s + 2] - other[s], other[s + 3] - other[s + 1]];
         const square = Math.max(u * u + v * v, 1e-300);
-        const along = Math.min(1, Math.max(0, ((x - other[s]) * u + (y - other[s + 1]) * v) / square));
+        const along = Math.min(
+          1,
+          Math.max(0, ((x - other[s]) * u + (y - other[s + 1]) * v) / square),
+        );
         best = Math.min(best, Math.hypot(x - other[s] - along * u, y - other[s + 1] - along * v));
       }
       result[k / 4] = best;
@@ -112,7 +122,8 @@ explore.part("curves", function () {
         for (let i = ci - ring; i <= ci + ring; i++) {
           const step = Math.abs(i - ci) === ring ? 1 : 2 * ring || 1;
           for (let j = cj - ring; j <= cj + ring; j += step) {
-            for (const s of (i >= 0 && j >= 0 && i < 66 && j < 66 && squares.get(key(i, j))) || []) {
+            for (const s of (i >= 0 && j >= 0 && i < 66 && j < 66 && squares.get(key(i, j))) ||
+              []) {
               const [mx, my] = middle(s);
               best.push([(mx - x) ** 2 + (my - y) ** 2, s]);
             }

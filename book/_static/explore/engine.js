@@ -25,6 +25,8 @@ use("compute").serve(self);`;
         done(data.found);
       }
     };
+    made.onerror = () =>
+      waiting.forEach(([, failed]) => failed(new Error("the computation failed")));
     return {
       receive: (networks) => made.postMessage({ networks }),
       ask: (...question) =>
@@ -39,7 +41,10 @@ use("compute").serve(self);`;
   function here() {
     const compute = use("compute");
     const later = () => new Promise((done) => setTimeout(done));
-    return { receive: compute.receive, ask: (...question) => later().then(() => compute.answer(...question)) };
+    return {
+      receive: compute.receive,
+      ask: (...question) => later().then(() => compute.answer(...question)),
+    };
   }
 
   function start() {

@@ -11,6 +11,9 @@ explore.part("files", function () {
 
   // The networks of a data set, by DATASET/NAME; `text` is what its file holds.
   async function networks(dataset, text) {
+    if (!globalThis.DecompressionStream) {
+      throw new Error("this browser is too old to unpack the networks");
+    }
     let buffer, header;
     try {
       buffer = await unpacked(text);

@@ -2,7 +2,16 @@
 explore.part("guide", function (use) {
   "use strict";
   const { number, share } = use("words");
-  const plain = { plane: "pca", rounding: "nearest", scale: "tensor", sides: "two", t: 0, x: 0.5, y: 0.5, zoom: 1 };
+  const plain = {
+    plane: "pca",
+    rounding: "nearest",
+    scale: "tensor",
+    sides: "two",
+    t: 0,
+    x: 0.5,
+    y: 0.5,
+    zoom: 1,
+  };
 
   const steps = [
     {

@@ -4,18 +4,29 @@ explore.part("maps", function (use) {
   const { h } = use("controls");
   const paint = use("paint");
   const NAMES = ["float", "quantized"];
-  const KEYS = "Arrow keys move the point that is looked at, plus and minus zoom, with shift arrows move the view.";
+  const KEYS =
+    "Arrow keys move the point that is looked at, plus and minus zoom, with shift arrows move the view.";
 
   function maps(get, set) {
     let found = null;
     let side = 0; // of a map in pixels; to ask for it while something plays would lay out the page
     const panels = NAMES.map(function (name) {
       const cells = h("canvas", { class: "cells", "aria-hidden": "true" });
-      const marks = h("canvas", { class: "marks", role: "application", tabindex: "0", "data-map": name });
+      const marks = h("canvas", {
+        class: "marks",
+        role: "application",
+        tabindex: "0",
+        "data-map": name,
+      });
       marks.setAttribute("aria-label", `Label map of the ${name} network. ${KEYS}`);
       listen(marks);
       const title = h("div", { class: "title" }, name);
-      return { cells, marks, title, place: h("div", { class: "map" }, title, h("div", { class: "stack" }, cells, marks)) };
+      return {
+        cells,
+        marks,
+        title,
+        place: h("div", { class: "map" }, title, h("div", { class: "stack" }, cells, marks)),
+      };
     });
 
     // Coordinates of a pointer.
@@ -49,7 +60,10 @@ explore.part("maps", function (use) {
       const within = (value, low, high) => Math.min(high, Math.max(low, value));
       const cell = 1 / Math.min(found.n, 65);
       set({
-        probe: [within(a + right * cell * (a1 - a0), a0, a1), within(b + up * cell * (b1 - b0), b0, b1)],
+        probe: [
+          within(a + right * cell * (a1 - a0), a0, a1),
+          within(b + up * cell * (b1 - b0), b0, b1),
+        ],
       });
     }
 
@@ -60,13 +74,19 @@ explore.part("maps", function (use) {
           return;
         }
         if (from && event.buttons) {
-          pan((from.x - event.clientX) / canvas.clientWidth, (event.clientY - from.y) / canvas.clientHeight);
+          pan(
+            (from.x - event.clientX) / canvas.clientWidth,
+            (event.clientY - from.y) / canvas.clientHeight,
+          );
           from = { x: event.clientX, y: event.clientY };
         } else {
           set({ probe: point(event, canvas) });
         }
       });
-      canvas.addEventListener("pointerdown", (event) => (from = { x: event.clientX, y: event.clientY }));
+      canvas.addEventListener(
+        "pointerdown",
+        (event) => (from = { x: event.clientX, y: event.clientY }),
+      );
       canvas.addEventListener("pointerup", () => (from = null));
       canvas.addEventListener("click", (event) => found && set({ probe: point(event, canvas) }));
       canvas.addEventListener(
@@ -79,7 +99,12 @@ explore.part("maps", function (use) {
         },
         { passive: false },
       );
-      const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+      const arrows = {
+        ArrowLeft: [-1, 0],
+        ArrowRight: [1, 0],
+        ArrowUp: [0, 1],
+        ArrowDown: [0, -1],
+      };
       canvas.addEventListener("keydown", function (event) {
         if (!found || event.altKey || event.ctrlKey || event.metaKey) {
           return;

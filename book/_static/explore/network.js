@@ -83,7 +83,9 @@ explore.part("network", function () {
     const [reach, slope, off] = [H, H, H].map((size) => new Float64Array(size));
     const far = new Float64Array(K * K); // a bound on the change of each gap: no unit is steeper than 1
     const sum = (values) => values.reduce((total, value) => total + Math.abs(value), 0);
-    const weight = Math.max(...Array.from({ length: K }, (_, k) => sum(V.subarray(k * H, (k + 1) * H))));
+    const weight = Math.max(
+      ...Array.from({ length: K }, (_, k) => sum(V.subarray(k * H, (k + 1) * H))),
+    );
     const bias = Math.max(...c.map(Math.abs));
     const box = { top: 0, gap: 0, alongA: 0, alongB: 0, below: 0, above: 0 };
     let half = 0;

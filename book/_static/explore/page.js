@@ -6,7 +6,21 @@ explore.part("page", function (use) {
   const paint = use("paint");
   const words = use("words");
   const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
-  const COMPUTED = ["network", "plane", "images", "bits", "scale", "rounding", "to", "t", "n", "sides", "x", "y", "zoom"];
+  const COMPUTED = [
+    "network",
+    "plane",
+    "images",
+    "bits",
+    "scale",
+    "rounding",
+    "to",
+    "t",
+    "n",
+    "sides",
+    "x",
+    "y",
+    "zoom",
+  ];
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const wait = (time) => new Promise((done) => setTimeout(done, time));
   const frame = () => new Promise((done) => requestAnimationFrame(done));
@@ -14,15 +28,15 @@ explore.part("page", function (use) {
   async function open(place) {
     const small = place.dataset.explore === "small";
     const names = place.dataset.networks.split(" ");
-    const digests = Object.fromEntries((place.dataset.digests ?? "").split(" ").map((one) => one.split(":")));
+    const digests = Object.fromEntries(
+      (place.dataset.digests ?? "").split(" ").map((one) => one.split(":")),
+    );
     const workers = use("engine").start();
     const about = {};
     let state = small ? { ...initial(names), n: 33 } : read(location.hash, names);
     let shown = null; // what was computed last, with the state that it is of
     let busy = false;
     let stale = true;
-    let ahead = null; // the next changes, while something plays
-    let early = null; // a question that was asked before its state came
     let playing = null;
     let plotted = "";
 
@@ -33,7 +47,10 @@ explore.part("page", function (use) {
     async function fetched(name) {
       if (!about[name]) {
         const [dataset] = name.split("/");
-        const found = await use("files").networks(dataset, await explore.text(dataset, digests[dataset] ?? ""));
+        const found = await use("files").networks(
+          dataset,
+          await explore.text(dataset, digests[dataset] ?? ""),
+        );
         if (!found[name]) {
           throw new Error(`${dataset}.js lacks the network ${name}`);
         }
@@ -63,25 +80,24 @@ explore.part("page", function (use) {
           const asked = state;
           if (!shown || key(shown.state) !== key(asked)) {
             controls.sync(state, about[state.network]);
-            const reply = early?.key === key(asked) ? early.reply : workers[0].ask("shown", asked);
-            early = null;
-            shown = { state: asked, ...(await reply) };
+            shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
           }
           complain("");
-          // While one frame is drawn, the next is computed.
-          if (ahead && playing) {
-            proceed();
-            draw();
-            await frame();
-          } else {
-            draw();
-            await look();
-          }
+          draw();
+          await look();
         } catch (error) {
           complain(error.message);
+          if (!shown) {
+            return;
+          }
+          // Back to what can be shown.
+          COMPUTED.forEach((name) => (state = { ...state, [name]: shown.state[name] }));
+          controls.sync(state, about[state.network]);
         }
       }
       busy = false;
+      clearTimeout(refresh.rest);
+      refresh.rest = setTimeout(rest, 120);
     }
 
     function complain(text) {
@@ -102,13 +118,17 @@ explore.part("page", function (use) {
           values[name].textContent = text;
         }
       }
-      clearTimeout(draw.rest);
-      draw.rest = setTimeout(rest, 120);
     }
 
     // What may wait until the state stays for a moment.
     function rest() {
-      const said = words.measures(shown.measures).slice(0, 3).map(([, name, text]) => `${name} ${text}`);
+      if (busy) {
+        return; // and comes again
+      }
+      const said = words
+        .measures(shown.measures)
+        .slice(0, 3)
+        .map(([, name, text]) => `${name} ${text}`);
       told.textContent = `${words.network(state.network)}, ${state.n} cells a side: ${said.join("; ")}.`;
       if (!small) {
         guide();
@@ -117,14 +137,15 @@ explore.part("page", function (use) {
         history.replaceState(null, "", write(state, names) || location.pathname + location.search);
         plot();
       }
-      if (!busy) {
-        place.setAttribute("data-settled", "");
-      }
+      place.setAttribute("data-settled", "");
     }
 
     function imageOf(k) {
       const { images, origin, scale } = about[state.network];
-      return Array.from(images.subarray(k * origin.length, (k + 1) * origin.length), (level) => level / scale);
+      return Array.from(
+        images.subarray(k * origin.length, (k + 1) * origin.length),
+        (level) => level / scale,
+      );
     }
 
     // J on the plot's grids, one after the other, and then the law; ends when the state has moved on.
@@ -147,7 +168,8 @@ explore.part("page", function (use) {
           }
           use("plot").draw(chart, grids, law, { ...own, n: state.n }, words.number);
         }
-        law.push(...(await workers[1].ask("law", asked, PLOTTED)));
+        // It is for masks of two cells.
+        law.push(...(asked.sides === "two" ? await workers[1].ask("law", asked, PLOTTED) : []));
       } catch (error) {
         complain(error.message);
         return;
@@ -170,54 +192,79 @@ explore.part("page", function (use) {
       paint.input(pictured, found.input);
       at.textContent = `a = ${words.number(found.a)}, b = ${words.number(found.b)}`;
       found.networks.forEach(function (one, k) {
-        const texts = [one.label, words.number(one.margin), words.number(one.radius), ...one.logits.map((z) => z.toFixed(2))];
+        const texts = [
+          one.label,
+          words.number(one.margin),
+          words.number(one.radius),
+          ...one.logits.map((z) => z.toFixed(2)),
+        ];
         texts.forEach((text, row) => (cells[row][k].textContent = text));
       });
       probed.hidden = false;
     }
 
-    // Plays one entry, or stops: `advance` gives the next changes, or none at the end. Without a pause
-    // between them, frames follow as fast as they are computed.
+    // Plays one entry, or stops: `advance` gives the next changes, or none at the end.
     async function play(name, advance, pause) {
       const mine = playing === name ? null : Symbol(name);
       playing = mine && name;
       play.now = mine;
-      ahead = pause ? null : advance;
       marked();
-      if (!pause) {
-        stale = true;
-        refresh();
-      }
-      while (pause && mine && play.now === mine && playing) {
-        const next = advance();
-        if (next) {
-          set(next);
-          await wait(pause);
-        } else {
-          playing = null;
-          marked();
-        }
+      const on = () => playing && play.now === mine;
+      await (pause ? slides : film)(advance, on, pause);
+      if (play.now === mine) {
+        playing = null;
+        marked();
       }
     }
 
-    function proceed() {
-      const next = ahead();
-      stale = true;
-      if (next) {
-        state = { ...state, ...next };
-        const asked = fitting(state, about[state.network]);
-        early = { key: key(asked), reply: workers[0].ask("shown", asked) };
-      } else {
-        playing = ahead = null;
-        marked();
+    async function slides(advance, on, pause) {
+      for (let next = on() && advance(); next && on(); next = advance()) {
+        set(next);
+        await wait(pause);
       }
+    }
+
+    // Frames follow as fast as they are computed, by both workers in turn while the last one is drawn.
+    async function film(advance, on) {
+      while (busy) {
+        await frame();
+      }
+      busy = true;
+      place.removeAttribute("data-settled");
+      const queue = [];
+      const asking = function (worker) {
+        const next = on() && advance();
+        if (next) {
+          const asked = fitting({ ...state, ...next }, about[state.network]);
+          queue.push([asked, worker.ask("shown", asked).catch((error) => complain(error.message))]);
+        }
+      };
+      workers.forEach(asking);
+      for (let k = 0; queue.length && on(); k++) {
+        const [asked, reply] = queue.shift();
+        const found = await reply;
+        if (!found || !on()) {
+          break;
+        }
+        asking(workers[k % workers.length]);
+        state = { ...state, t: asked.t };
+        shown = { state: asked, ...found };
+        draw();
+        await frame();
+      }
+      busy = false;
+      stale = true;
+      refresh();
     }
 
     function marked() {
       for (const button of place.querySelectorAll("[data-play]")) {
         const on = button.dataset.play === playing;
         button.textContent = on ? "pause" : "play";
-        button.setAttribute("aria-label", `${on ? "pause" : "play"} ${button.dataset.play === "t" ? "t" : "the grid"}`);
+        button.setAttribute(
+          "aria-label",
+          `${on ? "pause" : "play"} ${button.dataset.play === "t" ? "t" : "the grid"}`,
+        );
       }
     }
 
@@ -226,7 +273,9 @@ explore.part("page", function (use) {
       const begun = performance.now();
       let last = false;
       const advance = function () {
-        const t = still.matches ? (last === false ? start : state.t) + 0.1 : start + (performance.now() - begun) / 6000;
+        const t = still.matches
+          ? (last === false ? start : state.t) + 0.1
+          : start + (performance.now() - begun) / 6000;
         const over = last === 1;
         last = Math.min(1, Number(t.toFixed(4)));
         return over ? null : { t: last };
@@ -234,7 +283,8 @@ explore.part("page", function (use) {
       play("t", advance, still.matches ? 700 : 0);
     }
 
-    const nearest = (n) => GRIDS.reduce((best, one, k) => (Math.abs(one - n) < Math.abs(GRIDS[best] - n) ? k : best), 0);
+    const nearest = (n) =>
+      GRIDS.reduce((best, one, k) => (Math.abs(one - n) < Math.abs(GRIDS[best] - n) ? k : best), 0);
 
     function playGrid() {
       let k = nearest(state.n) === GRIDS.length - 1 ? -1 : nearest(state.n);
@@ -244,66 +294,121 @@ explore.part("page", function (use) {
     // By hand, nothing plays on.
     function byHand(changes) {
       if (playing) {
-        playing = ahead = null;
+        playing = null;
         marked();
       }
-      set(changes);
+      // The words of a step are for its state.
+      const left = !("step" in changes) && COMPUTED.some((name) => name in changes);
+      set(left ? { ...changes, step: 0 } : changes);
     }
 
     const make = panel(get, byHand);
     const controls = make;
     const both = ({ bits: [one, other] }) => (one === other ? String(one) : `${one} and ${other}`);
-    const ends = (_, about) => (state.rounding === "nearest" ? [2, 16] : [about.bits[0], about.bits.at(-1)]);
+    const ends = (_, about) =>
+      state.rounding === "nearest" ? [2, 16] : [about.bits[0], about.bits.at(-1)];
     const bits = make.slider("bits", {
-      label: "bits", min: 2, max: 16, ends, text: both,
+      label: "bits",
+      min: 2,
+      max: 16,
+      ends,
+      text: both,
       value: (one) => one.bits[0],
       change: (value) => ({ bits: [value, value] }),
     });
     const grid = make.slider("n", {
-      label: "cells a side", min: 0, max: GRIDS.length - 1, play: playGrid,
+      label: "cells a side",
+      min: 0,
+      max: GRIDS.length - 1,
+      play: playGrid,
       value: (one) => nearest(one.n),
       text: (one) => String(one.n),
       change: (value) => ({ n: GRIDS[value] }),
     });
     const layer = (k, label) =>
       make.slider(`bits-${k + 1}`, {
-        label, min: 2, max: 16, ends,
+        label,
+        min: 2,
+        max: 16,
+        ends,
         value: (one) => one.bits[k],
         text: (one) => String(one.bits[k]),
         change: (value) => ({
-          bits: state.rounding === "boundary metric" ? [value, value] : state.bits.map((b, j) => (j === k ? value : b)),
+          bits:
+            state.rounding === "boundary metric"
+              ? [value, value]
+              : state.bits.map((b, j) => (j === k ? value : b)),
         }),
       });
     const to = make.slider("to", {
-      label: "bits at t = 1", min: 2, max: 16, ends,
+      label: "bits at t = 1",
+      min: 2,
+      max: 16,
+      ends,
       value: (one) => one.to,
       text: (one) => String(one.to),
       change: (value) => ({ to: value }),
     });
     const t = make.slider("t", {
-      label: "position t between the levels", min: 0, max: 1, step: 0.01, play: playT,
+      label: "position t between the levels",
+      min: 0,
+      max: 1,
+      step: 0.01,
+      play: playT,
       value: (one) => one.t,
       text: (one) => one.t.toFixed(2),
       change: (value) => ({ t: value }),
     });
     const wipe = make.slider("wipe", {
-      label: "wipe", min: 0, max: 1, step: 0.01,
+      label: "wipe",
+      min: 0,
+      max: 1,
+      step: 0.01,
       value: (one) => one.wipe,
       text: (one) => `${Math.round(100 * one.wipe)} % float`,
       change: (value) => ({ wipe: value }),
     });
-    const which = make.choice("network", "network", names.map((name) => [name, words.network(name)]));
-    const rounding = make.choice("rounding", "rounding", ROUNDINGS.map((name) => [name, name === "adaround" ? "AdaRound" : name]));
-    const scale = make.choice("scale", "scale", [["tensor", "one for each matrix"], ["channel", "one for each unit"]]);
-    const sides = make.choice("sides", "boundary cells", [["two", "on both sides of the boundary"], ["one", "on one side"]]);
-    const plane = make.choice("plane", "plane", [["pca", "principal components"], ["three", "through three test images"]]);
-    const appearance = make.choice("look", "maps", [["side by side", "side by side"], ["wipe", "as a wipe"]]);
+    const which = make.choice(
+      "network",
+      "network",
+      names.map((name) => [name, words.network(name)]),
+    );
+    const rounding = make.choice(
+      "rounding",
+      "rounding",
+      ROUNDINGS.map((name) => [name, name === "adaround" ? "AdaRound" : name]),
+    );
+    const scale = make.choice("scale", "scale", [
+      ["tensor", "one for each matrix"],
+      ["channel", "one for each unit"],
+    ]);
+    const sides = make.choice("sides", "boundary cells", [
+      ["two", "on both sides of the boundary"],
+      ["one", "on one side"],
+    ]);
+    const plane = make.choice("plane", "plane", [
+      ["pca", "principal components"],
+      ["three", "through three test images"],
+    ]);
+    const appearance = make.choice("look", "maps", [
+      ["side by side", "side by side"],
+      ["wipe", "as a wipe"],
+    ]);
     const layers = make.boxes("layers", [
-      ["boundaries", "boundary cells"], ["changed", "cells that changed"], ["junctions", "junctions"], ["points", "test images"],
+      ["boundaries", "boundary cells"],
+      ["changed", "cells that changed"],
+      ["junctions", "junctions"],
+      ["points", "test images"],
     ]);
     const images = make.numbers("images", ["image A", "image B", "image C"]);
-    const corners = [0, 1, 2].map((k) => h("canvas", { class: "input", role: "img", "aria-label": `image ${"ABC"[k]}` }));
-    const others = h("button", { type: "button", onclick: () => byHand({ plane: "three", images: drawn() }) }, "draw others");
+    const corners = [0, 1, 2].map((k) =>
+      h("canvas", { class: "input", role: "img", "aria-label": `image ${"ABC"[k]}` }),
+    );
+    const others = h(
+      "button",
+      { type: "button", onclick: () => byHand({ plane: "three", images: drawn() }) },
+      "draw others",
+    );
     const view = use("maps").maps(get, byHand);
 
     // Three test images of three classes.
@@ -319,30 +424,82 @@ explore.part("page", function (use) {
 
     const values = {};
     const listed = small ? ["jaccard", "displacement"] : null;
-    const lines = words.measures({ jaccard: 0, displacement: 0, gridChange: 0, junctions: [], accuracy: 0, accuracyReference: 0 })
+    const lines = words
+      .measures({
+        jaccard: 0,
+        displacement: 0,
+        gridChange: 0,
+        junctions: [],
+        accuracy: 0,
+        accuracyReference: 0,
+      })
       .filter(([name]) => !listed || listed.includes(name))
-      .map(([name, text]) => h("div", { class: name }, h("dt", {}, text), (values[name] = h("dd", { "data-measure": name }))));
+      .map(([name, text]) =>
+        h(
+          "div",
+          { class: name },
+          h("dt", {}, text),
+          (values[name] = h("dd", { "data-measure": name })),
+        ),
+      );
     const readouts = h("dl", { class: "readouts" }, ...lines);
     const told = h("p", { class: "unseen", role: "status" });
     const trouble = h("p", { class: "explore-error", role: "alert", hidden: true });
 
-    const swatch = (colour, text) => h("span", { class: "swatch" }, h("i", { style: `background:${paint.css(colour)}` }), text);
-    const legend = h("p", { class: "key" }, swatch(paint.OVER.both, "boundary in both"), swatch(paint.OVER.float, "float only"),
-      swatch(paint.OVER.quantized, "quantized only"), ...(small ? [] : [swatch(paint.OVER.changed, "label changed")]));
+    const swatch = (colour, text) =>
+      h("span", { class: "swatch" }, h("i", { style: `background:${paint.css(colour)}` }), text);
+    const legend = h(
+      "p",
+      { class: "key" },
+      swatch(paint.OVER.both, "boundary in both"),
+      swatch(paint.OVER.float, "float only"),
+      swatch(paint.OVER.quantized, "quantized only"),
+      ...(small ? [] : [swatch(paint.OVER.changed, "label changed")]),
+    );
 
     const chart = h("div", { class: "chart" });
-    const pictured = h("canvas", { class: "input", role: "img", "aria-label": "the input at the point" });
+    const pictured = h("canvas", {
+      class: "input",
+      role: "img",
+      "aria-label": "the input at the point",
+    });
     const at = h("p", { class: "at" });
-    const rows = ["label", "margin", "radius, input units", ...Array.from({ length: 10 }, (_, k) => `logit ${k}`)];
+    const rows = [
+      "label",
+      "margin",
+      "radius, input units",
+      ...Array.from({ length: 10 }, (_, k) => `logit ${k}`),
+    ];
     const cells = rows.map(() => [h("td"), h("td")]);
-    const table = h("table", { class: "probed" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "at this point"), h("th", { scope: "col" }, "float"), h("th", { scope: "col" }, "quantized"))),
-      h("tbody", {}, ...rows.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...cells[row]))));
+    const table = h(
+      "table",
+      { class: "probed" },
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "at this point"),
+          h("th", { scope: "col" }, "float"),
+          h("th", { scope: "col" }, "quantized"),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        ...rows.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...cells[row])),
+      ),
+    );
     const probed = h("div", { class: "probe", hidden: true }, h("div", {}, pictured, at), table);
 
     const code = h("code");
     const copy = h("button", { type: "button", onclick: copied }, "copy as Python");
-    const reset = h("button", { type: "button", onclick: () => byHand({ ...initial(names), probe: null }) }, "reset");
+    const reset = h(
+      "button",
+      { type: "button", onclick: () => byHand({ ...initial(names), probe: null }) },
+      "reset",
+    );
 
     async function copied() {
       try {
@@ -355,18 +512,30 @@ explore.part("page", function (use) {
       }
       setTimeout(() => (copy.textContent = "copy as Python"), 1500);
     }
-    const python = fold("The same in Python", h("pre", { tabindex: "0", role: "region", "aria-label": "Python" }, code));
+    const python = fold(
+      "The same in Python",
+      h("pre", { tabindex: "0", role: "region", "aria-label": "Python" }, code),
+    );
 
     const steps = use("guide").steps;
     const saying = h("p", { class: "saying", role: "status" });
     const buttons = steps.map(({ title, state: to }, k) =>
-      h("button", { type: "button", "data-step": k + 1, onclick: () => byHand({ ...to, step: k + 1 }) }, `${k + 1}. ${title}`));
+      h(
+        "button",
+        { type: "button", "data-step": k + 1, onclick: () => byHand({ ...to, step: k + 1 }) },
+        `${k + 1}. ${title}`,
+      ),
+    );
 
     // The words of the step that was chosen, as long as its state is shown.
     function guide() {
       const chosen = steps[state.step - 1];
-      buttons.forEach((button, k) => button.setAttribute("aria-pressed", String(k + 1 === state.step)));
-      const text = chosen ? chosen.says(shown.measures, state) : "Five steps show what there is to see; or change anything below.";
+      buttons.forEach((button, k) =>
+        button.setAttribute("aria-pressed", String(k + 1 === state.step)),
+      );
+      const text = chosen
+        ? chosen.says(shown.measures, state)
+        : "Five steps show what there is to see; or change anything below.";
       if (saying.textContent !== text) {
         saying.textContent = text;
       }
@@ -383,10 +552,22 @@ explore.part("page", function (use) {
           legend,
           view.tools,
           chart,
-          h("p", { class: "key" }, h("span", { class: "dotted" }, "measured"), h("span", { class: "lined" }, "the law"), h("span", { class: "owned" }, "your grid")),
+          h(
+            "p",
+            { class: "key" },
+            h("span", { class: "dotted" }, "measured"),
+            h("span", { class: "lined" }, "the law"),
+            h("span", { class: "owned" }, "your grid"),
+          ),
           probed,
           h("div", { class: "actions" }, copy, reset),
-          fold("Bits of each layer, and from one level to the next", layer(0, "bits, first layer"), layer(1, "bits, second layer"), t, to),
+          fold(
+            "Bits of each layer, and from one level to the next",
+            layer(0, "bits, first layer"),
+            layer(1, "bits, second layer"),
+            t,
+            to,
+          ),
           fold("Rounding and boundary cells", rounding, scale, sides),
           fold("Plane", plane, images, h("div", { class: "corners" }, ...corners), others),
           fold("What is drawn", appearance, wipe, layers),

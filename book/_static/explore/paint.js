@@ -2,10 +2,26 @@
 explore.part("paint", function () {
   "use strict";
   // Colours of classes, light so that lines stand out, and those of what lies over them: apart in grey, too.
-  const STRONG = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"];
+  const STRONG = [
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#ca9161",
+    "#fbafe4",
+    "#949494",
+    "#ece133",
+    "#56b4e9",
+  ];
   const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
   const LIGHT = STRONG.map((hex) => rgb(hex).map((value) => Math.round(0.35 * 255 + 0.65 * value)));
-  const OVER = { both: [0, 0, 0], float: [0, 90, 160], quantized: [230, 140, 0], changed: [120, 30, 110] };
+  const OVER = {
+    both: [0, 0, 0],
+    float: [0, 90, 160],
+    quantized: [230, 140, 0],
+    changed: [120, 30, 110],
+  };
   const css = (colour) => `rgb(${colour.join(" ")})`;
 
   // Colours as the 32 bits of a pixel, whose bytes are red, green, blue and opacity on little-endian machines.
@@ -66,7 +82,11 @@ explore.part("paint", function () {
       }
     }
     const share = (k) => ((k - 1) * step + 0.5) / n;
-    return Array.from(best, ([label, at]) => [label, share(at % wide), share(Math.floor(at / wide))]);
+    return Array.from(best, ([label, at]) => [
+      label,
+      share(at % wide),
+      share(Math.floor(at / wide)),
+    ]);
   }
 
   // What lies over a map: names of classes, junctions, images, the point that is looked at.
@@ -114,7 +134,10 @@ explore.part("paint", function () {
     });
     if (state.probe) {
       const [x, y] = place(state.probe);
-      for (const [style, width] of [["white", 4], ["black", 2]]) {
+      for (const [style, width] of [
+        ["white", 4],
+        ["black", 2],
+      ]) {
         pen.strokeStyle = style;
         pen.lineWidth = width;
         pen.beginPath();

@@ -6,7 +6,9 @@ explore.part("plane", function () {
 
   // The plane through three inputs, over their range widened by `pad`; the first is the origin.
   function through(inputs, pad) {
-    const [side, other] = inputs.slice(1).map((x) => Array.from(x, (value, k) => f32(value - inputs[0][k])));
+    const [side, other] = inputs
+      .slice(1)
+      .map((x) => Array.from(x, (value, k) => f32(value - inputs[0][k])));
     const long = Math.sqrt(dot(side, side));
     const exact = side.map((value) => value / long);
     const along = dot(other, exact);

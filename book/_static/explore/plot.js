@@ -20,7 +20,11 @@ explore.part("plot", function () {
       node("line", { x1: LEFT, x2: WIDE - RIGHT, y1: up(value), y2: up(value), class: "rule" }),
     );
     const words = [0, most].map((value) =>
-      node("text", { x: LEFT - 5, y: up(value) + 4, "text-anchor": "end" }, value ? tick(value) : "0"),
+      node(
+        "text",
+        { x: LEFT - 5, y: up(value) + 4, "text-anchor": "end" },
+        value ? tick(value) : "0",
+      ),
     );
     const below = TICKS.map((n) =>
       node("text", { x: across(n), y: HIGH - 8, "text-anchor": "middle" }, bottom ? n : ""),
@@ -29,12 +33,16 @@ explore.part("plot", function () {
   }
 
   function curve(points, up, name) {
-    const path = points.map(({ n, value }, k) => `${k ? "L" : "M"}${across(n)} ${up(value)}`).join("");
+    const path = points
+      .map(({ n, value }, k) => `${k ? "L" : "M"}${across(n)} ${up(value)}`)
+      .join("");
     return node("path", { d: path, class: name });
   }
 
   function dots(points, up, name, radius) {
-    return points.map(({ n, value }) => node("circle", { cx: across(n), cy: up(value), r: radius, class: name }));
+    return points.map(({ n, value }) =>
+      node("circle", { cx: across(n), cy: up(value), r: radius, class: name }),
+    );
   }
 
   function panel(title, most, tick, bottom, label, content) {
@@ -55,21 +63,48 @@ explore.part("plot", function () {
     const value = (name) => (row) => ({ n: row.n, value: row[name] });
     const drawn = (name) => grids.filter((row) => Number.isFinite(row[name])).map(value(name));
     const told = (name) => grids.map((row) => `${digits(row[name])} on ${row.n}`).join(", ");
-    const most = rounded(1.3 * Math.max(...grids.concat(here).map((row) => row.displacement).filter(Number.isFinite), 0)) || 1;
+    const most =
+      rounded(
+        1.3 *
+          Math.max(
+            ...grids
+              .concat(here)
+              .map((row) => row.displacement)
+              .filter(Number.isFinite),
+            0,
+          ),
+      ) || 1;
     const own = (name) => (Number.isFinite(here[name]) ? [value(name)(here)] : []);
     const finite = law.filter((row) => Number.isFinite(row.law)).map(value("law"));
-    const texts = { title: "J against cells a side", law: finite.map((row) => `${digits(row.value)} on ${row.n}`).join(", ") };
+    const texts = {
+      title: "J against cells a side",
+      law: finite.map((row) => `${digits(row.value)} on ${row.n}`).join(", "),
+    };
     place.replaceChildren(
-      panel(texts.title, 1, String, true, `J by cells a side: ${told("jaccard")}. By the law: ${texts.law}.`, (up) => [
-        curve(finite, up, "law"),
-        ...dots(drawn("jaccard"), up, "dot", 3),
-        ...dots(own("jaccard"), up, "own", 6),
-      ]),
-      panel("mean displacement, input units", most, String, true, `Mean displacement by cells a side: ${told("displacement")}.`, (up) => [
-        curve(drawn("displacement"), up, "line"),
-        ...dots(drawn("displacement"), up, "dot", 3),
-        ...dots(own("displacement"), up, "own", 6),
-      ]),
+      panel(
+        texts.title,
+        1,
+        String,
+        true,
+        `J by cells a side: ${told("jaccard")}.${texts.law && ` By the law: ${texts.law}.`}`,
+        (up) => [
+          curve(finite, up, "law"),
+          ...dots(drawn("jaccard"), up, "dot", 3),
+          ...dots(own("jaccard"), up, "own", 6),
+        ],
+      ),
+      panel(
+        "mean displacement, input units",
+        most,
+        String,
+        true,
+        `Mean displacement by cells a side: ${told("displacement")}.`,
+        (up) => [
+          curve(drawn("displacement"), up, "line"),
+          ...dots(drawn("displacement"), up, "dot", 3),
+          ...dots(own("displacement"), up, "own", 6),
+        ],
+      ),
     );
   }
 

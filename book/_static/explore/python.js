@@ -9,11 +9,16 @@ explore.part("python", function () {
     const bits = first === last ? String(first) : `{"1": ${first}, "3": ${last}}`;
     const nearest = state.rounding === "nearest";
     const rounded = (how) =>
-      nearest ? `ptq_w(network, ${how}${channel})` : `shown.rounded("${state.rounding}", ${how}${channel})`;
+      nearest
+        ? `ptq_w(network, ${how}${channel})`
+        : `shown.rounded("${state.rounding}", ${how}${channel})`;
     const path = state.t
       ? `interpolate(${rounded(bits)}, ${rounded(state.to)}, ${state.t})`
       : rounded(bits);
-    const plane = state.plane === "pca" ? "shown.plane" : `slices.plane_through(shown.x[[${state.images.join(", ")}]])`;
+    const plane =
+      state.plane === "pca"
+        ? "shown.plane"
+        : `slices.plane_through(shown.x[[${state.images.join(", ")}]])`;
     return [
       nearest ? "from baq import compare, ptq_w, slices" : "from baq import compare, slices",
       ...(state.t ? ["from baq.quantization import interpolate"] : []),

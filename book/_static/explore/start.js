@@ -59,7 +59,17 @@
   style.rel = "stylesheet";
   style.href = `${base}explore.css`;
   document.head.append(style);
-  const parts = ["quantize", "plane", "network", "jaccard", "curves", "test-images", "compute", "files", "engine"];
+  const parts = [
+    "quantize",
+    "plane",
+    "network",
+    "jaccard",
+    "curves",
+    "test-images",
+    "compute",
+    "files",
+    "engine",
+  ];
   parts.push("state", "python", "words", "paint", "plot", "guide", "controls", "maps", "page");
   Promise.all(parts.map((name) => load(`${base}${name}.js`)))
     .then(() => Promise.all(Array.from(places, (place) => use("page").open(place))))

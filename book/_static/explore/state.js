@@ -8,7 +8,10 @@ explore.part("state", function () {
     const value = text.trim() === "" ? NaN : Number(text);
     return value >= low && value <= high && (!whole || Number.isInteger(value)) ? value : undefined;
   };
-  const word = (...words) => (text) => (words.includes(text) ? text : undefined);
+  const word =
+    (...words) =>
+    (text) =>
+      words.includes(text) ? text : undefined;
   const several = (read, least, most) => (text) => {
     const found = text === "" ? [] : text.split(",").map(read);
     const fits = found.length >= least && found.length <= most && !found.includes(undefined);

@@ -49,13 +49,18 @@ explore.part("test-images", function (use) {
 
   function compare(reference, candidate, truth) {
     const points = truth.length;
-    const right = (labels) => labels.reduce((sum, label, k) => sum + (label === truth[k]), 0) / points;
+    const right = (labels) =>
+      labels.reduce((sum, label, k) => sum + (label === truth[k]), 0) / points;
     const flip = (k) => reference.labels[k] !== candidate.labels[k];
     const all = Array.from(truth.keys()).filter(flip).length;
     const low = band(reference.margins);
     const near = low.filter(flip).length;
     const found = { points, flips: all, band: low.length, bandFlips: near };
-    return { ...found, accuracy: right(candidate.labels), accuracyReference: right(reference.labels) };
+    return {
+      ...found,
+      accuracy: right(candidate.labels),
+      accuracyReference: right(reference.labels),
+    };
   }
 
   return { compare, products, read };

@@ -26,9 +26,21 @@ explore.part("words", function () {
       ["displacement", "mean displacement, input units", number(m.displacement)],
       ["gridChange", "grid prediction change", share(m.gridChange)],
       ["junctions", "triple-junction cells, float → quantized", m.junctions.join(" → ")],
-      ["accuracy", "test accuracy, float → quantized", `${share(m.accuracyReference)} → ${share(m.accuracy)}`],
-      ["flips", "labels of test images that flip", `${m.flips} of ${m.points} (${share(m.flips / m.points)})`],
-      ["bandFlips", "flips in the boundary band", `${m.bandFlips} of ${m.band} (${share(m.bandFlips / m.band)})`],
+      [
+        "accuracy",
+        "test accuracy, float → quantized",
+        `${share(m.accuracyReference)} → ${share(m.accuracy)}`,
+      ],
+      [
+        "flips",
+        "labels of test images that flip",
+        `${m.flips} of ${m.points} (${share(m.flips / m.points)})`,
+      ],
+      [
+        "bandFlips",
+        "flips in the boundary band",
+        `${m.bandFlips} of ${m.band} (${share(m.bandFlips / m.band)})`,
+      ],
     ];
   }
 
