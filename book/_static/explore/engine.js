@@ -2,10 +2,11 @@
 // computes by itself.
 explore.part("engine", function (use) {
   "use strict";
-  const PARTS = ["quantize", "plane", "network", "jaccard", "curves", "test-images", "compute"];
 
   function source() {
-    const makers = PARTS.map((name) => `${JSON.stringify(name)}: ${explore.makers[name]}`);
+    const makers = explore.computing.map(
+      (name) => `${JSON.stringify(name)}: ${explore.makers[name]}`,
+    );
     return `const makers = {${makers.join(",\n")}}, made = {};
 const use = (name) => (made[name] ??= makers[name](use));
 use("compute").serve(self);`;

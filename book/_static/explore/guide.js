@@ -1,7 +1,9 @@
 // Five steps through the explorer: where each leads, and what it says with the numbers found there.
 explore.part("guide", function (use) {
   "use strict";
+  const { h } = use("controls");
   const { number, share } = use("words");
+  const FIRST = "Five steps show what there is to see; or change anything below.";
   const plain = {
     plane: "pca",
     rounding: "nearest",
@@ -53,5 +55,34 @@ explore.part("guide", function (use) {
     },
   ];
 
-  return { steps };
+  // Buttons for the steps, and the words of the one that was chosen, as long as its state is shown.
+  function guide(set) {
+    const saying = h("p", { class: "saying", role: "status" });
+    const buttons = steps.map(({ title, state }, k) =>
+      h(
+        "button",
+        { type: "button", "data-step": k + 1, onclick: () => set({ ...state, step: k + 1 }) },
+        `${k + 1}. ${title}`,
+      ),
+    );
+    const row = h(
+      "div",
+      { class: "steps", role: "group", "aria-label": "guided steps" },
+      ...buttons,
+    );
+
+    function show(state, measures) {
+      buttons.forEach((button, k) =>
+        button.setAttribute("aria-pressed", String(k + 1 === state.step)),
+      );
+      const text = steps[state.step - 1]?.says(measures, state) ?? FIRST;
+      if (saying.textContent !== text) {
+        saying.textContent = text;
+      }
+    }
+
+    return { row, saying, show };
+  }
+
+  return { guide };
 });

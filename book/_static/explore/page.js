@@ -1,8 +1,9 @@
 // One explorer: its controls, maps and read-outs around a state, which stands in the page's address.
 explore.part("page", function (use) {
   "use strict";
-  const { fold, h, panel } = use("controls");
-  const { GRIDS, ROUNDINGS, fitting, initial, read, write } = use("state");
+  const { fold, h } = use("controls");
+  const { board, nearest } = use("board");
+  const { GRIDS, fitting, initial, read, write } = use("state");
   const paint = use("paint");
   const words = use("words");
   const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
@@ -113,11 +114,7 @@ explore.part("page", function (use) {
       view.draw(shown);
       place.frames = (place.frames ?? 0) + 1;
       place.shown = shown;
-      for (const [name, , text] of words.measures(shown.measures)) {
-        if (values[name] && values[name].textContent !== text) {
-          values[name].textContent = text;
-        }
-      }
+      measured.show(shown.measures);
     }
 
     // What may wait until the state stays for a moment.
@@ -125,14 +122,10 @@ explore.part("page", function (use) {
       if (busy) {
         return; // and comes again
       }
-      const said = words
-        .measures(shown.measures)
-        .slice(0, 3)
-        .map(([, name, text]) => `${name} ${text}`);
-      told.textContent = `${words.network(state.network)}, ${state.n} cells a side: ${said.join("; ")}.`;
+      measured.tell(state, shown.measures);
       if (!small) {
-        guide();
-        code.textContent = use("python").text(state, shown.extent);
+        guide.show(state, shown.measures);
+        python.show(state, shown.extent);
         corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
         history.replaceState(null, "", write(state, names) || location.pathname + location.search);
         plot();
@@ -189,18 +182,7 @@ explore.part("page", function (use) {
       const asked = state.probe;
       const found = await workers[0].ask("probe", { ...shown.state, probe: asked });
       place.probed = found;
-      paint.input(pictured, found.input);
-      at.textContent = `a = ${words.number(found.a)}, b = ${words.number(found.b)}`;
-      found.networks.forEach(function (one, k) {
-        const texts = [
-          one.label,
-          words.number(one.margin),
-          words.number(one.radius),
-          ...one.logits.map((z) => z.toFixed(2)),
-        ];
-        texts.forEach((text, row) => (cells[row][k].textContent = text));
-      });
-      probed.hidden = false;
+      probed.show(found);
     }
 
     // Plays one entry, or stops: `advance` gives the next changes, or none at the end.
@@ -283,9 +265,6 @@ explore.part("page", function (use) {
       play("t", advance, still.matches ? 700 : 0);
     }
 
-    const nearest = (n) =>
-      GRIDS.reduce((best, one, k) => (Math.abs(one - n) < Math.abs(GRIDS[best] - n) ? k : best), 0);
-
     function playGrid() {
       let k = nearest(state.n) === GRIDS.length - 1 ? -1 : nearest(state.n);
       play("n", () => (k + 1 < GRIDS.length ? { n: GRIDS[(k += 1)] } : null), 450);
@@ -302,105 +281,7 @@ explore.part("page", function (use) {
       set(left ? { ...changes, step: 0 } : changes);
     }
 
-    const make = panel(get, byHand);
-    const controls = make;
-    const both = ({ bits: [one, other] }) => (one === other ? String(one) : `${one} and ${other}`);
-    const ends = (_, about) =>
-      state.rounding === "nearest" ? [2, 16] : [about.bits[0], about.bits.at(-1)];
-    const bits = make.slider("bits", {
-      label: "bits",
-      min: 2,
-      max: 16,
-      ends,
-      text: both,
-      value: (one) => one.bits[0],
-      change: (value) => ({ bits: [value, value] }),
-    });
-    const grid = make.slider("n", {
-      label: "cells a side",
-      min: 0,
-      max: GRIDS.length - 1,
-      play: playGrid,
-      value: (one) => nearest(one.n),
-      text: (one) => String(one.n),
-      change: (value) => ({ n: GRIDS[value] }),
-    });
-    const layer = (k, label) =>
-      make.slider(`bits-${k + 1}`, {
-        label,
-        min: 2,
-        max: 16,
-        ends,
-        value: (one) => one.bits[k],
-        text: (one) => String(one.bits[k]),
-        change: (value) => ({
-          bits:
-            state.rounding === "boundary metric"
-              ? [value, value]
-              : state.bits.map((b, j) => (j === k ? value : b)),
-        }),
-      });
-    const to = make.slider("to", {
-      label: "bits at t = 1",
-      min: 2,
-      max: 16,
-      ends,
-      value: (one) => one.to,
-      text: (one) => String(one.to),
-      change: (value) => ({ to: value }),
-    });
-    const t = make.slider("t", {
-      label: "position t between the levels",
-      min: 0,
-      max: 1,
-      step: 0.01,
-      play: playT,
-      value: (one) => one.t,
-      text: (one) => one.t.toFixed(2),
-      change: (value) => ({ t: value }),
-    });
-    const wipe = make.slider("wipe", {
-      label: "wipe",
-      min: 0,
-      max: 1,
-      step: 0.01,
-      value: (one) => one.wipe,
-      text: (one) => `${Math.round(100 * one.wipe)} % float`,
-      change: (value) => ({ wipe: value }),
-    });
-    const which = make.choice(
-      "network",
-      "network",
-      names.map((name) => [name, words.network(name)]),
-    );
-    const rounding = make.choice(
-      "rounding",
-      "rounding",
-      ROUNDINGS.map((name) => [name, name === "adaround" ? "AdaRound" : name]),
-    );
-    const scale = make.choice("scale", "scale", [
-      ["tensor", "one for each matrix"],
-      ["channel", "one for each unit"],
-    ]);
-    const sides = make.choice("sides", "boundary cells", [
-      ["two", "on both sides of the boundary"],
-      ["one", "on one side"],
-    ]);
-    const plane = make.choice("plane", "plane", [
-      ["pca", "principal components"],
-      ["three", "through three test images"],
-    ]);
-    const appearance = make.choice("look", "maps", [
-      ["side by side", "side by side"],
-      ["wipe", "as a wipe"],
-    ]);
-    const layers = make.boxes("layers", [
-      ["boundaries", "boundary cells"],
-      ["changed", "cells that changed"],
-      ["junctions", "junctions"],
-      ["points", "test images"],
-    ]);
-    const images = make.numbers("images", ["image A", "image B", "image C"]);
+    const controls = board(get, byHand, names, { t: playT, n: playGrid });
     const corners = [0, 1, 2].map((k) =>
       h("canvas", { class: "input", role: "img", "aria-label": `image ${"ABC"[k]}` }),
     );
@@ -422,28 +303,7 @@ explore.part("page", function (use) {
       }
     }
 
-    const values = {};
-    const listed = small ? ["jaccard", "displacement"] : null;
-    const lines = words
-      .measures({
-        jaccard: 0,
-        displacement: 0,
-        gridChange: 0,
-        junctions: [],
-        accuracy: 0,
-        accuracyReference: 0,
-      })
-      .filter(([name]) => !listed || listed.includes(name))
-      .map(([name, text]) =>
-        h(
-          "div",
-          { class: name },
-          h("dt", {}, text),
-          (values[name] = h("dd", { "data-measure": name })),
-        ),
-      );
-    const readouts = h("dl", { class: "readouts" }, ...lines);
-    const told = h("p", { class: "unseen", role: "status" });
+    const measured = use("readouts").readouts(small ? ["jaccard", "displacement"] : null);
     const trouble = h("p", { class: "explore-error", role: "alert", hidden: true });
 
     const swatch = (colour, text) =>
@@ -458,97 +318,29 @@ explore.part("page", function (use) {
     );
 
     const chart = h("div", { class: "chart" });
-    const pictured = h("canvas", {
-      class: "input",
-      role: "img",
-      "aria-label": "the input at the point",
-    });
-    const at = h("p", { class: "at" });
-    const rows = [
-      "label",
-      "margin",
-      "radius, input units",
-      ...Array.from({ length: 10 }, (_, k) => `logit ${k}`),
-    ];
-    const cells = rows.map(() => [h("td"), h("td")]);
-    const table = h(
-      "table",
-      { class: "probed" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, "at this point"),
-          h("th", { scope: "col" }, "float"),
-          h("th", { scope: "col" }, "quantized"),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        ...rows.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...cells[row])),
-      ),
-    );
-    const probed = h("div", { class: "probe", hidden: true }, h("div", {}, pictured, at), table);
-
-    const code = h("code");
-    const copy = h("button", { type: "button", onclick: copied }, "copy as Python");
+    const probed = use("point").point();
+    const python = use("python").panel();
     const reset = h(
       "button",
       { type: "button", onclick: () => byHand({ ...initial(names), probe: null }) },
       "reset",
     );
 
-    async function copied() {
-      try {
-        await navigator.clipboard.writeText(code.textContent);
-        copy.textContent = "copied";
-      } catch {
-        python.open = true;
-        getSelection().selectAllChildren(code);
-        copy.textContent = "selected below";
-      }
-      setTimeout(() => (copy.textContent = "copy as Python"), 1500);
-    }
-    const python = fold(
-      "The same in Python",
-      h("pre", { tabindex: "0", role: "region", "aria-label": "Python" }, code),
-    );
-
-    const steps = use("guide").steps;
-    const saying = h("p", { class: "saying", role: "status" });
-    const buttons = steps.map(({ title, state: to }, k) =>
-      h(
-        "button",
-        { type: "button", "data-step": k + 1, onclick: () => byHand({ ...to, step: k + 1 }) },
-        `${k + 1}. ${title}`,
-      ),
-    );
-
-    // The words of the step that was chosen, as long as its state is shown.
-    function guide() {
-      const chosen = steps[state.step - 1];
-      buttons.forEach((button, k) =>
-        button.setAttribute("aria-pressed", String(k + 1 === state.step)),
-      );
-      const text = chosen
-        ? chosen.says(shown.measures, state)
-        : "Five steps show what there is to see; or change anything below.";
-      if (saying.textContent !== text) {
-        saying.textContent = text;
-      }
-    }
+    const guide = use("guide").guide(byHand);
 
     const parts = small
-      ? [h("div", { class: "first" }, bits, grid), view.places, readouts, legend]
-      : [
-          h("div", { class: "steps", role: "group", "aria-label": "guided steps" }, ...buttons),
-          saying,
-          h("div", { class: "first" }, which, bits, grid),
+      ? [
+          h("div", { class: "first" }, controls.bits, controls.grid),
           view.places,
-          readouts,
+          measured.list,
+          legend,
+        ]
+      : [
+          guide.row,
+          guide.saying,
+          h("div", { class: "first" }, controls.which, controls.bits, controls.grid),
+          view.places,
+          measured.list,
           legend,
           view.tools,
           chart,
@@ -559,22 +351,27 @@ explore.part("page", function (use) {
             h("span", { class: "lined" }, "the law"),
             h("span", { class: "owned" }, "your grid"),
           ),
-          probed,
-          h("div", { class: "actions" }, copy, reset),
+          probed.place,
+          h("div", { class: "actions" }, python.copy, reset),
           fold(
             "Bits of each layer, and from one level to the next",
-            layer(0, "bits, first layer"),
-            layer(1, "bits, second layer"),
-            t,
-            to,
+            ...controls.inner,
+            controls.t,
+            controls.to,
           ),
-          fold("Rounding and boundary cells", rounding, scale, sides),
-          fold("Plane", plane, images, h("div", { class: "corners" }, ...corners), others),
-          fold("What is drawn", appearance, wipe, layers),
-          python,
+          fold("Rounding and boundary cells", controls.rounding, controls.scale, controls.sides),
+          fold(
+            "Plane",
+            controls.plane,
+            controls.images,
+            h("div", { class: "corners" }, ...corners),
+            others,
+          ),
+          fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
+          python.fold,
         ];
     await fetched(state.network);
-    place.replaceChildren(...parts, told, trouble);
+    place.replaceChildren(...parts, measured.told, trouble);
     if (place.dataset.more) {
       place.append(h("p", {}, h("a", { href: place.dataset.more }, "Explore further")));
     }

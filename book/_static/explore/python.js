@@ -1,6 +1,7 @@
 // The calls of baq that give the numbers of a state.
-explore.part("python", function () {
+explore.part("python", function (use) {
   "use strict";
+  const { fold: folded, h } = use("controls");
 
   function text(state, extent) {
     const [dataset, name] = state.network.split("/");
@@ -34,5 +35,28 @@ explore.part("python", function () {
     ].join("\n");
   }
 
-  return { text };
+  // The calls in a fold, and a button that copies them.
+  function panel() {
+    const code = h("code");
+    const copy = h("button", { type: "button", onclick: copied }, "copy as Python");
+    const pre = h("pre", { tabindex: "0", role: "region", "aria-label": "Python" }, code);
+    const fold = folded("The same in Python", pre);
+
+    async function copied() {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        copy.textContent = "copied";
+      } catch {
+        fold.open = true;
+        getSelection().selectAllChildren(code);
+        copy.textContent = "selected below";
+      }
+      setTimeout(() => (copy.textContent = "copy as Python"), 1500);
+    }
+
+    const show = (state, extent) => (code.textContent = text(state, extent));
+    return { copy, fold, show };
+  }
+
+  return { panel };
 });

@@ -7,6 +7,7 @@
     return;
   }
   const base = new URL(".", document.currentScript.src).href;
+  const computing = "quantize plane network jaccard curves test-images compute".split(" ");
   const makers = {};
   const made = {};
   const waiting = {};
@@ -51,6 +52,7 @@
     makers,
     part: (name, make) => (makers[name] = make),
     receive: (dataset, given) => waiting[dataset]?.(given),
+    computing,
     tell,
     text,
     use,
@@ -59,19 +61,9 @@
   style.rel = "stylesheet";
   style.href = `${base}explore.css`;
   document.head.append(style);
-  const parts = [
-    "quantize",
-    "plane",
-    "network",
-    "jaccard",
-    "curves",
-    "test-images",
-    "compute",
-    "files",
-    "engine",
-  ];
-  parts.push("state", "python", "words", "paint", "plot", "guide", "controls", "maps", "page");
-  Promise.all(parts.map((name) => load(`${base}${name}.js`)))
+  const showing =
+    "files engine state words controls board paint plot guide point readouts python maps page";
+  Promise.all([...computing, ...showing.split(" ")].map((name) => load(`${base}${name}.js`)))
     .then(() => Promise.all(Array.from(places, (place) => use("page").open(place))))
     .catch((error) => places.forEach((place) => tell(place, error)));
 })();
