@@ -4,9 +4,11 @@ import functools
 import http.server
 import random
 import re
+import runpy
 import shutil
 import sys
 import threading
+import types
 from pathlib import Path
 
 import nbformat
@@ -124,6 +126,15 @@ def test_the_files_are_those_that_the_chapter_wrote(tmp_path):
     for name, digest in (entry.split(":") for entry in digests):
         path = SHIPPED / f"{name}.js"
         assert explorer.save(tmp_path / path.name, name, explorer.load(path)) == digest
+
+
+def test_the_site_takes_the_networks_along(tmp_path):
+    copy = runpy.run_path(str(ROOT / "book" / "_ext" / "explorer.py"))["_copy"]
+    for name, error, count in (("done", None, 3), ("failed", ValueError(), 0)):
+        static = tmp_path / name / "_static"
+        static.mkdir(parents=True)
+        copy(types.SimpleNamespace(outdir=tmp_path / name, confdir=ROOT), error)
+        assert len(list(static.iterdir())) == count
 
 
 def test_page_and_data_are_light():
