@@ -126,6 +126,7 @@ explore.part("page", function (use) {
       if (!small) {
         guide.show(state, shown.measures);
         python.show(state, shown.extent);
+        spanning.hidden = state.plane !== "three";
         corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
         history.replaceState(null, "", write(state, names) || location.pathname + location.search);
         plot();
@@ -282,8 +283,13 @@ explore.part("page", function (use) {
     }
 
     const controls = board(get, byHand, names, { t: playT, n: playGrid });
-    const corners = [0, 1, 2].map((k) =>
-      h("canvas", { class: "input", role: "img", "aria-label": `image ${"ABC"[k]}` }),
+    const corners = [..."ABC"].map((name) =>
+      h("canvas", { class: "input", role: "img", "aria-label": `image ${name}` }),
+    );
+    const spanning = h(
+      "div",
+      { class: "corners", hidden: true },
+      ...corners.map((canvas, k) => h("div", {}, "ABC"[k], canvas)),
     );
     const others = h(
       "button",
@@ -343,6 +349,7 @@ explore.part("page", function (use) {
           measured.list,
           legend,
           view.tools,
+          spanning,
           chart,
           h(
             "p",
@@ -360,13 +367,7 @@ explore.part("page", function (use) {
             controls.to,
           ),
           fold("Rounding and boundary cells", controls.rounding, controls.scale, controls.sides),
-          fold(
-            "Plane",
-            controls.plane,
-            controls.images,
-            h("div", { class: "corners" }, ...corners),
-            others,
-          ),
+          fold("Plane", controls.plane, controls.images, others),
           fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
           python.fold,
         ];

@@ -48,7 +48,8 @@ explore.part("words", function () {
     const [dataset, one] = name.split("/");
     const [act, seed] = one.split("-");
     const data = { digits: "digits", mnist: "MNIST", "fashion-mnist": "Fashion-MNIST" }[dataset];
-    return `${data}, ${act === "relu" ? "ReLU" : act}, seed ${seed}`;
+    const which = dataset === "digits" ? `, seed ${seed}` : ""; // of the others there is one
+    return `${data}, ${act === "relu" ? "ReLU" : act}${which}`;
   }
 
   return { measures, network, number, share };
