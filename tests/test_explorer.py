@@ -575,6 +575,17 @@ class TestInABrowser:
         settle(page)
         assert wrong(shown(page)) == [] and page.locator("[role=alert]:visible").count() == 0
 
+    def test_changes_while_it_computes_are_kept(self, visit):
+        page = visit("#n=1025")
+        page.wait_for_function(f"!!document.querySelector('{PLACE}').set")
+        page.evaluate(
+            f"""() => {{ const place = document.querySelector('{PLACE}');
+            for (const change of [{{ n: 513 }}, {{ network: "mnist/relu-0" }}, {{ n: 33 }}]) place.set(change); }}"""
+        )
+        settle(page)
+        assert set(address(page).split("&")) == {"network=mnist%2Frelu-0", "n=33"}
+        assert wrong(shown(page)) == []
+
     def test_t_plays_to_its_end_and_stops(self, visit):
         page = visit("#t=0.9&n=33")
         settle(page)

@@ -43,6 +43,8 @@ explore.part("page", function (use) {
 
     const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
     const get = () => state;
+    // The network of the state, or that which is shown until it has come.
+    const known = () => about[state.network] ?? about[shown.state.network];
 
     // Networks of a data set come when one of them is asked for.
     async function fetched(name) {
@@ -76,11 +78,15 @@ explore.part("page", function (use) {
       while (stale) {
         stale = false;
         try {
-          await fetched(state.network);
-          state = fitting(state, about[state.network]);
+          const { network } = state;
+          await fetched(network);
+          if (state.network !== network) {
+            continue; // the reader was faster
+          }
+          state = fitting(state, about[network]);
           const asked = state;
           if (!shown || key(shown.state) !== key(asked)) {
-            controls.sync(state, about[state.network]);
+            controls.sync(state, known());
             shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
           }
           complain("");
@@ -93,7 +99,7 @@ explore.part("page", function (use) {
           }
           // Back to what can be shown.
           COMPUTED.forEach((name) => (state = { ...state, [name]: shown.state[name] }));
-          controls.sync(state, about[state.network]);
+          controls.sync(state, known());
         }
       }
       busy = false;
@@ -110,7 +116,7 @@ explore.part("page", function (use) {
     }
 
     function draw() {
-      controls.sync(state, about[state.network]);
+      controls.sync(state, known());
       view.draw(shown);
       place.frames = (place.frames ?? 0) + 1;
       place.shown = shown;
@@ -135,7 +141,7 @@ explore.part("page", function (use) {
     }
 
     function imageOf(k) {
-      const { images, origin, scale } = about[state.network];
+      const { images, origin, scale } = known();
       return Array.from(
         images.subarray(k * origin.length, (k + 1) * origin.length),
         (level) => level / scale,
@@ -300,7 +306,7 @@ explore.part("page", function (use) {
 
     // Three test images of three classes.
     function drawn() {
-      const { labels } = about[state.network];
+      const { labels } = known();
       for (;;) {
         const found = [0, 1, 2].map(() => Math.floor(Math.random() * labels.length));
         if (new Set(found.map((k) => labels[k])).size === 3) {
