@@ -5,6 +5,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 LOCK := requirements.lock
 PEERS := _build/peers
+CHECKS := _build/checks
 
 .DEFAULT_GOAL := help
 .PHONY: help book quick pdf test test-slow test-slurm lint verify pages-check race lock clean
@@ -61,11 +62,14 @@ $(PEERS)/installed: benchmarks/requirements.txt | $(INSTALLED)
 	@mkdir -p $(PEERS) && touch $@
 
 # Its tools are no part of the lock: the book is made without them.
-pages-check: checks/requirements.txt
-	@if [ ! -e _build/checks/installed ]; then $(PYTHON) -m venv _build/checks && \
-	_build/checks/bin/pip install --quiet --disable-pip-version-check --requirement $< && \
-	touch _build/checks/installed; fi
-	@_build/checks/bin/python -m checks.pages $(PAGES)
+pages-check: $(CHECKS)/installed
+	@$(CHECKS)/bin/python -m checks.pages $(PAGES)
+
+$(CHECKS)/installed: checks/requirements.txt
+	@rm -rf $(CHECKS)
+	@$(PYTHON) -m venv $(CHECKS)
+	@$(CHECKS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # An environment without its stamp was left half installed: it is made anew.
 $(INSTALLED): $(LOCK) pyproject.toml

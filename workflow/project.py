@@ -150,7 +150,7 @@ class Project:
             return {}
         path = self.root / "workflow" / f"{profile}.yml"
         given = entries(path)
-        unknown = sorted(given.keys() - {chapter.name for chapter in self.chapters})
+        unknown = sorted(given.keys() - {one.name for one in self.notebooks})
         if unknown:
             raise UserError(f"{path.name} names {', '.join(unknown)}: no such chapter")
         return given

@@ -1,0 +1,394 @@
+// One explorer: its controls, maps and read-outs around a state, which stands in the page's address.
+explore.part("page", function (use) {
+  "use strict";
+  const { fold, h } = use("controls");
+  const { board, nearest } = use("board");
+  const { GRIDS, fitting, initial, read, write } = use("state");
+  const paint = use("paint");
+  const words = use("words");
+  const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
+  const COMPUTED = [
+    "network",
+    "plane",
+    "images",
+    "bits",
+    "scale",
+    "rounding",
+    "to",
+    "t",
+    "n",
+    "sides",
+    "x",
+    "y",
+    "zoom",
+  ];
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const wait = (time) => new Promise((done) => setTimeout(done, time));
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+  async function open(place) {
+    const small = place.dataset.explore === "small";
+    const names = place.dataset.networks.split(" ");
+    const digests = Object.fromEntries(
+      (place.dataset.digests ?? "").split(" ").map((one) => one.split(":")),
+    );
+    const workers = use("engine").start();
+    const about = {};
+    let state = small ? { ...initial(names), n: 33 } : read(location.hash, names);
+    let shown = null; // what was computed last, with the state that it is of
+    let busy = false;
+    let stale = true;
+    let playing = null;
+    let plotted = "";
+
+    const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
+    const get = () => state;
+    // The network of the state, or that which is shown until it has come.
+    const known = () => about[state.network] ?? about[shown.state.network];
+
+    // Networks of a data set come when one of them is asked for.
+    async function fetched(name) {
+      if (!about[name]) {
+        const [dataset] = name.split("/");
+        const found = await use("files").networks(
+          dataset,
+          await explore.text(dataset, digests[dataset] ?? ""),
+        );
+        if (!found[name]) {
+          throw new Error(`${dataset}.js lacks the network ${name}`);
+        }
+        workers.forEach((worker) => worker.receive(found));
+        Object.assign(about, found);
+      }
+    }
+
+    function set(changes) {
+      state = { ...state, ...changes };
+      place.removeAttribute("data-settled");
+      stale = true;
+      refresh();
+    }
+
+    // Computes and draws until what is shown is the state; one question at a time, the last state wins.
+    async function refresh() {
+      if (busy) {
+        return;
+      }
+      busy = true;
+      while (stale) {
+        stale = false;
+        try {
+          const { network } = state;
+          await fetched(network);
+          if (state.network !== network) {
+            continue; // the reader was faster
+          }
+          state = fitting(state, about[network]);
+          const asked = state;
+          if (!shown || key(shown.state) !== key(asked)) {
+            controls.sync(state, known());
+            shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
+          }
+          complain("");
+          draw();
+          await look();
+        } catch (error) {
+          complain(error.message);
+          if (!shown) {
+            return;
+          }
+          // Back to what can be shown.
+          COMPUTED.forEach((name) => (state = { ...state, [name]: shown.state[name] }));
+          controls.sync(state, known());
+        }
+      }
+      busy = false;
+      clearTimeout(refresh.rest);
+      refresh.rest = setTimeout(rest, 120);
+    }
+
+    function complain(text) {
+      trouble.textContent = text ? `This cannot be shown: ${text}.` : "";
+      trouble.hidden = !text;
+      if (text && !shown) {
+        explore.tell(place, new Error(text));
+      }
+    }
+
+    function draw() {
+      controls.sync(state, known());
+      view.draw(shown);
+      place.frames = (place.frames ?? 0) + 1;
+      place.shown = shown;
+      measured.show(shown.measures);
+    }
+
+    // What may wait until the state stays for a moment.
+    function rest() {
+      if (busy) {
+        return; // and comes again
+      }
+      measured.tell(state, shown.measures);
+      if (!small) {
+        guide.show(state, shown.measures);
+        python.show(state, shown.extent);
+        spanning.hidden = state.plane !== "three";
+        corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
+        history.replaceState(null, "", write(state, names) || location.pathname + location.search);
+        plot();
+      }
+      place.setAttribute("data-settled", "");
+    }
+
+    function imageOf(k) {
+      const { images, origin, scale } = known();
+      return Array.from(
+        images.subarray(k * origin.length, (k + 1) * origin.length),
+        (level) => level / scale,
+      );
+    }
+
+    // J on the plot's grids, one after the other, and then the law; ends when the state has moved on.
+    async function plot() {
+      const asked = { ...shown.state, n: 0 };
+      const here = shown.measures;
+      const own = { n: state.n, jaccard: here.jaccard, displacement: here.displacement };
+      if (key(asked) === plotted) {
+        use("plot").draw(chart, plot.grids, plot.law, own, words.number);
+        return;
+      }
+      const current = () => key({ ...shown.state, n: 0 }) === key(asked);
+      const law = [];
+      const grids = [];
+      try {
+        for (const n of PLOTTED) {
+          grids.push(await workers[1].ask("onGrid", asked, n));
+          if (!current() || playing) {
+            return;
+          }
+          use("plot").draw(chart, grids, law, { ...own, n: state.n }, words.number);
+        }
+        // It is for masks of two cells.
+        law.push(...(asked.sides === "two" ? await workers[1].ask("law", asked, PLOTTED) : []));
+      } catch (error) {
+        complain(error.message);
+        return;
+      }
+      if (current()) {
+        [plotted, plot.grids, plot.law] = [key(asked), grids, law];
+        place.plotted = { grids, law };
+        plot();
+      }
+    }
+
+    // Both networks at the point that is looked at.
+    async function look() {
+      if (small || !state.probe) {
+        return;
+      }
+      const asked = state.probe;
+      const found = await workers[0].ask("probe", { ...shown.state, probe: asked });
+      place.probed = found;
+      probed.show(found);
+    }
+
+    // Plays one entry, or stops: `advance` gives the next changes, or none at the end.
+    async function play(name, advance, pause) {
+      const mine = playing === name ? null : Symbol(name);
+      playing = mine && name;
+      play.now = mine;
+      marked();
+      const on = () => playing && play.now === mine;
+      await (pause ? slides : film)(advance, on, pause);
+      if (play.now === mine) {
+        playing = null;
+        marked();
+      }
+    }
+
+    async function slides(advance, on, pause) {
+      for (let next = on() && advance(); next && on(); next = advance()) {
+        set(next);
+        await wait(pause);
+      }
+    }
+
+    // Frames follow as fast as they are computed, by both workers in turn while the last one is drawn.
+    async function film(advance, on) {
+      while (busy) {
+        await frame();
+      }
+      busy = true;
+      place.removeAttribute("data-settled");
+      const queue = [];
+      const asking = function (worker) {
+        const next = on() && advance();
+        if (next) {
+          const asked = fitting({ ...state, ...next }, about[state.network]);
+          queue.push([asked, worker.ask("shown", asked).catch((error) => complain(error.message))]);
+        }
+      };
+      workers.forEach(asking);
+      for (let k = 0; queue.length && on(); k++) {
+        const [asked, reply] = queue.shift();
+        const found = await reply;
+        if (!found || !on()) {
+          break;
+        }
+        asking(workers[k % workers.length]);
+        state = { ...state, t: asked.t };
+        shown = { state: asked, ...found };
+        draw();
+        await frame();
+      }
+      busy = false;
+      stale = true;
+      refresh();
+    }
+
+    function marked() {
+      for (const button of place.querySelectorAll("[data-play]")) {
+        const on = button.dataset.play === playing;
+        button.textContent = on ? "pause" : "play";
+        button.setAttribute(
+          "aria-label",
+          `${on ? "pause" : "play"} ${button.dataset.play === "t" ? "t" : "the grid"}`,
+        );
+      }
+    }
+
+    function playT() {
+      const start = state.t < 1 ? state.t : 0;
+      const begun = performance.now();
+      let last = false;
+      const advance = function () {
+        const t = still.matches
+          ? (last === false ? start : state.t) + 0.1
+          : start + (performance.now() - begun) / 6000;
+        const over = last === 1;
+        last = Math.min(1, Number(t.toFixed(4)));
+        return over ? null : { t: last };
+      };
+      play("t", advance, still.matches ? 700 : 0);
+    }
+
+    function playGrid() {
+      let k = nearest(state.n) === GRIDS.length - 1 ? -1 : nearest(state.n);
+      play("n", () => (k + 1 < GRIDS.length ? { n: GRIDS[(k += 1)] } : null), 450);
+    }
+
+    // By hand, nothing plays on.
+    function byHand(changes) {
+      if (playing) {
+        playing = null;
+        marked();
+      }
+      // The words of a step are for its state.
+      const left = !("step" in changes) && COMPUTED.some((name) => name in changes);
+      set(left ? { ...changes, step: 0 } : changes);
+    }
+
+    const controls = board(get, byHand, names, { t: playT, n: playGrid });
+    const corners = [..."ABC"].map((name) =>
+      h("canvas", { class: "input", role: "img", "aria-label": `image ${name}` }),
+    );
+    const spanning = h(
+      "div",
+      { class: "corners", hidden: true },
+      ...corners.map((canvas, k) => h("div", {}, "ABC"[k], canvas)),
+    );
+    const others = h(
+      "button",
+      { type: "button", onclick: () => byHand({ plane: "three", images: drawn() }) },
+      "draw others",
+    );
+    const view = use("maps").maps(get, byHand);
+
+    // Three test images of three classes.
+    function drawn() {
+      const { labels } = known();
+      for (;;) {
+        const found = [0, 1, 2].map(() => Math.floor(Math.random() * labels.length));
+        if (new Set(found.map((k) => labels[k])).size === 3) {
+          return found;
+        }
+      }
+    }
+
+    const measured = use("readouts").readouts(small ? ["jaccard", "displacement"] : null);
+    const trouble = h("p", { class: "explore-error", role: "alert", hidden: true });
+
+    const swatch = (colour, text) =>
+      h("span", { class: "swatch" }, h("i", { style: `background:${paint.css(colour)}` }), text);
+    const legend = h(
+      "p",
+      { class: "key" },
+      swatch(paint.OVER.both, "boundary in both"),
+      swatch(paint.OVER.float, "float only"),
+      swatch(paint.OVER.quantized, "quantized only"),
+      ...(small ? [] : [swatch(paint.OVER.changed, "label changed")]),
+    );
+
+    const chart = h("div", { class: "chart" });
+    const probed = use("point").point();
+    const python = use("python").panel();
+    const reset = h(
+      "button",
+      { type: "button", onclick: () => byHand({ ...initial(names), probe: null }) },
+      "reset",
+    );
+
+    const guide = use("guide").guide(byHand);
+
+    const parts = small
+      ? [
+          h("div", { class: "first" }, controls.bits, controls.grid),
+          view.places,
+          measured.list,
+          legend,
+        ]
+      : [
+          guide.row,
+          guide.saying,
+          h("div", { class: "first" }, controls.which, controls.bits, controls.grid),
+          view.places,
+          measured.list,
+          legend,
+          view.tools,
+          spanning,
+          chart,
+          h(
+            "p",
+            { class: "key" },
+            h("span", { class: "dotted" }, "measured"),
+            h("span", { class: "lined" }, "the law"),
+            h("span", { class: "owned" }, "your grid"),
+          ),
+          probed.place,
+          h("div", { class: "actions" }, python.copy, reset),
+          fold(
+            "Bits of each layer, and from one level to the next",
+            ...controls.inner,
+            controls.t,
+            controls.to,
+          ),
+          fold("Rounding and boundary cells", controls.rounding, controls.scale, controls.sides),
+          fold("Plane", controls.plane, controls.images, others),
+          fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
+          python.fold,
+        ];
+    await fetched(state.network);
+    place.replaceChildren(...parts, measured.told, trouble);
+    if (place.dataset.more) {
+      place.append(h("p", {}, h("a", { href: place.dataset.more }, "Explore further")));
+    }
+    marked();
+    if (!small) {
+      window.addEventListener("hashchange", () => byHand(read(location.hash, names)));
+    }
+    place.set = byHand;
+    await refresh();
+  }
+
+  return { open };
+});
