@@ -33,7 +33,7 @@ epochs_mnist: int = 15  # MNIST and Fashion-MNIST [1..1000]
 test: float = 0.25  # share of the digits held out for the test [0.01..0.9]
 test_mnist: int = 500  # test images of MNIST and Fashion-MNIST [10..10000]
 images: int = 10000  # training images to round on, at most [10..60000]
-steps: int = 500  # the most steps of the search for each layer [1..10000]
+steps: int = 200  # the most steps of the search for each layer [1..10000]
 
 # %% tags=["remove-cell"]
 import os
