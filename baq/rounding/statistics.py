@@ -59,7 +59,7 @@ class Statistics:
         self.layers: dict[str, MatrixLayer] = matrix_layers(self.model)
         self.x = check_inputs(self.model, x)
         self._parts = batches(self.x, batch_size)
-        self._positions, self._seed = positions, seed
+        self.positions, self._seed = positions, seed
         self._z: Tensor | None = None
         self._points: dict[tuple[int, float, int], Tensor] = {}
         self._metrics: dict[tuple[str, tuple[int, float, int]], dict[str, Tensor]] = {}
@@ -167,17 +167,17 @@ class Statistics:
 
     def _drawn(self, count: int) -> list[Tensor | slice]:
         """For each batch, the positions that are looked at out of ``count``."""
-        if count <= self._positions:
+        if count <= self.positions:
             return [slice(None)] * len(self._parts)
         generator = torch.Generator().manual_seed(self._seed)
         return [
-            torch.randperm(count, generator=generator)[: self._positions].to(self.x.device)
+            torch.randperm(count, generator=generator)[: self.positions].to(self.x.device)
             for _ in self._parts
         ]
 
     def _share(self, count: int) -> float:
         """The number of inputs, times the share of the positions that are looked at."""
-        return min(1.0, self._positions / count) * len(self.x)
+        return min(1.0, self.positions / count) * len(self.x)
 
     def _check_used(self, found: Mapping[str, object], name: str) -> None:
         if name not in found:
