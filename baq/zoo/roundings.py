@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 
 from baq.machine import processor_name, whole
@@ -86,9 +85,8 @@ def _save(path: Path, made_of: str, found: Searched, reference: nn.Module, bits:
         "processor": processor_name(),
         "torch": str(torch.__version__),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
-        save_file(tensors, part, about)
+        part.write_bytes(write_tensors(tensors, about))
 
 
 def _load(path: Path, wanted: str, reference: nn.Module, bits: Bits) -> Searched | None:
@@ -110,7 +108,7 @@ def _load(path: Path, wanted: str, reference: nn.Module, bits: Bits) -> Searched
                 if name.startswith(f"{way}/")
             }
             networks[way] = unpack(reference, packed, bits, per_channel=way in per_channel)
-        searches = pd.read_json(io.StringIO(about["searches"]), orient="split")
+        searches = pd.DataFrame(**json.loads(about["searches"]))
         return Searched(networks, json.loads(about["seconds"]), searches)
     except (KeyError, OSError, SafetensorError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
