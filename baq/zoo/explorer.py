@@ -46,7 +46,7 @@ class Shown:
     weight's shape: its keys are such as ``adaround/4/channel/1``.
     """
 
-    network: nn.Sequential
+    network: nn.Module
     x: Tensor
     y: Tensor
     plane: Plane
@@ -119,6 +119,7 @@ def made(
     """
     check_choice(tuple(_SCALES), dataset=dataset)
     check_whole(images=images)
+    network: nn.Module
     if dataset == "digits":
         network, split = digits_network(seed, hidden, activation, epochs, test=test)
     else:
