@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
+from baq.adapters.outputs import tensor_of
 from baq.arguments import check_whole
 
 __all__ = [
@@ -284,15 +285,14 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 
 def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
-    """The classifier's output for one batch.
+    """The classifier's output for one batch, as :func:`baq.adapters.outputs.tensor_of` reads it.
 
     Raises:
-        ValueError: if the classifier cannot take inputs of this shape.
+        ValueError: if the classifier cannot take inputs of this shape, or returns no array.
         MemoryError: if the batch does not fit in memory.
     """
     try:
-        z = classifier(batch)
-        return z if isinstance(z, Tensor) else as_tensor(z, "logits")
+        return tensor_of(classifier(batch))
     except RuntimeError as error:
         # The processor's allocator has no exception of its own.
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
