@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from baq.adapters.estimators import adapted_estimator, is_estimator
+from baq.adapters.named import Named, named
 from baq.adapters.onnx_file import load_onnx
-from baq.adapters.outputs import tensor_of
 from baq.adapters.packages import needed
 from baq.adapters.torch_file import load_torch
 from baq.inference import Classifier
@@ -129,22 +129,6 @@ def _needs_nothing(function: Callable[..., Any]) -> bool:
     )
 
 
-class _Called(nn.Module):
-    """A module called with its inputs by name, and one entry taken of what it returns."""
-
-    def __init__(
-        self, model: nn.Module, inputs: Sequence[str] | None, output: str | int | None
-    ) -> None:
-        super().__init__()
-        self.model, self._inputs, self._output = model, inputs, output
-        self.training = model.training
-
-    def forward(self, *given: Tensor, **named: Tensor) -> Tensor:
-        if self._inputs is not None:
-            given, named = (), dict(zip(self._inputs, given, strict=False)) | named
-        return tensor_of(self.model(*given, **named), self._output)
-
-
 class _Adapted:
     """A callable with what is known about it."""
 
@@ -167,22 +151,16 @@ def _adapted(
             found = nn.Sequential(nn.Flatten(), found).eval()
     if isinstance(found, nn.Module):
         if names is not None or output is not None:
-            found = _Called(found, names, output)
+            found = Named(found, names, output)
         found.__dict__.setdefault("note", note)
         return found
     if not callable(found):
         raise ValueError(
             f"{text} holds a {type(found).__name__}: allowed are modules, callables and fitted classifiers"
         )
-    if names is None and output is None:
-        return _Adapted(found, note)
-
-    def called(*given: Tensor, **named: Tensor) -> Tensor:
-        if names is not None:
-            given, named = (), dict(zip(names, given, strict=False)) | named
-        return tensor_of(found(*given, **named), output)
-
-    return _Adapted(called, note)
+    if names is not None or output is not None:
+        found = named(found, names, output)
+    return _Adapted(found, note)
 
 
 def _told(found: Any, text: str) -> Any:

@@ -30,6 +30,8 @@ _DTYPES = {
 }
 #: Nodes that pass a value on, rounded at most.
 _PASSING = ("Identity", "Cast", "QuantizeLinear", "DequantizeLinear", "Squeeze", "Flatten")
+#: The version of operators for which onnx2torch knows most of them.
+_OPSET = 16
 #: Largest difference of logits, over the largest logit, at which a copy in torch counts as the same.
 _SAME = 1e-3
 
@@ -224,6 +226,7 @@ def _finish(found: OnnxClassifier, path: Path, output: str) -> None:
     notes = []
     try:
         onnx = needed("onnx", "gradients of an ONNX file", "onnx")
+        needed("onnx.version_converter", "gradients of an ONNX file", "onnx")
         model = onnx.load(str(path))
     except ValueError as error:
         found.note = f"no gradients: {error}"
@@ -268,9 +271,7 @@ def _copied(found: OnnxClassifier, onnx: Any, model: Any, output: str) -> nn.Mod
         model.graph.output.remove(other)
     _constants_as_weights(model)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            copy = converter.convert(model).eval()
+        copy = _converted(onnx, converter, model)
     except Exception as error:  # a converter fails in many ways
         raise ValueError(f"onnx2torch fails: {type(error).__name__} {_line(error)}") from None
     off, reason = math.inf, ""
@@ -290,6 +291,17 @@ def _copied(found: OnnxClassifier, onnx: Any, model: Any, output: str) -> nn.Mod
     return copy
 
 
+def _converted(onnx: Any, converter: Any, model: Any) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return converter.convert(model).eval()
+        except NotImplementedError:
+            # It knows older versions of some operators only.
+            older = onnx.version_converter.convert_version(model, _OPSET)
+            return converter.convert(older).eval()
+
+
 def _difference(z_copy: Tensor, z: Tensor) -> float:
     return float((z_copy - z).abs().max() / z.abs().max().clamp(min=1e-30))
 
@@ -304,15 +316,20 @@ _FREE = (32, 64, 128, 224)
 
 
 def _constants_as_weights(model: Any) -> None:
-    """Nodes that hold a constant as initializers, which is where onnx2torch looks for weights."""
+    """Nodes that hold a constant as initializers, which is where onnx2torch looks for weights.
+
+    It also refuses reshapes that may make an axis of size 0, which no batch here has.
+    """
     kept = []
     for node in model.graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             value = node.attribute[0].t
             value.name = node.output[0]
             model.graph.initializer.append(value)
-        else:
-            kept.append(node)
+            continue
+        for attribute in [a for a in node.attribute if a.name == "allowzero"]:
+            node.attribute.remove(attribute)
+        kept.append(node)
     del model.graph.node[:]
     model.graph.node.extend(kept)
 

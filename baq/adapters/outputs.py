@@ -9,21 +9,24 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "ENOUGH",
     "KINDS",
     "AsLogits",
+    "Told",
     "as_logits",
     "convert",
     "in_logits",
     "kind_of",
     "tensor_of",
-    "told",
 ]
 
 #: What the numbers of an output may be.
 KINDS = ("logits", "probabilities", "one logit", "one probability")
 
-#: What a row of probabilities may sum to.
-_SUM = 1e-3
+#: Rows from which outputs that sum to 1 are taken for probabilities.
+ENOUGH = 4
+#: How far from 1 a row of probabilities may sum to, and one of probabilities that were quantized.
+_SUM, _QUANTIZED_SUM = 1e-3, 0.1
 
 
 def tensor_of(output: Any, name: str | int | None = None) -> Tensor:
@@ -101,14 +104,16 @@ def _array(values: Any) -> Tensor:
         ) from None
 
 
-def kind_of(z: Tensor) -> str:
+def kind_of(z: Tensor, like: str = "") -> str:
     """What the outputs of a classifier on many inputs are, one of :data:`KINDS`.
 
     Rows that are not negative and sum to 1 are probabilities, a single column that lies between 0 and
-    1 is one probability, and another single column, or no column at all, is one logit.
+    1 is one probability, and another single column, or no column at all, is one logit. ``like`` is the
+    kind of a classifier that this one was made from: quantized probabilities sum to 1 roughly. Of fewer
+    than :data:`ENOUGH` rows that sum to 1 nothing is concluded, since logits may do so too.
 
     Example:
-        >>> kind_of(torch.tensor([[0.25, 0.75], [1.0, 0.0]])), kind_of(torch.tensor([[-2.0], [3.0]]))
+        >>> kind_of(torch.eye(4)), kind_of(torch.tensor([[-2.0], [3.0]]))
         ('probabilities', 'one logit')
     """
     single = z.ndim == 1 or (z.ndim == 2 and z.shape[1] == 1)
@@ -117,9 +122,15 @@ def kind_of(z: Tensor) -> str:
     z = z.detach().double()
     if single:
         # Labels in {0, 1} or a constant are as much a logit as a probability.
-        within = bool(((z >= 0) & (z <= 1)).all()) and bool(((z > 0) & (z < 1)).any())
+        within = (
+            len(z) >= ENOUGH
+            and bool(((z >= 0) & (z <= 1)).all())
+            and bool(((z > 0) & (z < 1)).any())
+        )
         return "one probability" if within else "one logit"
-    near = (z.sum(dim=1) - 1).abs() <= _SUM
+    if len(z) < ENOUGH and like != "probabilities":
+        return "logits"
+    near = (z.sum(dim=1) - 1).abs() <= (_SUM if like != "probabilities" else _QUANTIZED_SUM)
     return "probabilities" if bool((near & (z >= 0).all(dim=1)).all()) else "logits"
 
 
@@ -140,25 +151,51 @@ def convert(z: Tensor, kind: str) -> Tensor:
     return z.clamp(min=torch.finfo(z.dtype).tiny).log()
 
 
-def told(z: Tensor, kind: str) -> str:
-    """One clause on what :func:`convert` does to outputs, for a reader; empty for logits."""
-    if kind == "logits":
-        return ""
-    if kind == "one logit":
-        return "one logit: a second of 0"
-    told = "probabilities: their logarithm is taken"
-    if kind == "one probability":
-        told = "one probability: the logarithms of it and of its complement are taken"
-        z = torch.cat([1 - z.reshape(len(z), 1), z.reshape(len(z), 1)], dim=1)
-    two = z.detach().double().topk(2, dim=1).values
-    ties, zeros = int((two[:, 0] == two[:, 1]).sum()), int((two[:, 1] <= 0).sum())
-    if ties:
-        told += f"; {ties} of {len(z)} inputs tie at the top"
-    if zeros:
-        told += (
-            f"; {zeros} of {len(z)} inputs have a second of 0, so that margin and radius are cut"
-        )
-    return told
+class Told:
+    """One clause on what :func:`convert` did to outputs that came batch by batch.
+
+    Example:
+        >>> told = Told("probabilities")
+        >>> told.add(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
+        >>> str(told)
+        'probabilities: their logarithm is taken; 1 of 2 inputs tie at the top'
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self._count, self._ties, self._zeros = kind, 0, 0, 0
+
+    def add(self, z: Tensor) -> None:
+        """Count the ties and zeros of outputs."""
+        if "probabilit" not in self.kind:
+            return
+        if self.kind == "one probability":
+            s = z.detach().reshape(len(z), 1)
+            z = torch.cat([1 - s, s], dim=1)
+        two = z.detach().double().topk(2, dim=1).values
+        self._count += len(z)
+        self._ties += int((two[:, 0] == two[:, 1]).sum())
+        self._zeros += int((two[:, 1] <= 0).sum())
+
+    def __str__(self) -> str:
+        told = _TOLD[self.kind]
+        if self._ties:
+            told += f"; {self._ties} of {self._count} inputs tie at the top"
+        if self._zeros:
+            told += (
+                f"; {self._zeros} of {self._count} inputs have a second of 0, so that margin and "
+                "radius are cut"
+            )
+        return told
+
+
+#: What is done to outputs of a kind.
+_TOLD = {
+    "logits": "",
+    "probabilities": "probabilities: their logarithm is taken",
+    "one logit": "one logit: a second of 0",
+    "one probability": "one probability: the logarithms of it and of its complement are taken",
+    "softmax": "probabilities: what enters the last softmax is taken",
+}
 
 
 class AsLogits(nn.Module):
@@ -196,18 +233,12 @@ def _without_softmax(classifier: Callable[..., Any]) -> nn.Sequential | None:
     return cut
 
 
-def as_logits(
-    classifier: Callable[..., Any], z: Tensor, kind: str = "auto"
-) -> tuple[Callable[..., Any], str]:
-    """A classifier as one that returns logits, and one clause on what was done, empty if nothing.
+def as_logits(classifier: Callable[..., Any], kind: str) -> tuple[Callable[..., Any], Told]:
+    """A classifier with outputs of a kind as one that returns logits, and what is to be told of it.
 
-    Arguments:
-        classifier: the callable.
-        z: what it returns for the inputs at hand, as :func:`tensor_of` gives it.
-        kind: of :data:`KINDS`; recognized from ``z`` if ``auto``.
+    Of a ``Sequential`` that ends in a softmax, what enters it is taken: of saturated probabilities the
+    logarithm has lost the margin.
     """
-    kind = kind_of(z) if kind == "auto" else kind
-    note = told(z, kind)
     if kind == "probabilities" and (cut := _without_softmax(classifier)) is not None:
-        return cut, "probabilities: what enters the last softmax is taken"
-    return in_logits(classifier, kind), note
+        return cut, Told("softmax")
+    return in_logits(classifier, kind), Told(kind)
