@@ -17,7 +17,7 @@ from sklearn.svm import SVC, LinearSVC
 from torch import nn
 
 from baq import local
-from baq.adapters import load_classifier
+from baq.adapters import load_classifier, recognized
 from baq.adapters.outputs import as_logits, convert, kind_of, tensor_of
 from baq.inference import labels, logits
 from baq.zoo import models
@@ -333,3 +333,23 @@ def test_few_rows_that_happen_to_sum_to_1_are_no_probabilities():
     assert kind_of(torch.rand(50, 3)) == "logits"
     rough = torch.rand(50, 3).softmax(1) + 0.01
     assert kind_of(rough) == "logits" and kind_of(rough, "probabilities") == "probabilities"
+
+
+def test_outputs_are_recognized_for_single_measures():
+    model, x = network(), points()
+    z = logits(model, x)
+    for outputs, told in (
+        (lambda x: {"logits": z}, ""),
+        (
+            lambda x: (model(x).softmax(1).detach().numpy(),),
+            "probabilities: their logarithm is taken",
+        ),
+        (lambda x: model(x)[:, :1] - model(x)[:, 1:2], "one logit: a second of 0"),
+    ):
+        found, note = recognized(outputs, x)
+        assert note == told
+        expected = z if "one" not in told else z[:, :2].flip(1)
+        margins = local.margins(logits(found, x))
+        torch.testing.assert_close(margins, local.margins(expected), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="outputs is 'odds': allowed are auto, logits"):
+        recognized(model, x, "odds")

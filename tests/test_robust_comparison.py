@@ -1,7 +1,9 @@
 """Compare loses no row to one measure: what is missing is NaN, with the reason beside it."""
 
 import math
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 
 from baq import compare, local, ptq_w, slices
+from baq.adapters import load_inputs
 from baq.comparison import compare_logits
 from baq.inference import logits
 
@@ -142,6 +145,7 @@ class Tokens(nn.Module):
         return {"logits": self.last(h.mean(dim=1).tanh())}
 
 
+@pytest.mark.filterwarnings("ignore:left in float")
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
 def test_token_ids_are_measured_but_for_gradients_and_planes(dtype):
     reference = Tokens().eval()
@@ -155,6 +159,7 @@ def test_token_ids_are_measured_but_for_gradients_and_planes(dtype):
     assert "the maps: " in row["reason"] and math.isnan(row["jaccard"])
 
 
+@pytest.mark.filterwarnings("ignore:left in float")
 def test_batches_of_several_named_inputs_are_measured():
     reference = Tokens().eval()
     candidate = ptq_w(reference, 2)
@@ -300,6 +305,46 @@ def test_no_call_gets_more_than_a_batch():
 
     compare(counting, counting, x, planes=slices.pca_plane(x), n=30, batch_size=16)
     assert max(seen) == 16
+
+
+def anonymous():
+    """Memory of this process that no file stands for, MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) / 1024
+
+
+class Weighed(nn.Module):
+    """A network that looks at the memory in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers, self.most = (
+            nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.Tanh(), nn.Linear(8, 3)),
+            0.0,
+        )
+
+    def forward(self, x):
+        self.most = max(self.most, anonymous())
+        return self.layers(x)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="there is no /proc")
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_inputs_stay_on_the_disk(tmp_path, dtype):
+    """Gradients included, memory grows by far less than the inputs as floats take."""
+    count = 30_000
+    large = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", dtype, (count, 1, 28, 28))
+    for start in range(0, count, 1000):
+        large[start : start + 1000] = np.random.default_rng(start).integers(0, 9, (1000, 1, 28, 28))
+    large.flush()
+    del large
+    found = load_inputs(tmp_path / "x.npy")
+    reference, candidate = Weighed().eval(), Weighed().eval()
+    compare(reference, candidate, found.x[:2000], batch_size=512)
+    small, reference.most = anonymous(), 0.0
+    rows = compare(reference, candidate, found.x, batch_size=512)
+    assert rows["points"][0] == count and rows["shift"][0] > 0
+    assert reference.most - small < count * 784 * 4 / 2**20 / 3
 
 
 def test_progress_is_shown_when_asked(capsys, monkeypatch):

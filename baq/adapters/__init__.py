@@ -8,10 +8,10 @@ and named in one line where they are absent.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from baq.adapters.classifiers import load_classifier
+    from baq.adapters.classifiers import load_classifier, recognized
     from baq.adapters.inputs import Inputs, load_inputs
 
-__all__ = ["Inputs", "load_classifier", "load_inputs"]
+__all__ = ["Inputs", "load_classifier", "load_inputs", "recognized"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,6 +23,7 @@ def __getattr__(name: str) -> Any:
         "Inputs": "baq.adapters.inputs",
         "load_classifier": "baq.adapters.classifiers",
         "load_inputs": "baq.adapters.inputs",
+        "recognized": "baq.adapters.classifiers",
     }
     if name not in homes:
         raise AttributeError(f"module 'baq.adapters' has no attribute {name!r}")

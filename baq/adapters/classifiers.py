@@ -14,11 +14,20 @@ from torch import Tensor, nn
 from baq.adapters.estimators import adapted_estimator, is_estimator
 from baq.adapters.named import Named, named
 from baq.adapters.onnx_file import load_onnx
+from baq.adapters.outputs import KINDS, as_logits, kind_of
 from baq.adapters.packages import needed
 from baq.adapters.torch_file import load_torch
-from baq.inference import Classifier
+from baq.arguments import check_choice
+from baq.inference import (
+    Classifier,
+    batch_sizes,
+    batches,
+    check_points,
+    evaluate,
+    input_form,
+)
 
-__all__ = ["load_classifier"]
+__all__ = ["load_classifier", "recognized"]
 
 _TORCH = (".pt2", ".pt", ".pth")
 _PICKLES = (".pkl", ".pickle", ".joblib")
@@ -81,6 +90,37 @@ def load_classifier(
         else:
             raise ValueError(f"{text} is no classifier: allowed are {_ALLOWED}")
     return _told(_adapted(found, text, inputs, output), text)
+
+
+@torch.no_grad()
+def recognized(
+    classifier: Classifier, x: Tensor, outputs: str = "auto", batch_size: int | None = None
+) -> tuple[Classifier, str]:
+    """A classifier as one that returns logits, by what it returns for inputs; and a clause on what was done.
+
+    :func:`baq.compare` does so by itself; single measures and label maps take logits alone.
+
+    Arguments:
+        classifier: any callable from inputs to logits, probabilities, one logit, or what holds them.
+        x: inputs, shape (N, *).
+        outputs: what it returns, one of :data:`baq.adapters.outputs.KINDS`; recognized if ``auto``.
+        batch_size: inputs per pass; as many as keep memory bounded where not given.
+
+    Raises:
+        ValueError: for another word, or inputs that the classifier cannot take.
+
+    Example:
+        >>> found, note = recognized(nn.Softmax(1), torch.eye(4))
+        >>> note
+        'probabilities: their logarithm is taken'
+    """
+    check_choice(("auto", *KINDS), outputs=outputs)
+    x, put = check_points(x), input_form(classifier)
+    size = batch_sizes(classifier, x)[0] if batch_size is None else batch_size
+    z = torch.cat([evaluate(classifier, put(batch)) for batch in batches(x, size)])
+    found, told = as_logits(classifier, kind_of(z) if outputs == "auto" else outputs)
+    told.add(z)
+    return found, str(told)
 
 
 def _check_file(path: Path) -> None:
