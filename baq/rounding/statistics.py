@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -26,6 +27,9 @@ __all__ = ["Statistics"]
 
 class Statistics:
     """The statistics of a network, on the inputs that it is rounded on.
+
+    Layers that are no matrix over patches have none: ``left`` names them with the reason, a warning says
+    so, and rounding leaves them to the nearest value.
 
     Each is computed when it is first asked for, and kept. Most memory goes to the layers' outputs,
     which the moments of a candidate need: N times ``positions`` times the outputs of all layers.
@@ -54,9 +58,13 @@ class Statistics:
     ) -> None:
         check_whole(positions=positions)
         check_seed(seed=seed)
-        matrix_layers(model)  # names what cannot be copied, too
+        self.left: dict[str, str] = {}
+        matrix_layers(model, self.left)  # names what cannot be copied, too
+        if self.left:
+            told = ", ".join(f"{name!r} ({why})" for name, why in self.left.items())
+            warnings.warn(f"left to nearest: {told}", stacklevel=2)
         self.given, self.model = model, place(model)
-        self.layers: dict[str, MatrixLayer] = matrix_layers(self.model)
+        self.layers: dict[str, MatrixLayer] = matrix_layers(self.model, {})
         self.x = check_inputs(self.model, x)
         self._parts = batches(self.x, batch_size)
         self.positions, self._seed = positions, seed
@@ -116,7 +124,7 @@ class Statistics:
             self._points[where] = sample_boundary(self.model, self.x, *where, z=self._logits)
         drawn = self._points[where]
         if (kind, where) not in self._metrics:
-            self._metrics[kind, where] = output_metrics(self.model, drawn, kind)
+            self._metrics[kind, where] = output_metrics(self.model, drawn, kind, others={})
         return drawn, self._metrics[kind, where]
 
     def low_margin(self, count: int) -> Tensor:
@@ -160,7 +168,7 @@ class Statistics:
         """Inputs and outputs of all layers, batch by batch."""
         z = []
         for batch in self._parts:
-            with recorded(self.model) as found:
+            with recorded(self.model, {}) as found:
                 z.append(self.model(batch))
             yield found
         self._z = torch.cat(z)
