@@ -64,6 +64,7 @@ def test_lock_is_exact_and_names_no_place():
 
 
 def test_lock_holds_one_matching_pair_of_torch_and_torchvision():
-    pins = {one.name: str(one.specifier) for one in locked() if one.name.startswith("torch")}
+    pair = {"torch", "torchvision"}
+    pins = {one.name: str(one.specifier) for one in locked() if one.name in pair}
     constraints = PYPROJECT["tool"]["uv"]["constraint-dependencies"]
     assert [f"{name}{version}" for name, version in sorted(pins.items())] == sorted(constraints)
