@@ -7,7 +7,7 @@ from typing import Self
 
 import pandas as pd
 
-from baq.machine import read_yaml
+from baq.machine.yaml_core import read_yaml
 from baq.report import answers
 from baq.report.excerpts import markdown_table
 from baq.zoo.sources import SOURCES
