@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TypeGuard
 
 from torch import nn
+from torch.nn.modules import module as torch_module
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from baq.inference import copied
@@ -48,9 +48,13 @@ def runs_as_written(module: nn.Module) -> bool:
         module._forward_pre_hooks,
         module._backward_hooks,
         module._backward_pre_hooks,
+        # Those of register_module_forward_hook and its like, which run with every module.
+        torch_module._global_forward_hooks,
+        torch_module._global_forward_pre_hooks,
+        torch_module._global_backward_hooks,
+        torch_module._global_backward_pre_hooks,
     )
-    # Those of register_module_forward_hook and its like, which run with every module.
-    return not has_own_forward(module) and not any(hooks) and not _has_any_global_hook()
+    return not has_own_forward(module) and not any(hooks)
 
 
 def is_sequential(model: object) -> TypeGuard[nn.Sequential]:

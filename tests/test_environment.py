@@ -21,7 +21,12 @@ CONDA_NAMES = {"pytorch": "torch"}
 def declared() -> dict[str, Requirement]:
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     lines = PYPROJECT["project"]["dependencies"] + [line for extra in extras for line in extra]
-    return {canonicalize_name(made.name): made for made in map(Requirement, lines)}
+    made: dict[str, Requirement] = {}
+    for one in map(Requirement, lines):
+        if one.name != "baq":  # an extra that holds others
+            bounds = made.setdefault(canonicalize_name(one.name), one).specifier
+            assert bounds == one.specifier, f"{one.name} has two bounds"
+    return made
 
 
 def locked() -> list[Requirement]:
