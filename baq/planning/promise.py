@@ -163,6 +163,11 @@ def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Pick:
 
     Raises:
         ValueError: for delta outside (0, 1), no levels, or rows without p-values.
+
+    Example:
+        >>> levels = pd.DataFrame({"candidate": [8, 6, 4], "p_flip_rate": [0.001, 0.04, 0.6]})
+        >>> promised_rule(levels, delta=0.1)
+        Pick(bits=6, satisfied=True)
     """
     _check_inner(delta=delta)
     columns = [name for name in levels if str(name).startswith(_P)]
