@@ -31,6 +31,11 @@ class CodedWeight:
 
     ``codes`` has the weight's shape. ``scale``, in units of the weight, and ``zero_point`` have shape
     () or, with one of each for an output channel, (out,) along ``axis`` of the weight.
+
+    Example:
+        >>> coded = CodedWeight(torch.tensor([[-7, 3]]), torch.tensor(0.5), torch.tensor(0), bits=4)
+        >>> coded.weight().tolist()
+        [[-3.5, 1.5]]
     """
 
     codes: Tensor
@@ -40,12 +45,7 @@ class CodedWeight:
     axis: int | None = None
 
     def weight(self) -> Tensor:
-        """The weight that the codes stand for, in the dtype of the scale.
-
-        Example:
-            >>> CodedWeight(torch.tensor([[-7, 3]]), torch.tensor(0.5), torch.tensor(0), 4).weight()
-            tensor([[-3.5000,  1.5000]])
-        """
+        """The weight that the codes stand for, in the dtype of the scale."""
         shape = [1] * self.codes.ndim
         if self.axis is not None:
             shape[self.axis] = -1
