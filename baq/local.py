@@ -330,6 +330,13 @@ class Radii:
     A class that was not tried lies nearer only where its gap is more than ``slack`` times as steep as
     the steepest of those tried, since its gap is no smaller than the first one left out. It is infinite
     where all classes were tried.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> found = nearest_radii(model, torch.tensor([[3.0, 1.0]]), nearest=1)
+        >>> found.behind.tolist(), found.slack.item() > 1
+        ([1], True)
     """
 
     radius: Tensor
@@ -341,7 +348,15 @@ class Radii:
 def nearest_radii(
     classifier: Classifier, x: Tensor, batch_size: int = 1024, nearest: int | None = NEAREST
 ) -> Radii:
-    """:func:`radii`, and how far they are from what the classes that were not tried could change."""
+    """:func:`radii`, and how far they are from what the classes that were not tried could change.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> found = nearest_radii(model, torch.tensor([[3.0, 1.0]]))
+        >>> round(found.radius.item(), 4), found.behind.item(), found.slack.item()
+        (1.4142, 1, inf)
+    """
     x, put = check_points(x), input_form(classifier)
     measure = radius_measure(classifier, len(x), nearest)
     parts = [measure(put(batch)) for batch in batches(x, batch_size)]
@@ -355,6 +370,13 @@ def radius_measure(
     """:func:`nearest_radii` of one batch after the other, for ``count`` inputs in all.
 
     Batches are to be put as :func:`baq.inference.input_form` does, with :func:`baq.inference.gradients`.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> of = radius_measure(model, count=2)
+        >>> [of(batch).behind.tolist() for batch in torch.tensor([[[3.0, 1.0]], [[-3.0, 1.0]]])]
+        [[1], [1]]
     """
     if nearest is not None:
         check_whole(nearest=nearest)

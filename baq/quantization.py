@@ -298,7 +298,15 @@ def ptq_w(
 def quantize_layer(
     layer: nn.Linear | _ConvNd, bits: int, *, per_channel: bool = False, symmetric: bool = True
 ) -> None:
-    """Put the weight of one layer on its grid, as :func:`ptq_w` does, in place; errors as there."""
+    """Put the weight of one layer on its grid, as :func:`ptq_w` does, in place; errors as there.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> layer.weight.data = torch.tensor([[0.25, -0.5]])
+        >>> quantize_layer(layer, 2)
+        >>> layer.weight.tolist()
+        [[0.0, -0.5]]
+    """
     weight = _by_output(layer, layer.weight.detach())
     weight = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
     layer.weight.data = _by_output(layer, weight)

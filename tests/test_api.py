@@ -139,15 +139,20 @@ def test_a_function_is_found_under_each_of_its_names(api):
         assert api.documented(Environment, name) == wanted
 
 
-def test_what_a_cell_imports_is_found(api):
-    assert api.imported(
-        "from baq import compare\nx = 1\nfrom baq.slices import pca_plane as p"
-    ) == [
-        "baq.compare",
-        "baq.slices.pca_plane",
+def test_what_a_page_calls_is_found(api):
+    cells = [
+        "from baq import compare, slices as s, ptq_w\nfrom baq.slices import pca_plane as p",
+        "compare(s.label_map(x), p(x)); torch.no_grad()",
+        "%pip install x",
+        "def late():\n    from baq.local import flips\n    return flips",
+        "from baqs import x; x(); flips2()",
     ]
-    assert api.imported("from baqs import x\nimport baq\nfrom torch import nn") == []
-    assert api.imported("make book") == []
+    assert {name for name in api.called(cells) if name != "baq.slices"} == {
+        "baq.compare",
+        "baq.slices.label_map",
+        "baq.slices.pca_plane",
+        "baq.local.flips",
+    }
 
 
 def test_a_shape_begins_no_emphasis(api):

@@ -1,14 +1,17 @@
 """A Sphinx extension: references to the API find a function under each of its names, and chapters link to it.
 
 A function may be named by the module that it is written in, and documented under the room that offers it.
-Below a page whose code imports from ``baq``, there stand links to what it imports.
+Below an executed notebook there stand links to what its code calls, shown or not.
 """
 
 import ast
 import re
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -16,10 +19,10 @@ from sphinx.environment import BuildEnvironment
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Resolve what the domain of Python does not find, and link what the code of a page imports."""
+    """Resolve what the domain of Python does not find, and link what the code of a page calls."""
     app.connect("autodoc-process-docstring", _escape_shapes)
     app.connect("missing-reference", _elsewhere)
-    app.connect("doctree-resolved", _link_imports)
+    app.connect("doctree-resolved", _link_calls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -76,32 +79,41 @@ def _reference(
     return domain.resolve_xref(env, page, app.builder, "obj", name, node, content)
 
 
-def imported(source: str) -> list[str]:
-    """The dotted names that a piece of code imports from ``baq``; none for what is not Python."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return []
-    return [
-        f"{node.module}.{alias.name}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("baq.")
-        for alias in node.names
-    ]
+def called(cells: Iterable[str]) -> list[str]:
+    """The dotted names of ``baq`` that pieces of code import, or reach by a module that they import."""
+    bound, found = {}, {}
+    for source in cells:
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:  # a command of a shell
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("baq."):
+                for alias in node.names:
+                    bound[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id in bound:
+                found[bound[node.id]] = None
+            elif isinstance(node, ast.Attribute):
+                room = bound.get(getattr(node.value, "id", ""))
+                found |= {f"{room}.{node.attr}": None} if room else {}
+    return list(found)
 
 
-def _link_imports(app: Sphinx, tree: nodes.document, page: str) -> None:
-    env, links = app.env, {}
-    for block in tree.findall(nodes.literal_block):
-        for name in imported(block.astext()):
-            if (found := documented(env, name)) and found not in links:
-                last = nodes.literal("", found.rpartition(".")[2])
-                links[found] = _reference(app, env, page, found, last)
+def _link_calls(app: Sphinx, tree: nodes.document, page: str) -> None:
+    source = Path(app.env.doc2path(page))
     section = next(iter(tree.findall(nodes.section)), None)
-    if not links or section is None:
+    if source.suffix != ".ipynb" or section is None:
         return
-    line = nodes.paragraph("", "In the API: ", classes=["api-links"])
-    for k, link in enumerate(links.values()):
-        line += [nodes.Text(", ")] * bool(k) + [link]
-    line += nodes.Text(".")
-    section += line
+    cells = nbformat.read(source, as_version=4).cells
+    links: dict[str, nodes.Element | None] = {}
+    for name in called(cell.source for cell in cells if cell.cell_type == "code"):
+        if found := documented(app.env, name):
+            last = nodes.literal("", found.rpartition(".")[2])
+            links[found] = _reference(app, app.env, page, found, last)
+    if links:
+        line = nodes.paragraph("", "In the API: ", classes=["api-links"])
+        for k, link in enumerate(links.values()):
+            line += [nodes.Text(", ")] * bool(k) + [link]
+        line += nodes.Text(".")
+        section += line
