@@ -179,7 +179,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         tables = f"{url}/tree/{_BRANCH}/book/results/{name}"
         links += f" In the repository: [source]({source}), [tables]({tables})."
         if "launch_buttons" in _with_links({}, url):
-            links += f" In Colab, begin with `%pip install \"baq[onnx,plot,zoo] @ git+{url}\"`."
+            links += f' In Colab, begin with `%pip install "baq[onnx,plot,zoo] @ git+{url}"`.'
     if outcome.live:
         text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
         if profile == "full":
