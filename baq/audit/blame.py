@@ -1,0 +1,93 @@
+"""Which layer's quantization changes how many labels: by exchanging weights, or by the forecast."""
+
+from __future__ import annotations
+
+import pandas as pd
+from torch import Tensor, nn
+
+from baq.inference import Classifier, copied, labels, logits
+from baq.planning.sensitivity import Sensitivity
+
+__all__ = ["forecast_blame", "layer_blame"]
+
+
+def layer_blame(
+    reference: Classifier, candidate: Classifier, x: Tensor, batch_size: int = 4096
+) -> pd.DataFrame:
+    """Labels changed by each layer alone, and by all layers but one, from mixtures of two networks.
+
+    Where the candidate is the reference with other weights, any layer's weights can be those of the one or of
+    the other. That it is, is checked: with all of the candidate's weights the reference must give its labels.
+
+    Arguments:
+        reference, candidate: modules of the same parts.
+        x: inputs, shape (N, *).
+        batch_size: points per evaluation.
+
+    Returns:
+        A row for each layer whose weights differ, as the network names it: ``layer``, ``weights`` (how many
+        numbers it holds), ``alone`` (share of labels changed if only this layer is the candidate's) and ``rest``
+        (if all but this layer are). The shares need not add up.
+
+    Raises:
+        ValueError: for classifiers that cannot be mixed, or as :func:`baq.inference.logits`.
+    """
+    if not (isinstance(reference, nn.Module) and isinstance(candidate, nn.Module)):
+        raise ValueError("reference and candidate cannot be mixed: allowed are two torch modules")
+    own, other = reference.state_dict(), candidate.state_dict()
+    if {k: v.shape for k, v in own.items() if isinstance(v, Tensor)} != {
+        k: v.shape for k, v in other.items() if isinstance(v, Tensor)
+    }:
+        raise ValueError("reference and candidate cannot be mixed: their weights differ in shape")
+    mixed, before = copied(reference), labels(logits(reference, x, batch_size))
+
+    def changed(state: dict[str, Tensor]) -> Tensor:
+        mixed.load_state_dict(state)
+        return labels(logits(mixed, x, batch_size))
+
+    if not changed(other).equal(labels(logits(candidate, x, batch_size))):
+        told = "with the candidate's weights the reference gives other labels"
+        raise ValueError(f"reference and candidate cannot be mixed: {told}")
+    layers: dict[str, list[str]] = {}
+    for key in own:
+        layers.setdefault(key.rpartition(".")[0], []).append(key)
+    rows = []
+    for name, keys in layers.items():
+        if all(own[key].equal(other[key].to(own[key])) for key in keys):
+            continue
+        shares = [
+            float((changed(base | {key: part[key] for key in keys}) != before).double().mean())
+            for base, part in ((own, other), (other, own))
+        ]
+        size = sum(own[key].numel() for key in keys)
+        rows.append((name, size, *shares))
+    return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
+
+
+def forecast_blame(known: Sensitivity, bits: int) -> pd.DataFrame:
+    """Labels that rounding each layer alone will change, and all layers but one, to first order.
+
+    For candidates whose layers cannot be taken apart. The mean over draws of rounding errors to a grid of so
+    many bits (:class:`baq.planning.Sensitivity`), for the nearest rivals.
+
+    Arguments:
+        known: what :func:`baq.planning.sensitivity` says of the float network.
+        bits: the bit width of each layer.
+
+    Returns:
+        A row for each layer, with the columns of :func:`layer_blame`.
+
+    Raises:
+        ValueError: for a bit width outside 2..16.
+    """
+    by_layer = known.steps(bits)[:, None, None, None] * known.changes
+    whole = by_layer.sum(dim=0)
+
+    def share(change: Tensor) -> float:
+        return float(((known.gaps[..., None] + change) < 0).any(dim=1).double().mean())
+
+    rows = [
+        (name, size, share(one), share(whole - one))
+        for name, size, one in zip(known.layers, known.weights, by_layer, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
