@@ -16,11 +16,8 @@ NEVER = {
     "slices": ("baq.zoo", "baq.report", "baq.rounding", "workflow"),
     "rounding": ("baq.zoo", "baq.report", "workflow"),
     "planning": ("baq.zoo", "baq.report", "workflow"),
-<<<<<<< HEAD
     "adapters": ("baq.zoo", "baq.report", "baq.slices", "baq.rounding", "baq.planning", "workflow"),
-=======
     "audit": ("baq.zoo", "baq.report", "workflow"),
->>>>>>> 9695e57 (Audit a pair: which labels change, where, how surely, by which layer, and may it pass)
     "zoo": ("baq.report", "workflow"),
     "report": ("workflow",),
 }

@@ -1,6 +1,6 @@
 """A float classifier and quantized ones, audited: which labels change, where, how surely, and by which layer."""
 
-from baq.audit.blame import forecast_blame, layer_blame
+from baq.audit.blame import blamed, forecast_blame, layer_blame
 from baq.audit.flipped import (
     against_floor,
     by_class,
@@ -16,6 +16,7 @@ from baq.audit.sliced import compared_on, flipped_first, planes_through
 
 __all__ = [
     "against_floor",
+    "blamed",
     "by_class",
     "by_margin",
     "compared_on",

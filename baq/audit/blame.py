@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from torch import Tensor, nn
 
 from baq.inference import Classifier, copied, labels, logits
-from baq.planning.sensitivity import Sensitivity
+from baq.planning.sensitivity import Sensitivity, sensitivity
 
-__all__ = ["forecast_blame", "layer_blame"]
+__all__ = ["blamed", "forecast_blame", "layer_blame"]
 
 
 def layer_blame(
@@ -91,3 +94,54 @@ def forecast_blame(known: Sensitivity, bits: int) -> pd.DataFrame:
         for name, size, one in zip(known.layers, known.weights, by_layer, strict=True)
     ]
     return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
+
+
+def blamed(
+    reference: Classifier,
+    candidates: Mapping[Any, Classifier],
+    x: Any,
+    assumed_bits: int = 8,
+    points: int = 500,
+) -> tuple[pd.DataFrame, list[str]]:
+    """The blame of layers for all candidates: exact where one can be mixed with the reference, else forecast.
+
+    Arguments:
+        reference: any callable from inputs to logits; a forecast needs a module of
+            :func:`baq.rounding.layers.matrix_layers`.
+        candidates: by a key.
+        x: inputs, shape (N, *).
+        assumed_bits: bit width that a forecast takes each layer of a candidate to have.
+        points: the most inputs that a forecast is made from.
+
+    Returns:
+        The rows of :func:`layer_blame` or :func:`forecast_blame` with ``candidate`` and ``way``, exact or forecast.
+        And a note for each candidate that was not mixed: why, and what stands in its place.
+
+    Raises:
+        ValueError: as :func:`baq.inference.logits`, for a candidate that can be mixed.
+    """
+    parts, notes = [], []
+    forecast: pd.DataFrame | str | None = None
+    for key, candidate in candidates.items():
+        try:
+            rows, way = layer_blame(reference, candidate, x), "exact"
+        except ValueError as error:
+            if forecast is None:
+                forecast = _forecast(reference, x, assumed_bits, points)
+            if isinstance(forecast, str):
+                notes.append(f"{key}: no layer is blamed; {error}, and {forecast}")
+                continue
+            notes.append(f"{key}: a forecast for {assumed_bits} bits; {error}")
+            rows, way = forecast, "forecast"
+        parts.append(rows.assign(candidate=key, way=way))
+    return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()), notes
+
+
+def _forecast(reference: Classifier, x: Any, bits: int, points: int) -> pd.DataFrame | str:
+    """The blame by the forecast, or why there is none."""
+    if not isinstance(reference, nn.Module):
+        return "the reference has no gradients to forecast from"
+    try:
+        return forecast_blame(sensitivity(reference, x[:points]), bits)
+    except ValueError as error:
+        return f"there is no forecast: {error}"

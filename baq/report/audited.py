@@ -25,6 +25,11 @@ __all__ = [
     "by_margin",
     "class_changes",
     "grids",
+    "in_short",
+    "is_real",
+    "lessons",
+    "one_by_one",
+    "photo_names",
     "save_record",
     "verdicts",
 ]
@@ -57,10 +62,10 @@ def verdicts(
         own = changes[changes["candidate"] == row.candidate]
         if row.labels_changed:
             (most,) = own[:1][["from", "to", "labels_changed"]].to_numpy()
+            inside = {0: "None", row.labels_changed: "All"}.get(row.in_band, f"{row.in_band:,}")
             text += (
-                f" {row.in_band:,} of these {row.labels_changed:,} lie in the boundary band, the {row.share:.0%} of "
-                f"inputs with the lowest margins, and the most frequent change is from {most[0]} to {most[1]} "
-                f"({most[2]:,})."
+                f" {inside} of these lie in the boundary band, the {row.share:.0%} of inputs with the lowest margins; "
+                f"the most frequent change is from {most[0]} to {most[1]} ({most[2]:,})."
             )
         else:
             text += " No input stands out, then, nor a class."
@@ -133,25 +138,25 @@ def class_changes(changes: pd.DataFrame, names: Sequence[Any]) -> Figure:
         own = changes[changes["candidate"] == name]
         wide = own.pivot_table(index="from", columns="to", values="labels_changed", fill_value=0)
         table = wide.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
-        ax.imshow(np.where(table > 0, table, np.nan), cmap="Blues", vmin=0, vmax=1.5 * table.max())
+        ax.imshow(np.where(table > 0, table, np.nan), cmap="Blues", vmin=0, vmax=2 * table.max())
         for (i, j), count in np.ndenumerate(table):
             if count:
                 ax.text(j, i, f"{count:.0f}", ha="center", va="center", fontsize=8)
         ax.set_xticks(range(len(classes)), classes)
         ax.set_yticks(range(len(classes)), classes)
         ax.set(title=str(name), xlabel="to class", ylabel="from class")
-        ax.set_axisbelow(True)
+        ax.grid(False)
     return figure
 
 
-def blame_bars(rows: pd.DataFrame, names: Sequence[Any]) -> Figure:
+def blame_bars(rows: pd.DataFrame) -> Figure:
     """Labels changed by each layer alone, and by all but it: a panel for each candidate.
 
     Arguments:
         rows: those of :func:`baq.audit.layer_blame` or :func:`baq.audit.forecast_blame`, with ``candidate``.
             Where there are more layers than have room, those that change the most alone are shown.
-        names: the candidates with a panel.
     """
+    names = rows["candidate"].unique()
     most = rows.groupby("layer", sort=False)["alone"].max().nlargest(_MOST, keep="first").index
     layers = [name for name in rows["layer"].unique() if name in most]
     columns = min(2, len(names))
@@ -196,12 +201,100 @@ def grids(rows: pd.DataFrame) -> str:
     )
 
 
-def as_pictures(x: Tensor) -> Tensor | None:
+def one_by_one(flipped: pd.DataFrame, rows: Sequence[int]) -> pd.DataFrame:
+    """Some flipped inputs for display: a row an input, with each candidate's label where it is another.
+
+    Arguments:
+        flipped: rows of :func:`baq.audit.flipped_inputs` of all candidates, with ``candidate``.
+        rows: the inputs, in this order.
+    """
+    own = flipped[flipped["input"].isin(rows)]
+    to = own.set_index(["candidate", "input"])["to"]
+    kept = [name for name in ("from", "truth", "margin", "radius", "in_band") if name in own]
+    table = own.drop_duplicates("input").set_index("input")[kept]
+    for name in own["candidate"].unique():
+        table[f"to, {name}"] = [to.get((name, k), "–") for k in table.index]
+    names = {"margin": "margin, logits", "radius": "radius, input units", "in_band": "in the band"}
+    return table.reindex(rows).dropna(how="all").reset_index().rename(columns=names)
+
+
+def photo_names(flipped: pd.DataFrame, rows: Sequence[int]) -> list[str]:
+    """What stands below the picture of each flipped input: its labels, and the first candidate that changes it."""
+    first = flipped.drop_duplicates("input").set_index("input").loc[list(rows)]
+    return [
+        f"input {row.Index}: {before} to {row.to}, {row.candidate}"
+        for row, before in zip(first.itertuples(), first["from"], strict=True)
+    ]
+
+
+def in_short(rates: pd.DataFrame, floor: pd.DataFrame | None = None) -> list[str]:
+    """The box of an audit: the candidates with the fewest and the most flips, and the noise floor.
+
+    Arguments:
+        rates, floor: as for :func:`verdicts`.
+    """
+    ordered = rates.sort_values("flip_rate", kind="stable")
+    ends = ordered.iloc[[0, -1]] if len(ordered) > 1 else ordered
+    told = [
+        f"{row.candidate} changes {row.flip_rate:.2%} [{row.flip_rate_lo:.2%}, {row.flip_rate_hi:.2%}]"
+        + (
+            f", {row.in_band / row.labels_changed:.0%} of that in the band"
+            * bool(row.labels_changed)
+        )
+        for row in ends.itertuples()
+    ]
+    said = [f"Of the labels {' and '.join(told)}."]
+    if floor is not None:
+        row = floor.iloc[0]
+        text = f"Another training changes {row['floor']:.2%} [{row['floor_lo']:.2%}, {row['floor_hi']:.2%}]."
+        said.append(text)
+    return said
+
+
+def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> str:
+    """What to take along from an audit, in Markdown.
+
+    Arguments:
+        rates: rows of :func:`baq.audit.flip_rates`.
+        margins: rows of :func:`baq.audit.by_margin` with ``candidate``.
+        blame: rows of :func:`baq.audit.blamed`.
+    """
+    worst = rates.loc[rates["flip_rate"].idxmax()]
+    points, bound = worst["points"], rates["flip_rate_hi"].min()
+    lines = [
+        f"* With {points:,} inputs the smallest flip rate that can be vouched for is {bound:.2%}: a stricter limit takes more "
+        "inputs, and no labels."
+    ]
+    own = margins[margins["candidate"] == worst["candidate"]]
+    if worst["labels_changed"]:
+        upper = own[own["group"] > own["group"].max() / 2]["labels_changed"].sum()
+        lines.append(
+            f"* {worst['candidate']} changes {worst['labels_changed']:,} labels, {upper:,} of them in the half of the inputs "
+            "with the larger margins. Those are the ones to look at: no small error explains them."
+        )
+    rows = blame[blame["candidate"] == worst["candidate"]] if len(blame) else blame
+    if len(rows):
+        layer = rows.loc[rows["alone"].idxmax()]
+        lines.append(
+            f"* Of its layers, {layer['layer']} changes the most alone, {layer['alone']:.2%} of the labels; with all layers but "
+            f"this one quantized, {layer['rest']:.2%} change."
+        )
+    return "\n".join(lines)
+
+
+def is_real(x: Any) -> bool:
+    """Whether inputs are one tensor of real numbers, so that planes through them have a meaning."""
+    return isinstance(x, Tensor) and x.is_floating_point()
+
+
+def as_pictures(x: Any) -> Tensor | None:
     """Inputs as pictures with values from 0 to 1; None where they are none.
 
     Pictures have the shape (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels C, and 4 pixels a
     side or more. All are scaled alike, from the least value to the largest.
     """
+    if not isinstance(x, Tensor):
+        return None
     if x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
         x = x.permute(0, 3, 1, 2)
     channels = x.shape[1] if x.ndim == 4 else 1
