@@ -19,11 +19,12 @@
 # # Your network
 #
 # An audit of one float classifier and its quantized candidates: which labels change, where, how surely, and by which
-# layer. The book's own pair stands here, a network on digits with its weights rounded to few bits. The same page about
+# layer. By default it is the book's own pair, a network on digits with its weights rounded to few bits. The same page about
 # yours takes one command, in a clone of the repository:
 #
 # ```console
-# python -m workflow run audit -p reference float.onnx -p candidates '["int8.onnx"]' -p data x.npz
+# python -m workflow run audit \
+#     -p reference float.onnx -p candidates '["int8.onnx"]' -p data x.npz
 # ```
 #
 # It ends with a page, every table as CSV, and all of it as JSON, in a folder below `runs/`. With `--max-flip-rate 0.01`
@@ -254,7 +255,8 @@ tables.styled(local[columns], "shown-local")
 #
 # Where candidate and reference are one network with other weights, each layer's can be exchanged: the candidate's put into the
 # reference alone, or the reference's put back into the candidate. Elsewhere blame is forecast, from the reference's gradients
-# and a draw of rounding errors ([Before you quantize](09-before-you-quantize)).
+# and the size of rounding errors in its weights ([Before you quantize](09-before-you-quantize)); what rounding activations
+# does is not in it.
 
 # %% mystnb={"image": {"alt": "Bars for each layer and candidate: the share of labels that change if this layer alone is quantized, and if all layers but this one are."}} caption="Labels changed by each layer alone, and by all but it." data=["blame"] tags=["remove-input"]
 blame, notes = audit.blamed(network, compared, x, assumed_bits, gradient_inputs)

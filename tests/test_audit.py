@@ -13,6 +13,7 @@ from torch import nn
 from baq import ptq_w
 from baq.audit import (
     against_floor,
+    blamed,
     by_class,
     by_margin,
     compared_on,
@@ -30,7 +31,7 @@ from baq.audit import (
     users_folder,
 )
 from baq.inference import labels, logits
-from baq.planning import forecast, sensitivity
+from baq.planning import sensitivity
 from baq.slices import Plane, jaccard_law
 from baq.zoo.models import cnn
 
@@ -210,6 +211,8 @@ def test_networks_that_cannot_be_mixed_are_refused():
     model, x = network(), inputs()
     with pytest.raises(ValueError, match="cannot be mixed: allowed are two torch modules"):
         layer_blame(model, lambda x: model(x), x)
+    with pytest.raises(ValueError, match="one shows no weights"):
+        layer_blame(model, nn.Flatten(), x)
     with pytest.raises(ValueError, match="differ in shape"):
         layer_blame(model, network(classes=4), x)
     wider = nn.Sequential(*network(), nn.Softmin(dim=1))  # the same weights, another computation
@@ -217,24 +220,22 @@ def test_networks_that_cannot_be_mixed_are_refused():
         layer_blame(model, wider, x)
 
 
-def test_the_forecast_blames_by_the_same_draws_as_the_forecast_of_all_layers():
+def test_the_forecast_blames_each_layer_by_the_variance_that_it_adds():
     model, x = network(), inputs()
-    known = sensitivity(model, x, draws=16)
+    known = sensitivity(model, x, rivals=1, draws=400)
     rows = forecast_blame(known, 4)
     assert rows["layer"].tolist() == ["0", "2"] and rows["weights"].tolist() == [40, 24]
     steps = known.steps(4)
-    for k in range(2):  # a loop over draws and inputs, from the definition
-        change = {"alone": steps[k] * known.changes[k], "rest": steps[1 - k] * known.changes[1 - k]}
-        for what, moved in change.items():
-            count = sum(
-                bool(((known.gaps[i] + moved[i, :, m]) < 0).any())
-                for i in range(len(x))
-                for m in range(16)
-            )
-            assert rows.loc[k, what] == pytest.approx(count / (16 * len(x)))
-    one = sensitivity(nn.Sequential(network()[0]), x, draws=16)
-    whole = forecast(one, None, 4)["flip_rate"].item()
-    assert forecast_blame(one, 4).loc[0, "alone"] == pytest.approx(whole)
+    for k in range(2):  # a loop over inputs, from the definition
+        for what, layer in (("alone", k), ("rest", 1 - k)):
+            total = 0.0
+            for i in range(len(x)):
+                spread = (steps[layer] ** 2 * known.variances[layer, i]).sqrt()
+                total += float(torch.special.ndtr(-known.gaps[i, 0] / spread))
+            assert rows.loc[k, what] == pytest.approx(total / len(x))
+            drawn = (known.gaps[:, :1] + steps[layer] * known.changes[layer, :, 0]) < 0
+            assert rows.loc[k, what] == pytest.approx(float(drawn.double().mean()), abs=0.004)
+    one = sensitivity(nn.Sequential(network()[0]), x)
     assert forecast_blame(one, 4).loc[0, "rest"] == 0
 
 
@@ -347,3 +348,38 @@ def test_candidates_that_are_none_are_told_of(given, told):
 
 def test_candidates_are_called_by_their_last_part():
     assert named("x/int8.onnx") == named(["x/int8.onnx"]) == {"int8.onnx": "x/int8.onnx"}
+
+
+class Outside(nn.Module):
+    """A classifier whose weights do not show, with a copy of itself that has gradients."""
+
+    def __init__(self, model):
+        super().__init__()
+        object.__setattr__(self, "torch_copy", model)
+
+    def forward(self, x):
+        return self.torch_copy(x)
+
+
+def test_blame_is_exact_where_networks_mix_and_a_forecast_elsewhere():
+    model, x = network(), inputs()
+    rough = ptq_w(model, 3)
+    rows, notes = blamed(model, {"mixed": rough, "function": lambda x: rough(x)}, x, 3, 100)
+    exact, told = (rows[rows["candidate"] == name] for name in ("mixed", "function"))
+    columns = ["layer", "weights", "alone", "rest"]
+    assert exact[columns].equals(layer_blame(model, rough, x)) and (exact["way"] == "exact").all()
+    forecast = forecast_blame(sensitivity(model, x[:100]), 3)
+    assert told[columns].reset_index(drop=True).equals(forecast)
+    assert (told["way"] == "forecast").all()
+    assert notes == [
+        "function: a forecast for weights of 3 bits; reference and candidate cannot be mixed: allowed are two "
+        "torch modules"
+    ]
+    outside, _ = blamed(Outside(model), {"a": Outside(rough)}, x, 3, 100)
+    assert outside[columns].equals(forecast)
+
+
+def test_no_layer_is_blamed_without_gradients():
+    model, x = network(), inputs()
+    rows, notes = blamed(lambda x: model(x), {"a": ptq_w(model, 3)}, x)
+    assert rows.empty and notes[0].endswith("and the reference has no gradients to forecast from")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from torch import Tensor, nn
 
 from baq.inference import Classifier, copied, labels, logits
@@ -38,6 +40,8 @@ def layer_blame(
     if not (isinstance(reference, nn.Module) and isinstance(candidate, nn.Module)):
         raise ValueError("reference and candidate cannot be mixed: allowed are two torch modules")
     own, other = reference.state_dict(), candidate.state_dict()
+    if not own or not other:
+        raise ValueError("reference and candidate cannot be mixed: one shows no weights")
     if {k: v.shape for k, v in own.items() if isinstance(v, Tensor)} != {
         k: v.shape for k, v in other.items() if isinstance(v, Tensor)
     }:
@@ -70,8 +74,9 @@ def layer_blame(
 def forecast_blame(known: Sensitivity, bits: int) -> pd.DataFrame:
     """Labels that rounding each layer alone will change, and all layers but one, to first order.
 
-    For candidates whose layers cannot be taken apart. The mean over draws of rounding errors to a grid of so
-    many bits (:class:`baq.planning.Sensitivity`), for the nearest rivals.
+    For candidates whose layers cannot be taken apart. A label changes where its gap g falls below 0 by rounding
+    errors of variance v, as a share ``Phi(-g / sqrt(v))`` of roundings does (:class:`baq.planning.Sensitivity`); v
+    is the sum over the layers that are rounded.
 
     Arguments:
         known: what :func:`baq.planning.sensitivity` says of the float network.
@@ -83,15 +88,18 @@ def forecast_blame(known: Sensitivity, bits: int) -> pd.DataFrame:
     Raises:
         ValueError: for a bit width outside 2..16.
     """
-    by_layer = known.steps(bits)[:, None, None, None] * known.changes
-    whole = by_layer.sum(dim=0)
+    variances = (known.steps(bits)[:, None].square() * known.variances).double().cpu().numpy()
+    gaps = known.gaps[:, 0].double().cpu().numpy()
 
-    def share(change: Tensor) -> float:
-        return float(((known.gaps[..., None] + change) < 0).any(dim=1).double().mean())
+    def share(layers: list[int]) -> float:
+        spread = np.sqrt(variances[layers].sum(axis=0))
+        moved = spread > 0  # without a spread no label changes
+        return float(norm.cdf(-gaps[moved] / spread[moved]).sum() / len(gaps))
 
+    places = range(len(known.layers))
     rows = [
-        (name, size, share(one), share(whole - one))
-        for name, size, one in zip(known.layers, known.weights, by_layer, strict=True)
+        (known.layers[k], known.weights[k], share([k]), share([j for j in places if j != k]))
+        for k in places
     ]
     return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
 
@@ -107,7 +115,7 @@ def blamed(
 
     Arguments:
         reference: any callable from inputs to logits; a forecast needs a module of
-            :func:`baq.rounding.layers.matrix_layers`.
+            :func:`baq.rounding.layers.matrix_layers`, or one with such a copy as ``torch_copy``.
         candidates: by a key.
         x: inputs, shape (N, *).
         assumed_bits: bit width that a forecast takes each layer of a candidate to have.
@@ -131,7 +139,7 @@ def blamed(
             if isinstance(forecast, str):
                 notes.append(f"{key}: no layer is blamed; {error}, and {forecast}")
                 continue
-            notes.append(f"{key}: a forecast for {assumed_bits} bits; {error}")
+            notes.append(f"{key}: a forecast for weights of {assumed_bits} bits; {error}")
             rows, way = forecast, "forecast"
         parts.append(rows.assign(candidate=key, way=way))
     return (pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()), notes
@@ -142,6 +150,8 @@ def _forecast(reference: Classifier, x: Any, bits: int, points: int) -> pd.DataF
     if not isinstance(reference, nn.Module):
         return "the reference has no gradients to forecast from"
     try:
-        return forecast_blame(sensitivity(reference, x[:points]), bits)
+        # What is evaluated elsewhere may have a copy in torch, whose layers have gradients.
+        model = getattr(reference, "torch_copy", None) or reference
+        return forecast_blame(sensitivity(model, x[:points]), bits)
     except ValueError as error:
         return f"there is no forecast: {error}"

@@ -177,6 +177,7 @@ def blame_bars(rows: pd.DataFrame) -> Figure:
         ax.set_yticks(at, layers)
         ax.set(title=str(name), xlabel="labels changed")
         ax.margins(x=0.05)
+        ax.set_xlim(left=0)
         share_axis(ax.xaxis)
     axes[0, 0].invert_yaxis()
     for ax in axes[:, 0]:
@@ -235,14 +236,12 @@ def in_short(rates: pd.DataFrame, floor: pd.DataFrame | None = None) -> list[str
     """
     ordered = rates.sort_values("flip_rate", kind="stable")
     ends = ordered.iloc[[0, -1]] if len(ordered) > 1 else ordered
-    told = [
-        f"{row.candidate} changes {row.flip_rate:.2%} [{row.flip_rate_lo:.2%}, {row.flip_rate_hi:.2%}]"
-        + (
-            f", {row.in_band / row.labels_changed:.0%} of that in the band"
-            * bool(row.labels_changed)
-        )
-        for row in ends.itertuples()
-    ]
+    told = []
+    for row in ends.itertuples():
+        text = f"{row.candidate} changes {row.flip_rate:.2%} [{row.flip_rate_lo:.2%}, {row.flip_rate_hi:.2%}]"
+        if row.labels_changed:
+            text += f", {row.in_band / row.labels_changed:.0%} of that in the band"
+        told.append(text)
     said = [f"Of the labels {' and '.join(told)}."]
     if floor is not None:
         row = floor.iloc[0]
@@ -268,16 +267,19 @@ def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> 
     own = margins[margins["candidate"] == worst["candidate"]]
     if worst["labels_changed"]:
         upper = own[own["group"] > own["group"].max() / 2]["labels_changed"].sum()
+        text = f"* {worst['candidate']} changes {worst['labels_changed']:,} labels, "
+        text += f"{upper:,}" if upper else "none"
+        text += " of them in the half of the inputs with the larger margins"
         lines.append(
-            f"* {worst['candidate']} changes {worst['labels_changed']:,} labels, {upper:,} of them in the half of the inputs "
-            "with the larger margins. Those are the ones to look at: no small error explains them."
+            text + (". Look at those first: no small error explains them." if upper else ".")
         )
     rows = blame[blame["candidate"] == worst["candidate"]] if len(blame) else blame
-    if len(rows):
+    if len(rows) and rows["alone"].any():
         layer = rows.loc[rows["alone"].idxmax()]
+        how = "changes" if layer["way"] == "exact" else "is forecast to change"
         lines.append(
-            f"* Of its layers, {layer['layer']} changes the most alone, {layer['alone']:.2%} of the labels; with all layers but "
-            f"this one quantized, {layer['rest']:.2%} change."
+            f"* Of its layers, {layer['layer']} {how} the most alone, {layer['alone']:.2%} of the labels; if all layers "
+            f"but this one are quantized, {layer['rest']:.2%} change."
         )
     return "\n".join(lines)
 
