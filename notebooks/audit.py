@@ -54,6 +54,7 @@ max_flip_rate: float = 1.0  # labels that may change, by the upper bound [0..1]
 
 # %% tags=["remove-cell"]
 import pandas as pd
+import torch
 from IPython.display import Markdown, display
 
 from baq import audit, compare, ptq_w
@@ -94,8 +95,9 @@ with audit.users_folder():
         given = load_inputs(
             data, key=key or None, labels=labels or None, limit=most
         )
-        x, y, names = given.x, given.y, given.names
+        x, y, names = torch.as_tensor(given.x), given.y, given.names
 
+network, compared, remarks = audit.with_logits(network, compared, x)
 z = logits(network, x)
 outputs = {name: logits(candidate, x) for name, candidate in compared.items()}
 rates = audit.flip_rates(z, outputs, shares[0])
@@ -119,6 +121,7 @@ def by_candidate(measure):
 
 floor = None
 if another is not None:
+    another = audit.with_logits(another, {}, x)[0]
     floor = audit.against_floor(z, outputs, logits(another, x))
     tables.save(floor, "floor")
 tables.save(rates, "rates")
@@ -131,6 +134,8 @@ if max_flip_rate < 1:
     said.append(
         f"At most {max_flip_rate:.2%} of the labels may change: this {passed}."
     )
+if remarks:
+    said.append(f"What was done to use them: {'; '.join(remarks)}.")
 Markdown("\n".join(f"* {text}" for text in said))
 
 # %% caption="What each candidate changes: labels, those in the boundary band, and accuracy where labels are known." tags=["remove-input"]

@@ -29,6 +29,7 @@ from baq.audit import (
     planes_through,
     radii_at,
     users_folder,
+    with_logits,
 )
 from baq.inference import labels, logits
 from baq.planning import sensitivity
@@ -383,3 +384,23 @@ def test_no_layer_is_blamed_without_gradients():
     model, x = network(), inputs()
     rows, notes = blamed(lambda x: model(x), {"a": ptq_w(model, 3)}, x)
     assert rows.empty and notes[0].endswith("and the reference has no gradients to forecast from")
+
+
+def test_outputs_of_all_kinds_become_logits_with_a_note():
+    model, x = network(), inputs()
+    soft = nn.Sequential(*model, nn.Softmax(dim=1))
+    ours, found, notes = with_logits(model, {"soft": lambda x: soft(x), "same": model}, x)
+    assert ours is model and list(found) == ["soft", "same"]
+    shifted = logits(found["soft"], x) - torch.log_softmax(logits(model, x), dim=1)
+    assert shifted.abs().max() < 1e-6
+    assert len(notes) == 1 and notes[0].startswith("soft: probabilities: their logarithm is taken")
+
+
+def test_a_candidate_that_fails_is_left_out_and_told_of():
+    model, x = network(), inputs()
+    _, found, notes = with_logits(model, {"narrow": network(features=4), "good": model}, x)
+    assert list(found) == ["good"] and notes[0].startswith("narrow: left out: the classifier fails")
+    with pytest.raises(ValueError, match="fails on inputs"):
+        with_logits(model, {"narrow": network(features=4)}, x)
+    with pytest.raises(ValueError, match="fails on inputs"):
+        with_logits(network(features=4), {"good": model}, x)

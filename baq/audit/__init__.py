@@ -10,7 +10,7 @@ from baq.audit.flipped import (
     radii_at,
 )
 from baq.audit.gate import gate
-from baq.audit.given import named, users_folder
+from baq.audit.given import named, users_folder, with_logits
 from baq.audit.intervals import exact_interval, paired_p_value
 from baq.audit.sliced import compared_on, flipped_first, planes_through
 
@@ -32,4 +32,5 @@ __all__ = [
     "planes_through",
     "radii_at",
     "users_folder",
+    "with_logits",
 ]

@@ -1,14 +1,20 @@
-"""What was named on a command line: where it lies, and what it is called."""
+"""What was named on a command line: where it lies, what it is called, and what its outputs are."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["named", "users_folder"]
+from torch import Tensor
+
+from baq.adapters.outputs import as_logits, convert, kind_of
+from baq.inference import Classifier, check_inputs, check_logits, evaluate
+
+__all__ = ["named", "users_folder", "with_logits"]
 
 
 @contextlib.contextmanager
@@ -51,3 +57,47 @@ def named(sources: str | Sequence[str]) -> dict[str, str]:
     short = [one if ":" in one else Path(one).name for one in found]
     unique = len(set(short)) == len(short)
     return dict(zip(short if unique else found, found, strict=True))
+
+
+def with_logits(
+    reference: Classifier, candidates: Mapping[Any, Classifier], x: Tensor, points: int = 256
+) -> tuple[Classifier, dict[Any, Classifier], list[str]]:
+    """Classifiers as ones that return logits, whatever they return, and without those that fail.
+
+    Arguments:
+        reference, candidates: as :func:`baq.compare` takes them; candidates by a key.
+        x: inputs, shape (N, *).
+        points: the first so many inputs decide what the outputs are (:mod:`baq.adapters.outputs`).
+
+    Returns:
+        The reference, the candidates that work, and a note on each classifier that needed one.
+
+    Raises:
+        ValueError: where the reference fails, or all candidates do, as :func:`baq.inference.evaluate`.
+    """
+    first = x[:points]
+    kind, ours, told = _with_logits(reference, first, "")
+    notes = [f"the reference: {told}"] if told else []
+    found: dict[Any, Classifier] = {}
+    failed: Exception | None = None
+    for key, candidate in candidates.items():
+        try:
+            _, found[key], told = _with_logits(candidate, first, kind)
+        except Exception as error:  # one that fails must not lose the others
+            failed, told = failed or error, f"left out: {' '.join(str(error).split())}"
+        if told:
+            notes.append(f"{key}: {told}")
+    if not found and failed is not None:
+        raise failed
+    return ours, found, notes
+
+
+def _with_logits(classifier: Classifier, x: Tensor, like: str) -> tuple[str, Classifier, str]:
+    """What a classifier's outputs are, the classifier with logits, and what is to be told of it."""
+    raw = evaluate(classifier, check_inputs(classifier, x)).detach()
+    kind = kind_of(raw, like)
+    check_logits(convert(raw, kind), len(x))
+    known, told = as_logits(classifier, kind)
+    told.add(raw)
+    own = getattr(classifier, "note", "")
+    return kind, known, "; ".join(str(part) for part in (own, told) if str(part))
