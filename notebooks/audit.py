@@ -162,9 +162,11 @@ fig = audited.by_margin(margins)
 bands = by_candidate(lambda z_q: band_by_share(z, z_q, shares))
 bands = bands.rename(columns={"law": "band_law"})
 tables.save(bands, "bands")
-bands["width"] = bands["share"].map("{:.0%} of the inputs".format)
+bands["width"] = bands["share"].map("{:.0%}".format)
 columns = ["candidate", "width", "band_flip_rate", "band_law"]
-tables.styled(bands[columns].rename(columns={"width": "band"}), "shown-bands")
+tables.styled(
+    bands[columns].rename(columns={"width": "inputs in the band"}), "shown-bands"
+)
 
 # %% [markdown]
 # ## By class

@@ -36,6 +36,14 @@ def layer_blame(
 
     Raises:
         ValueError: for classifiers that cannot be mixed, or as :func:`baq.inference.logits`.
+
+    Example:
+        >>> import torch
+        >>> from baq import ptq_w
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(50, 4)
+        >>> layer_blame(model, ptq_w(model, 2), x)["layer"].tolist()
+        ['0', '2']
     """
     if not (isinstance(reference, nn.Module) and isinstance(candidate, nn.Module)):
         raise ValueError("reference and candidate cannot be mixed: allowed are two torch modules")
@@ -87,6 +95,13 @@ def forecast_blame(known: Sensitivity, bits: int) -> pd.DataFrame:
 
     Raises:
         ValueError: for a bit width outside 2..16.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+        >>> rows = forecast_blame(sensitivity(model, torch.randn(50, 4)), 4)
+        >>> rows["layer"].tolist(), bool((rows["alone"] > 0).all())
+        (['0', '2'], True)
     """
     variances = (known.steps(bits)[:, None].square() * known.variances).double().cpu().numpy()
     gaps = known.gaps[:, 0].double().cpu().numpy()
@@ -127,6 +142,14 @@ def blamed(
 
     Raises:
         ValueError: as :func:`baq.inference.logits`, for a candidate that can be mixed.
+
+    Example:
+        >>> import torch
+        >>> from baq import ptq_w
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(50, 4)
+        >>> rows, notes = blamed(model, {"2 bits": ptq_w(model, 2)}, x)
+        >>> rows["way"].tolist(), notes
+        (['exact', 'exact'], [])
     """
     parts, notes = [], []
     forecast: pd.DataFrame | str | None = None

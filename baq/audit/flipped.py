@@ -43,6 +43,13 @@ def flip_rates(
 
     Raises:
         ValueError: as :func:`baq.local.flips` and :func:`baq.audit.exact_interval`.
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.5, 1.0, 0.0]])
+        >>> z_q = torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.5, 0.0]])
+        >>> rows = flip_rates(z, {"int8": z_q})
+        >>> rows[["candidate", "labels_changed", "points"]].to_dict("records")
+        [{'candidate': 'int8', 'labels_changed': 1, 'points': 3}]
     """
     band, rows = boundary_band(margins(z), share), []
     for key, z_q in candidates.items():
@@ -85,6 +92,12 @@ def flipped_inputs(
 
     Raises:
         ValueError: as :func:`baq.local.flips`, or for labels, names or radii of another number.
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.5, 1.0, 0.0]])
+        >>> z_q = torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.5, 0.0]])
+        >>> flipped_inputs(z, z_q)[["input", "from", "to", "margin"]].to_dict("records")
+        [{'input': 0, 'from': 0, 'to': 1, 'margin': 1.0}]
     """
     where = flips(z, z_q).nonzero()[:, 0]
     margin = margins(z)
@@ -122,6 +135,12 @@ def by_margin(z: Tensor, z_q: Tensor, groups: int = 10, level: float = LEVEL) ->
 
     Raises:
         ValueError: as :func:`baq.local.flips`, or for a number of groups below 1.
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.5, 1.0, 0.0]])
+        >>> z_q = torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.5, 0.0]])
+        >>> by_margin(z, z_q, groups=3)[["margin_from", "labels_changed"]].values.tolist()
+        [[0.5, 0.0], [1.0, 1.0], [2.0, 0.0]]
     """
     check_whole(groups=groups)
     margin, flip = margins(z).cpu().numpy(), flips(z, z_q).cpu().numpy()
@@ -148,6 +167,12 @@ def by_class(z: Tensor, z_q: Tensor) -> pd.DataFrame:
 
     Raises:
         ValueError: as :func:`baq.local.flips`.
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.5, 1.0, 0.0]])
+        >>> z_q = torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.5, 0.0]])
+        >>> by_class(z, z_q)[["from", "to", "labels_changed", "points"]].values.tolist()
+        [[0, 1, 1, 2]]
     """
     before, after = labels(z)[flips(z, z_q)], labels(z_q)[flips(z, z_q)]
     sizes = labels(z).bincount(minlength=z.shape[1])
@@ -178,6 +203,14 @@ def against_floor(
 
     Raises:
         ValueError: as :func:`baq.local.flips`.
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.0, 0.0], [0.0, 2.0, 0.0], [1.5, 1.0, 0.0]])
+        >>> z_q = torch.tensor([[1.0, 3.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.5, 0.0]])
+        >>> retrained = z.flip(1)
+        >>> rows = against_floor(z, {"int8": z_q}, retrained)
+        >>> rows[["floor", "only_candidate", "only_floor", "p"]].round(3).values.tolist()
+        [[0.667, 0.0, 1.0, 1.0]]
     """
     other, rows = flips(z, retrained), []
     lo, hi = exact_interval(int(other.sum()), len(other), level)
@@ -204,6 +237,13 @@ def radii_at(
     Returns:
         Radii, shape (N,), in input units, NaN at all other inputs; and why there are none, empty where there
         are some.
+
+    Example:
+        >>> model = nn.Linear(2, 2, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+        >>> found, why = radii_at(model, torch.tensor([[3.0, 1.0], [2.0, 5.0]]), [1])
+        >>> found.tolist(), why
+        ([nan, 2.0], '')
     """
     found = torch.full((len(x),), torch.nan, dtype=torch.double)
     if not isinstance(reference, nn.Module):

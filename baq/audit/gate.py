@@ -22,6 +22,13 @@ def gate(rates: pd.DataFrame, max_flip_rate: float) -> dict[str, object]:
 
     Raises:
         ValueError: for a rate outside [0, 1].
+
+    Example:
+        >>> import torch
+        >>> from baq.audit import flip_rates
+        >>> z = torch.tensor([[1.0, 0.0]]).repeat(100, 1)
+        >>> gate(flip_rates(z, {"same": z}), 0.05)["passed"]
+        True
     """
     check_share(zero=True, max_flip_rate=max_flip_rate)
     told = [

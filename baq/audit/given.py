@@ -23,6 +23,11 @@ def users_folder() -> Iterator[None]:
 
     A chapter that :mod:`workflow` executes works in a folder of its own, and finds the other in
     ``$BAQ_FOLDER``; elsewhere both are one.
+
+    Example:
+        >>> with users_folder():
+        ...     Path("no such file").exists()
+        False
     """
     with contextlib.chdir(os.environ.get("BAQ_FOLDER", ".")):
         yield
@@ -74,6 +79,14 @@ def with_logits(
 
     Raises:
         ValueError: where the reference fails, or all candidates do, as :func:`baq.inference.evaluate`.
+
+    Example:
+        >>> import torch
+        >>> soft = lambda x: torch.softmax(x, dim=1)
+        >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+        >>> _, found, notes = with_logits(lambda x: x, {"soft": soft}, x)
+        >>> bool(found["soft"](x).exp().sum(dim=1).allclose(torch.ones(100))), len(notes)
+        (True, 1)
     """
     first = x[:points]
     kind, ours, told = _with_logits(reference, first, "")

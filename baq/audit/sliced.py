@@ -36,6 +36,11 @@ def planes_through(x: Tensor, order: Sequence[int], count: int) -> list[tuple[Pl
 
     Raises:
         ValueError: for a count below 0, or inputs that are not finite.
+
+    Example:
+        >>> import torch
+        >>> [rows for _, rows in planes_through(torch.eye(7), [4, 0, 6, 1, 2, 3], count=5)]
+        [[4, 0, 6], [1, 2, 3]]
     """
     check_whole(0, count=count)
     left = list(dict.fromkeys(order))
@@ -65,6 +70,12 @@ def flipped_first(z: Tensor, candidates: Mapping[Any, Tensor]) -> list[int]:
 
     Raises:
         ValueError: as :func:`baq.local.flips`.
+
+    Example:
+        >>> import torch
+        >>> z = torch.tensor([[2.0, 1.0], [0.0, 2.0], [1.5, 1.0]])
+        >>> flipped_first(z, {"int8": torch.tensor([[1.0, 3.0], [0.0, 1.0], [1.0, 0.5]])})
+        [0, 2, 1]
     """
     margin = margins(z).cpu().numpy()
     times = sum(flips(z, z_q).long() for z_q in candidates.values())
@@ -98,6 +109,16 @@ def compared_on(
 
     Raises:
         ValueError: as :func:`baq.slices.label_maps.label_map`.
+
+    Example:
+        >>> import torch
+        >>> u, v = torch.eye(2)
+        >>> plane = Plane(torch.zeros(2), u, v, (-1.0, 1.0, -1.0, 1.0))
+        >>> def halves(x):
+        ...     return torch.stack([x[:, 0], -x[:, 0]], dim=1)
+        >>> rows, maps = compared_on(halves, {"same": halves}, plane, n=8)
+        >>> rows["jaccard"].item(), list(maps)
+        (0.0, [None, 'same'])
     """
     grid = label_map(reference, plane, n, way, batch_size)
     curve, cell = curves.crossings(reference, grid), float(np.mean(grid.cell))
