@@ -19,6 +19,7 @@ NEVER = {
     "rounding": ("baq.zoo", "baq.report", "workflow"),
     "planning": ("baq.zoo", "baq.report", "workflow"),
     "adapters": ("baq.zoo", "baq.report", "baq.slices", "baq.rounding", "baq.planning", "workflow"),
+    "audit": ("baq.zoo", "baq.report", "workflow"),
     "zoo": ("baq.report", "workflow"),
     "report": ("workflow",),
 }

@@ -116,7 +116,7 @@ def stage(project: Project, profile: str) -> Path:
         outcome = load(project, chapter, profile)
         source = project.root / outcome.notebook
         notebook = nbformat.read(source, as_version=4)
-        _open(notebook, _status(project, chapter, profile, outcome, url))
+        begin(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
         nbformat.write(notebook, site / "book" / source.name)
         for path, folder in ((source, "book/executed"), (chapter.source, "notebooks")):
@@ -193,7 +193,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
     return f":::{{warning}}\n{text}\n:::"
 
 
-def _open(notebook: nbformat.NotebookNode, status: str) -> None:
+def begin(notebook: nbformat.NotebookNode, status: str) -> None:
     """Put the status below the title, and above it the box that a cell tagged `opening` wrote."""
     last = [cell for cell in notebook.cells if "opening" in cell.metadata.get("tags", [])]
     boxes = [output.data["text/markdown"] for cell in last for output in cell.outputs]
