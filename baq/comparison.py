@@ -107,9 +107,8 @@ def compare(
         ValueError: for empty or non-finite inputs or logits, or shapes that do not match.
 
     Example:
-        >>> from torch import nn
         >>> from baq import ptq_w
-        >>> model = nn.Linear(2, 2, bias=False)
+        >>> model = torch.nn.Linear(2, 2, bias=False)
         >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 0.4]])
         >>> x = torch.tensor([[1.0, 0.5], [0.2, 1.0], [1.0, 2.1]])
         >>> rows = compare(model, {b: ptq_w(model, b) for b in (8, 2)}, x)
@@ -483,7 +482,7 @@ def per_plane(
         ValueError: for no candidates, planes that are none, or as :func:`label_map`.
 
     Example:
-        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model = torch.nn.Linear(2, 3, bias=False)
         >>> model.weight.data = torch.tensor([[1.0, 0.1], [-0.6, 1.0], [-0.5, -0.9]])
         >>> axes = torch.eye(2)
         >>> plane = Plane(torch.zeros(2), axes[0], axes[1], (-1.0, 1.0, -1.0, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,8 @@ class Sensitivity:
 
     def mean_bits(self, bits: Bits) -> float:
         """Bits of a weight, in the mean over all of them."""
+        if not isinstance(bits, Mapping):
+            return bits
         widths = list(bits_by_layer(self.model, bits).values())
         return float(np.average(widths, weights=self.weights))
 
