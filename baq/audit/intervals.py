@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from scipy.stats import beta, binomtest
+from scipy.stats import binomtest
 
 from baq.arguments import check_whole, is_real
+from baq.slices.adaptive import wrong_share_bound
 
 __all__ = ["LEVEL", "exact_interval", "paired_p_value"]
 
@@ -30,9 +31,8 @@ def exact_interval(hits: int, points: int, level: float = LEVEL) -> tuple[float,
     if not is_real(level) or not 0 < level < 1:
         raise ValueError(f"level is {level!r}: allowed is above 0 and below 1")
     tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, points - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, points - hits)) if hits < points else 1.0
-    return low, high
+    others, high = (wrong_share_bound(k, points, 1 - tail) for k in (points - hits, hits))
+    return 1 - others, high
 
 
 def paired_p_value(first: int, second: int) -> float:
