@@ -164,9 +164,9 @@ def _shown(rows: Any) -> str:
 
 def _gate(name: object, rate: float, points: int, allowed: float) -> int:
     """1 where a flip rate may exceed what is allowed, or is not known; it is said in one line."""
-    from baq.slices.adaptive import wrong_share_bound
+    from baq.shares import share_bound
 
-    bound = 1.0 if rate != rate else wrong_share_bound(round(rate * points), points, 0.95)
+    bound = 1.0 if rate != rate else share_bound(round(rate * points), points, 0.95)
     failed = bound > allowed
     print(
         f"{name}: flip rate at most {bound:.4%} with 95 % confidence, "

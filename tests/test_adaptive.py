@@ -9,7 +9,8 @@ from scipy.stats import binom
 from torch import nn
 
 from baq import slices
-from baq.slices.adaptive import adaptive_labels, wrong_share_bound
+from baq.shares import share_bound
+from baq.slices.adaptive import adaptive_labels
 
 EYE = torch.eye(2).double()
 UNIT = slices.Plane(torch.zeros(2).double(), EYE[0], EYE[1], (-1.0, 1.0, -1.0, 1.0))
@@ -82,15 +83,15 @@ def test_the_bound_covers_as_often_as_it_says():
     """Over all samples of a fixed share, the bound lies above the share in at least 95 %."""
     share, sample = 0.013, 400
     wrong = np.arange(sample + 1)
-    covered = np.array([wrong_share_bound(int(k), sample) >= share for k in wrong])
+    covered = np.array([share_bound(int(k), sample) >= share for k in wrong])
     assert binom.pmf(wrong, sample, share)[covered].sum() >= 0.95
     # Negative control: the plain share is no bound.
     assert binom.pmf(wrong, sample, share)[wrong / sample >= share].sum() < 0.95
 
 
 def test_the_bound_without_a_wrong_cell_has_a_closed_form():
-    assert wrong_share_bound(0, 1000) == pytest.approx(1 - 0.05 ** (1 / 1000))
-    assert wrong_share_bound(7, 7) == 1.0
+    assert share_bound(0, 1000) == pytest.approx(1 - 0.05 ** (1 / 1000))
+    assert share_bound(7, 7) == 1.0
 
 
 def test_a_map_evaluated_whole_is_exact():

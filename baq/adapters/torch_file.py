@@ -44,13 +44,11 @@ class Exported(nn.Module):
     def forward(self, *inputs: Tensor, **named: Tensor) -> Any:
         count = len(next(iter([*inputs, *named.values()])))
         if self.batch is None or self.batch == count:
-            return self.program(*inputs, **named)
+            return self._run(*inputs, **named)
         parts = []
         for start in range(0, count, self.batch):
             rows = torch.arange(start, start + self.batch).clamp(max=count - 1)
-            found = self.program(
-                *(x[rows] for x in inputs), **{k: x[rows] for k, x in named.items()}
-            )
+            found = self._run(*(x[rows] for x in inputs), **{k: x[rows] for k, x in named.items()})
             if not isinstance(found, Tensor):
                 raise ValueError(
                     f"the program takes {self.batch} inputs at once and returns a "
@@ -58,6 +56,13 @@ class Exported(nn.Module):
                 )
             parts.append(found[: count - start])
         return torch.cat(parts)
+
+    def _run(self, *inputs: Tensor, **named: Tensor) -> Any:
+        try:
+            return self.program(*inputs, **named)
+        except AssertionError as error:  # so a program names what does not fit
+            shapes = ", ".join(str(tuple(x.shape)) for x in [*inputs, *named.values()])
+            raise ValueError(f"inputs have shape {shapes}: {error}") from None
 
 
 def load_torch(path: Path, trust: bool = False) -> Any:

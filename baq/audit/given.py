@@ -107,10 +107,7 @@ def with_logits(
 
 def _with_logits(classifier: Classifier, x: Tensor, like: str) -> tuple[str, Classifier, str]:
     """What a classifier's outputs are, the classifier with logits, and what is to be told of it."""
-    try:
-        raw = evaluate(classifier, check_inputs(classifier, x)).detach()
-    except AssertionError as error:  # so an exported program names what does not fit
-        raise ValueError(f"inputs have shape {tuple(x.shape)}: {error}") from None
+    raw = evaluate(classifier, check_inputs(classifier, x)).detach()
     kind = kind_of(raw, like)
     check_logits(convert(raw, kind), len(x))
     known, told = as_logits(classifier, kind)

@@ -112,8 +112,9 @@ def less_tuned(
     reference, x = known.given, known.x
     most = x[: max(counts)]
     by_channel = adaround(reference, bits, most, per_channel=True, steps=steps)
+    channel = "AdaRound, a scale a channel"
     networks = {
-        "AdaRound, a scale a channel": by_channel,
+        channel: by_channel,
         "AdaRound, one step": adaround(reference, bits, most, steps=1),
     }
     return Searched(
@@ -121,7 +122,8 @@ def less_tuned(
         | {
             f"AdaRound, {count} images": adaround(reference, bits, x[:count], steps=steps)
             for count in counts
-        }
+        },
+        per_channel=[channel],
     )
 
 

@@ -40,14 +40,16 @@ WAYS = ("nearest", "AdaRound", "boundary gap", *METRICS)
 class Searched:
     """Networks rounded by searches, each under the name of its way, and what the searches took.
 
-    ``seconds`` has those of each way, where they were taken; what several ways need is counted for the
+    ``seconds`` has those of each way on all processors, where they were taken; what several ways need is counted for the
     first of them. ``searches`` has a row for each way that searches layer by layer, and layer:
-    ``method``, ``layer``, ``weights`` (their number), ``steps`` and ``converged``.
+    ``method``, ``layer``, ``weights`` (their number), ``steps`` and ``converged``. ``per_channel`` names
+    the ways with a scale for each channel.
     """
 
     networks: dict[str, nn.Module]
     seconds: dict[str, float] = field(default_factory=dict)
     searches: pd.DataFrame = field(default_factory=lambda: table_of({}))
+    per_channel: Sequence[str] = ()
 
 
 def _of_weight(weight: float) -> str:
@@ -79,9 +81,9 @@ def searched(
     searches: dict[str, dict[str, Search]] = {way: {} for way in WAYS}
 
     def timed(way: str, make: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        begun = time.perf_counter()
+        begun = time.process_time()
         made = make(*arguments, **options)
-        seconds[way] = time.perf_counter() - begun
+        seconds[way] = time.process_time() - begun
         return made
 
     given = known.given, bits, known

@@ -6,21 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import beta
 
 from baq.arguments import check_seed, check_whole
+from baq.shares import share_bound
 
-__all__ = ["adaptive_labels", "wrong_share_bound"]
+__all__ = ["adaptive_labels"]
 
 _RING = np.ones((3, 3), dtype=bool)
-
-
-def wrong_share_bound(wrong: int, sample: int, level: float = 0.95) -> float:
-    """Upper confidence bound of a share, after ``wrong`` hits in a random ``sample``.
-
-    One-sided and exact (Clopper, Pearson 1934); about 3 / sample at 95 % where none was found.
-    """
-    return float(beta.ppf(level, wrong + 1, sample - wrong)) if wrong < sample else 1.0
 
 
 def adaptive_labels(
@@ -110,7 +102,7 @@ def adaptive_labels(
     evaluate(cells)
     wrong = int((labels.ravel()[sample] != before).sum())
     follow()
-    bound = wrong_share_bound(wrong, len(sample)) if len(sample) < len(painted) else 0.0
+    bound = share_bound(wrong, len(sample)) if len(sample) < len(painted) else 0.0
     return labels, int(known.sum()), bound * len(painted) / n**2
 
 

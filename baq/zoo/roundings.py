@@ -67,19 +67,14 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 def _save(path: Path, made_of: str, found: Searched, reference: nn.Module, bits: Bits) -> None:
     tensors: dict[str, Tensor] = {}
-    per_channel = []
     for way, network in found.networks.items():
-        try:
-            packed = pack(reference, network, bits)
-        except ValueError:
-            packed = pack(reference, network, bits, per_channel=True)
-            per_channel.append(way)
+        packed = pack(reference, network, bits, per_channel=way in found.per_channel)
         tensors |= {f"{way}/{layer}": value for layer, value in packed.items()}
     about = {
         "key": made_of,
         "sha256": _digest(tensors),
         "ways": json.dumps(list(found.networks)),
-        "per_channel": json.dumps(per_channel),
+        "per_channel": json.dumps(list(found.per_channel)),
         "seconds": json.dumps(found.seconds),
         "searches": found.searches.to_json(orient="split", index=False),
         "processor": processor_name(),
@@ -109,7 +104,7 @@ def _load(path: Path, wanted: str, reference: nn.Module, bits: Bits) -> Searched
             }
             networks[way] = unpack(reference, packed, bits, per_channel=way in per_channel)
         searches = pd.DataFrame(**json.loads(about["searches"]))
-        return Searched(networks, json.loads(about["seconds"]), searches)
+        return Searched(networks, json.loads(about["seconds"]), searches, per_channel)
     except (KeyError, OSError, SafetensorError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} is damaged: {reason}; delete it to search anew") from None
