@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from baq.machine import whole
 from baq.report.runs import threads
 from baq.zoo import data
-from benchmarks import maps, masks, radii, rounding, scaling, tools
+from benchmarks import floors, maps, masks, radii, rounding, scaling, tools
 from benchmarks.race import COLUMNS, Race, run
 from workflow.project import Project
 
@@ -58,7 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="no race: what tools that debug quantization say of one pair; it needs those of "
         "benchmarks/tools.txt",
     )
+    parser.add_argument(
+        "--floors",
+        type=Path,
+        metavar="FOLDER",
+        help="no race: the least time of every chapter, from what `BAQ_COUNTS=FOLDER make book` counted",
+    )
     options = parser.parse_args(arguments)
+    if options.floors:
+        try:
+            write(floors.floors(options.floors, options.results), options.results / "floors.csv")
+        except (OSError, ValueError) as error:
+            parser.error(str(error))
+        return 0
     if options.scaling:
         write(scaling.measure(Project(ROOT)), options.results / "scaling.csv", 6)
         write(scaling.reference_models(), options.results / "scaling-models.csv", 6)

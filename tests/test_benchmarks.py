@@ -1,8 +1,10 @@
 """Races time both sides in turn, notice answers that differ, and name a peer that is not there."""
 
 import copy
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,9 +17,10 @@ from baq.report import costs
 from baq.slices import certified_deep
 from baq.zoo import models
 from benchmarks import __main__ as command
-from benchmarks import maps, masks, radii, rounding, tools
+from benchmarks import counting, floors, maps, masks, radii, rounding, tools
 from benchmarks.race import COLUMNS, Race, absent, run
 
+ROOT = Path(__file__).parents[1]
 EYE = torch.eye(2)
 UNIT = slices.Plane(torch.zeros(2), EYE[0], EYE[1], (-1.0, 1.0, -1.0, 1.0))
 
@@ -211,3 +214,47 @@ def test_every_tool_names_a_question_and_a_source():
     named = tools.tools()
     assert len({tool.name for tool in named}) == len(named) and all(t.question for t in named)
     assert all(tool.documentation.startswith("https://") for tool in named[2:])
+
+
+def test_multiplications_are_those_of_the_formula_forward_and_backward(tmp_path):
+    """In a process of its own: nothing takes the hook away again."""
+    code = (
+        "import torch; from pathlib import Path; from benchmarks.counting import start\n"
+        f"start(Path({str(tmp_path / 'counts')!r}))\n"
+        "net = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.Flatten(), torch.nn.Linear(180, 7))\n"
+        "x = torch.rand(4, 3, 8, 8)\n"
+        "with torch.no_grad(): net(x)\n"
+        "net.requires_grad_(False); net(x.requires_grad_()).sum().backward()\n"
+        "net.requires_grad_(True); net(x.detach()).sum().backward()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    convolution, linear = 4 * 5 * 36 * 27, 4 * 180 * 7
+    # Without gradients; with that of the inputs; with that of the weights, and of the second layer's inputs.
+    wanted = (1 + 2 + 2) * convolution + (1 + 2 + 3) * linear
+    assert counting.total(tmp_path / "counts") == wanted
+
+
+def test_a_floor_is_multiplications_over_their_rate(tmp_path):
+    counts, results = tmp_path / "counts" / "01-one", tmp_path / "results" / "01-one"
+    counts.mkdir(parents=True)
+    results.mkdir(parents=True)
+    for name, value in (("1.count", 6e9), ("2.count", 3e9)):
+        np.array([value]).tofile(counts / name)
+    (results / "run.json").write_text('{"minutes": 2.5}', "utf-8")
+    (row,) = floors.floors(tmp_path / "counts", tmp_path / "results")
+    assert row["chapter"] == "01-one" and row["minutes"] == 2.5 and row["rate"] > 1e8
+    assert row["floor"] == pytest.approx(9e9 / row["rate"] / 60)
+    with pytest.raises(ValueError, match="holds no counts"):
+        next(floors.floors(results, results))
+
+
+def test_the_table_of_floors_sums_chapters():
+    rows = pd.DataFrame(
+        {
+            "chapter": ["01-one", "02-two"], "multiplications": [2e12, 1e12],
+            "minutes": [2.0, 1.0], "floor": [0.5, 0.25], "rate": 1e10, "machine": "two cores",
+        }
+    )  # fmt: skip
+    *_, first, second, whole = costs.floors_table(rows).splitlines()
+    assert "01-one" in first and "4.0" in first and "02-two" in second
+    assert whole == "| all | 3.0 | 3.00 | 0.75 | 4.0 |"

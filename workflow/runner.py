@@ -197,8 +197,7 @@ def matplotlib_folder(project: Project) -> Path:
 
 def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, str]:
     """An environment in which equal inputs give equal bytes."""
-    threads = str(chapter.header.threads)
-    data = os.environ.get("BAQ_DATA")
+    data, counts = os.environ.get("BAQ_DATA"), os.environ.get("BAQ_COUNTS")
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_LEAKS)},
         # The kernel works elsewhere, where a relative path would lead nowhere.
@@ -212,7 +211,8 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         "PYTHONNOUSERSITE": "1",
         "BAQ_TABLES": str(work / "tables"),
         # The package that the stamp describes, with its checkpoints, and nothing else of the user's.
-        "PYTHONPATH": str(project.root),
+        "PYTHONPATH": f"{project.root}" + f":{project.root}/benchmarks/counted" * bool(counts),
+        **({"BAQ_COUNTS": str(Path(counts).resolve() / chapter.name)} if counts else {}),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         "IPYTHONDIR": str(work / "ipython"),
@@ -220,7 +220,7 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         # Joblib replaces a worker whose memory has grown, and says so; results do not depend on it.
         "PYTHONWARNINGS": "ignore:A worker stopped:UserWarning",
         "TQDM_DISABLE": "1",
-        **{f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS")},
+        **{f"{one}_NUM_THREADS": str(chapter.header.threads) for one in ("OMP", "MKL", "OPENBLAS")},
     }
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "Line",
     "check_table",
     "exponents_table",
+    "floors_table",
     "fit_line",
     "fit_power",
     "laws_table",
@@ -338,6 +339,28 @@ def planes_table(planes: pd.DataFrame) -> str:
         "wrong cells",
         "largest bound",
     )
+    return markdown_table(header, rows)
+
+
+def floors_table(floors: pd.DataFrame) -> str:
+    """Every chapter's time beside its floor, and all of them together, in Markdown.
+
+    Arguments:
+        floors: a row a chapter: ``chapter``, ``multiplications``, ``minutes`` and ``floor`` in minutes.
+    """
+    summed = floors[["multiplications", "minutes", "floor"]].sum()
+    whole = pd.DataFrame([{"chapter": "all"} | summed.to_dict()])
+    rows = [
+        (
+            row.chapter,
+            f"{row.minutes:.1f}",
+            f"{row.multiplications / 1e12:.2f}",
+            f"{row.floor:.2f}",
+            f"{row.minutes / row.floor:.1f}" if row.floor else "–",
+        )
+        for row in pd.concat([floors, whole]).itertuples(index=False)
+    ]
+    header = ("chapter", "minutes", "10¹² multiplications", "floor, minutes", "times the floor")
     return markdown_table(header, rows)
 
 
