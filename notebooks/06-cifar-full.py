@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [cifar10]
-#     minutes: 5
+#     minutes: 7
 #     threads: 2
 # ---
 

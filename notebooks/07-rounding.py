@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, cifar10]
-#     minutes: 12
+#     minutes: 15
 #     threads: 2
 # ---
 
@@ -248,7 +248,7 @@ took = results.groupby(["setting", "method"], sort=False)["seconds"].median()
 tables.save(took.reset_index(), "seconds")
 Markdown(
     f"{tables.audit_text(maps['error_bound'])} Of the layers {searches['converged'].mean():.0%} converged "
-    f"within {steps} steps. The costliest way takes {took.max():.0f} s a network and bit width, on one thread."
+    f"within {steps} steps. The costliest way took {took.max():.0f} s a network and bit width at most, beside other work."
 )
 
 # %% [markdown]

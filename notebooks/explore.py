@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist]
-#     minutes: 7
+#     minutes: 2
 #     threads: 1
 # ---
 
