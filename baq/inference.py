@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ __all__ = [
 _BYTES = 2**30, 2**31
 #: Inputs of a batch at most where no size is given.
 MOST = 4096
+#: Bytes of a layer's outputs in a pass on a processor, and what a pass with gradients may keep there. Larger
+#: arrays leave the cache, and the system gives and takes each of them anew, which costs more than the pass.
+_CACHED = 2**24, 2**28
+#: Numbers that a layer is taken to put out for each number of an input, as a wide convolution does.
+_WIDE = 16
 
 #: Any callable from a batch of inputs ``(B, *)`` to logits ``(B, K)``; gradient measures need a module.
 Classifier = Callable[[Tensor], Tensor]
@@ -383,11 +389,31 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     return x.split(int(batch_size))
 
 
+def batch_in_cache(classifier: Classifier, one: Tensor) -> int:
+    """Inputs of a pass on a processor whose layers' outputs stay in the cache; elsewhere no bound.
+
+    At least 8, so that layers are not starved, and what a classifier takes at once where its ``batch`` says so.
+
+    Arguments:
+        classifier: as it is measured.
+        one: an input as it takes it, shape (1, *).
+
+    Example:
+        >>> batch_in_cache(nn.Identity(), torch.zeros(1, 3, 32, 32))
+        85
+    """
+    if one.device.type != "cpu":
+        return sys.maxsize
+    count = _CACHED[0] // max(1, _WIDE * one.numel() * one.itemsize)
+    return max(8, getattr(classifier, "batch", None) or 0, count)
+
+
 def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
     """Inputs that a pass may take so that its memory stays bounded: without gradients, and with them.
 
-    :data:`MOST` at most. A pass with gradients keeps what one input is seen to keep; one without is
-    taken to hold 16 times its inputs, as a network does that starts with a wide convolution.
+    :data:`MOST` at most, and on a processor as :func:`batch_in_cache` has it. A pass with gradients keeps what one input is
+    seen to keep; one without is taken to hold 16 times its inputs, as a network does that starts with a wide
+    convolution.
 
     Arguments:
         classifier: as it is measured.
@@ -395,6 +421,9 @@ def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
     """
     one = input_form(classifier)(x[:1])
     size = max(1, one.numel() * one.itemsize)
+    most, budgets = min(MOST, batch_in_cache(classifier, one)), _BYTES
+    if one.device.type == "cpu":
+        budgets = _BYTES[0], _CACHED[1]
     kept = size
     seen = set()
 
@@ -415,9 +444,9 @@ def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
             output = None
     del output
     free, kept = (
-        max(1, budget // held) for budget, held in zip(_BYTES, (16 * size, kept), strict=True)
+        max(1, budget // held) for budget, held in zip(budgets, (_WIDE * size, kept), strict=True)
     )
-    return min(MOST, free), min(MOST, free, kept)
+    return min(most, free), min(most, free, kept)
 
 
 def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
@@ -448,7 +477,7 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
     Arguments:
         classifier: any callable from inputs to logits.
         x: inputs, shape (N, *).
-        batch_size: points per call, at least 1.
+        batch_size: points per call at most, at least 1; fewer as :func:`batch_in_cache` has it.
 
     Returns:
         Logits, shape (N, K).
@@ -463,8 +492,9 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
         [[0.5, 2.0], [1.0, 0.0]]
     """
     x, put = check_points(x), input_form(classifier)
+    check_whole(batch_size=batch_size)
     parts = []
-    for batch in batches(x, batch_size):
+    for batch in batches(x, min(batch_size, batch_in_cache(classifier, put(x[:1])))):
         parts.append(check_logits(evaluate(classifier, put(batch)), len(batch)))
         passed(len(batch))
     return torch.cat(parts)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from baq.inference import Classifier, check_inputs, copied, evaluate
+from baq.inference import Classifier, batch_in_cache, check_inputs, copied, evaluate
 from baq.slices.planes import Plane
 from baq.structure import affine_part
 
@@ -24,10 +24,14 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     Raises:
         ValueError: for a network in training mode, or one that cannot take inputs of this shape.
     """
+    size = batch_in_cache(classifier, check_inputs(classifier, plane.origin[None]))
     count = affine_part(classifier)
     if count == 0 or not isinstance(classifier, nn.Sequential):
-        return lambda coordinates: evaluate(
-            classifier, check_inputs(classifier, plane.inputs(coordinates))
+        return lambda coordinates: torch.cat(
+            [
+                evaluate(classifier, check_inputs(classifier, plane.inputs(part)))
+                for part in coordinates.split(size)
+            ]
         )
     like = check_inputs(classifier, plane.origin[None])
     modules = list(classifier)
@@ -42,8 +46,8 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     axes, origin = torch.stack([u - zero, v - zero]).to(like.dtype), origin.to(like.dtype)
     rest = nn.Sequential(*modules[count:])
 
-    def at(coordinates: Tensor) -> Tensor:
+    def part_of(coordinates: Tensor) -> Tensor:
         response = torch.addmm(origin, coordinates.to(axes), axes)
         return rest(response.unflatten(1, shape).permute(back))
 
-    return at
+    return lambda coordinates: torch.cat([*map(part_of, coordinates.split(size))])
