@@ -1,13 +1,16 @@
-// A table that is wider than its box says that it scrolls, and takes the keyboard; a long one shows its
+// A table or figure that is wider than its box says that it scrolls, and takes the keyboard; a long one shows its
 // first rows until asked for all; print unfolds everything.
 (function () {
-  const boxes = ".pst-scrollable-table-container, .cell_output .output.text_html";
+  const boxes =
+    ".pst-scrollable-table-container, .cell_output .output.text_html, .cell_output figure.align-default";
   const long = 20; // rows; what is a little longer is not worth a press
   const first = 12;
 
   function mark() {
     for (const box of document.querySelectorAll(boxes)) {
-      box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 1);
+      const wide = box.scrollWidth > box.clientWidth + 1;
+      box.classList.toggle("scrolls", wide);
+      if (wide) box.tabIndex = 0;
     }
   }
 
