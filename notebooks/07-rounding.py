@@ -20,7 +20,7 @@
 #
 # At a fixed number of bits a weight may still go up or down to its grid. Rounding each to the nearest value is best for the weight
 # and not for the network. This chapter compares ways to choose, answers claims R1 to R6, derives a way for the boundary itself,
-# and tries it against two that know nothing of a boundary. What was searched ships; an empty `folder` has it searched anew.
+# and tries it against two that know nothing of a boundary. What was searched ships; a `folder` of your own has it searched anew.
 #
 # ## Ways to round
 #
