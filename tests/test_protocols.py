@@ -1,0 +1,185 @@
+"""Protocols: exact inference, the likelihood, and readings, each against its definition."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given as drawn
+from hypothesis import strategies as st
+from scipy import stats
+
+from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood
+from baq.protocols.posterior import (
+    Factor,
+    belief,
+    best,
+    eliminate,
+    evidence,
+    given,
+    marginals,
+)
+from baq.protocols.readings import COUNTED, coarser, junction_counts, low_margin_jaccard, mask
+from baq.report.stats import prediction_interval
+from baq.slices.jaccard import boundary_mask
+from baq.slices.junctions import junction_cells
+
+SIZES = {"a": 2, "b": 3, "c": 2, "d": 4, "e": 2}
+OVER = [("a", "b"), ("b", "c", "d"), ("d",), ("e", "a"), ("c", "a")]
+
+
+def toy(seed):
+    rng = np.random.default_rng(seed)
+    return [Factor(over, 3 * rng.normal(size=[SIZES[n] for n in over])) for over in OVER]
+
+
+def brute(factors):
+    """The joint probability of every combination, term by term: Bayes' rule as it is written."""
+    joint = {}
+    for at in itertools.product(*(range(size) for size in SIZES.values())):
+        known = dict(zip(SIZES, at, strict=True))
+        joint[at] = np.exp(sum(f.log[tuple(known[n] for n in f.over)] for f in factors))
+    return joint
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inference_equals_bayes_rule_written_out(seed):
+    factors, total = toy(seed), sum(brute(toy(seed)).values())
+    joint = {at: p / total for at, p in brute(factors).items()}
+    assert evidence(factors) == pytest.approx(np.log(total))
+    for k, (name, size) in enumerate(SIZES.items()):
+        plain = [sum(p for at, p in joint.items() if at[k] == v) for v in range(size)]
+        assert marginals(factors)[name] == pytest.approx(plain)
+        assert belief(factors, (name,)) == pytest.approx(plain)
+    pair = belief(factors, ("e", "b"))
+    for e, b in itertools.product(range(2), range(3)):
+        assert pair[e, b] == pytest.approx(
+            sum(p for at, p in joint.items() if at[4] == e and at[1] == b)
+        )
+    top = dict(zip(SIZES, max(joint, key=joint.get), strict=True))
+    assert best(factors) == top
+    largest = eliminate(factors, (), largest=True).log
+    assert np.exp(largest) / total == pytest.approx(max(joint.values()))
+
+
+def test_known_choices_leave_the_posterior_of_the_others():
+    factors = toy(0)
+    both = belief(factors, ("b", "d"))
+    assert belief(given(factors, {"b": 1}), ("d",)) == pytest.approx(both[1] / both[1].sum())
+
+
+def test_factors_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="2 axes"):
+        Factor(("a",), np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="a has 2 and 3 values"):
+        evidence([Factor(("a",), np.zeros(2)), Factor(("a",), np.zeros(3))])
+    with pytest.raises(ValueError, match="choice is 'z'"):
+        eliminate(toy(0), ("z",))
+
+
+def one(values, step=1e-6, **options):
+    return Answers.of((), np.array(values), step, **options)
+
+
+def test_the_likelihood_is_the_density_of_a_prediction_times_the_printed_width():
+    values = np.array([0.41, 0.47, 0.39, 0.45, 0.43])
+    number = Number("R1", "0.457", 3)
+    scale = values.std(ddof=1) * np.sqrt(1 / 3 + 1 / 5)
+    density = stats.t.pdf(0.457, 4, values.mean(), scale)
+    found = log_likelihood(number, one(values), 0.05).log
+    assert np.exp(found) == pytest.approx(0.95 * density * 0.001 + 0.05 * 0.001, rel=1e-4)
+
+
+def test_a_number_without_two_runs_is_a_stray_one():
+    found = log_likelihood(Number("R1", "0.457", 3), one([0.4, np.nan]), 0.05).log
+    assert np.exp(found) == pytest.approx(0.05 * 0.001, rel=1e-4)
+
+
+@pytest.mark.parametrize(("runs", "n"), [(1, 5), (3, 3), (5, 4)])
+def test_the_interval_covers_as_often_as_it_says(runs, n):
+    """A new mean of runs lies inside in 90 of 100 cases, below the 5 % point in 5: simulated."""
+    rng = np.random.default_rng(0)
+    number, hits, low, trials = Number("D2", "0.428", runs), 0, 0, 4000
+    for _ in range(trials):
+        ours, new = rng.normal(0.4, 0.1, n), float(rng.normal(0.4, 0.1, runs).mean())
+        case = Number("D2", f"{new:.6f}", runs)
+        hits += inside(case, ours.mean(), ours.std(ddof=1), n)
+        low += float(below(number, one(ours), new)) <= 0.05
+    assert abs(hits / trials - 0.9) < 4 * np.sqrt(0.09 / trials)
+    assert abs(low / trials - 0.05) < 4 * np.sqrt(0.05 * 0.95 / trials)
+
+
+def test_inside_is_the_interval_of_the_page_of_claims():
+    values = np.array([0.3, 0.4, 0.45])
+    lo, hi = prediction_interval(values.mean(), values.std(ddof=1), 3, 3)
+    for value, expected in ((lo - 0.01, False), (lo + 0.01, True), (hi + 0.01, False)):
+        number = Number("R1", f"{value:.4f}", 3)
+        assert inside(number, values.mean(), values.std(ddof=1), 3) is expected
+
+
+def test_the_sets_of_low_margin_against_their_formula():
+    """Of k points each with c in both, J = 2 (k - c) / (2 k - c); here by hand."""
+    z = torch.tensor([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]])
+    z_q = torch.tensor([[1.0, 0.0], [9.0, 0.0], [0.0, 0.5], [4.0, 0.0]])
+    # Lowest halves: points 0 and 1, and points 0 and 2.
+    assert low_margin_jaccard(z, z_q, 0.5) == pytest.approx(2 * (2 - 1) / (2 * 2 - 1))
+    assert low_margin_jaccard(z, z, 0.5) == 0
+    assert low_margin_jaccard(z, z_q, 1.0) == 0
+
+
+@drawn(st.integers(0, 10_000), st.sampled_from([0.1, 0.3, 0.5]))
+def test_the_sets_of_low_margin_against_plain_sets(seed, share):
+    rng = np.random.default_rng(seed)
+    z, z_q = (torch.from_numpy(rng.normal(size=(40, 3))) for _ in range(2))
+    sets = []
+    for logits in (z.numpy(), z_q.numpy()):
+        ordered = np.sort(logits, axis=1)
+        margin = ordered[:, -1] - ordered[:, -2]
+        sets.append(set(np.argsort(margin)[: round(share * 40)].tolist()))
+    a, b = sets
+    assert low_margin_jaccard(z, z_q, share) == pytest.approx(1 - len(a & b) / len(a | b))
+
+
+@drawn(st.integers(0, 10_000), st.sampled_from([2, 3]))
+def test_junction_counts_equal_those_of_the_book(seed, block):
+    film = list(np.random.default_rng(seed).integers(0, 4, size=(3, 9, 9)).astype(np.uint8))
+    counts = junction_counts(film, block)
+    cells = [junction_cells(labels, block=block) for labels in film]
+    assert counts["start"] == cells[0].sum()
+    assert counts["end"] == cells[-1].sum()
+    assert counts["largest"] == max(c.sum() for c in cells)
+    assert counts["anywhere"] == np.any(cells, axis=0).sum()
+    changed = 0
+    for i, j in np.argwhere(cells[0] | cells[-1]):
+        window = (slice(i, i + block), slice(j, j + block))
+        changed += bool((film[0][window] != film[-1][window]).any())
+    assert counts["changed"] == changed
+    assert tuple(counts) == COUNTED
+
+
+def test_a_thick_mask_holds_the_eight_neighbours():
+    labels = np.zeros((7, 9), dtype=int)
+    labels[3, 4] = 1
+    plain, thick = boundary_mask(labels), mask(labels, "thick")
+    for i, j in np.ndindex(labels.shape):
+        near = plain[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
+        assert thick[i, j] == near.any()
+    assert (mask(labels, "two") == plain).all()
+
+
+@drawn(st.sampled_from([5, 9, 15, 45]))
+def test_a_coarser_map_is_exact_where_grids_share_their_centres(n):
+    """45 cells in blocks of an odd number of cells have the centres of the blocks' middle cells."""
+    fine = np.arange(45 * 45).reshape(45, 45)
+    step = 45 // n
+    middle = slice(step // 2, None, step)
+    assert (coarser(fine, n, 0.1, 0.1) == fine[middle, middle]).all()
+
+
+def test_a_coarser_map_of_a_smaller_slice_is_the_middle_of_the_finer():
+    fine = np.arange(60 * 60).reshape(60, 60)
+    assert (coarser(fine, 40, 0.0, 0.5) == fine[10:50, 10:50]).all()
+    with pytest.raises(ValueError, match="n is 41: allowed is up to 40"):
+        coarser(fine, 41, 0.0, 0.5)
+    with pytest.raises(ValueError, match="pad is 0.6"):
+        coarser(fine, 10, 0.6, 0.5)
