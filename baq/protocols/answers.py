@@ -346,10 +346,10 @@ def _full(folder: Path) -> dict[str, Answers]:
     at_goal = interpolate_at(rows, [*over, "seed"], "flip_rate", goal, bands)
     in_band = array(six, over, bands)
     return {
-        "F1": Answers.of(over, loss, 1 / 3000),
-        "F2": Answers.of(over, flips, 1 / 3000),
-        "F3": Answers.of((*over, "share"), in_band, 1 / 600),
-        "O1": Answers.of((*over, "share"), array(at_goal, over, bands), 1 / 600),
+        "F1": Answers.of(over, loss, 1 / 2000),
+        "F2": Answers.of(over, flips, 1 / 2000),
+        "F3": Answers.of((*over, "share"), in_band, 1 / 400),
+        "O1": Answers.of((*over, "share"), array(at_goal, over, bands), 1 / 400),
     }
 
 
@@ -364,5 +364,5 @@ def _rounding(folder: Path) -> dict[str, Answers]:
         found[j] = Answers.of(
             ("natural_j", *names, *grid), _natural_j(here[1], here[0], names, ()), 1e-3
         )
-        found[rate] = Answers.of((*names, "share"), array(here[0], names, pairs), 1 / 600)
+        found[rate] = Answers.of((*names, "share"), array(here[0], names, pairs), 1 / 400)
     return found

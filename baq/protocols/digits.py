@@ -32,7 +32,7 @@ from baq.zoo import data, models, training
 __all__ = ["FINE", "LEVELS", "LOW", "TRANSITIONS", "of_network", "quantizers"]
 
 #: Cells a side and pad of the maps that all others are read off.
-FINE = 601, 0.3
+FINE = 481, 0.1
 #: The levels that the rules walk down.
 LEVELS = (8, 7, 6, 5, 4, 3, 2)
 #: Shares of the sets of cells of low margin.
@@ -40,7 +40,7 @@ LOW = (0.05, 0.1, 0.2, 0.3)
 #: Transitions between levels.
 TRANSITIONS = ((8, 6), (6, 4), (4, 3), (5, 4), (3, 2))
 #: Cells a side of the slice whose cells of low margin are compared.
-_CELLS = 101
+_CELLS = 61
 
 
 def quantizers() -> list[dict[str, str]]:
@@ -118,10 +118,9 @@ def _once(network: nn.Module, split: data.Splits) -> dict[str, list[dict[str, An
     x, y = split.x_test, split.y_test
     z, gap = logits(network, x), local.pair_gap(network, x)
     band = boundary_band(local.margins(z), 0.2)
-    # The fine slice is wider than that of the cells, whose pad is the default.
     planes = {"train": split.x_train, "own": x}
-    planes = {name: (pca_plane(points, FINE[1]), pca_plane(points)) for name, points in planes.items()}
-    floats = {name: (_fine(network, a), _on_cells(network, b)) for name, (a, b) in planes.items()}
+    planes = {name: pca_plane(points, FINE[1]) for name, points in planes.items()}
+    floats = {name: (_fine(network, p), _on_cells(network, p)) for name, p in planes.items()}
     widths = sorted({b for pair in TRANSITIONS for b in pair}, reverse=True)
     inputs, on_slices, on_cells = [], [], []
     for how in quantizers():
@@ -136,19 +135,20 @@ def _once(network: nn.Module, split: data.Splits) -> dict[str, list[dict[str, An
                 "shift band": float(np.median(shift[band])),
             }
         )
-        for name, (wide, plane) in planes.items():
+        for name, plane in planes.items():
             here = how | {"plane": name}
             known, z_cells = floats[name]
-            maps = {b: _fine(copy, wide) for b, copy in copies.items()}
+            maps = {b: _fine(copy, plane) for b, copy in copies.items()}
             films = {
-                (b, c): [maps[b], _fine(interpolate(copies[b], copies[c], 0.5), wide), maps[c]]
+                (b, c): [maps[b], _fine(interpolate(copies[b], copies[c], 0.5), plane), maps[c]]
                 for b, c in TRANSITIONS
             }
             on_slices += [here | grid | _read(known, maps, films, **grid) for grid in _grids()]
+            z_copies = {b: _on_cells(copies[b], plane) for b in (8, 4)}
             for share in LOW:
                 row = here | {"share": share}
                 for b in (8, 4):
-                    row[f"J {b}"] = low_margin_jaccard(z_cells, _on_cells(copies[b], plane), share)
+                    row[f"J {b}"] = low_margin_jaccard(z_cells, z_copies[b], share)
                 on_cells.append(row)
     return {"digits-inputs": inputs, "digits-slices": on_slices, "digits-cells": on_cells}
 
@@ -184,8 +184,8 @@ def _stopping(network: nn.Module, split: data.Splits) -> dict[str, list[dict[str
     z = {part: logits(network, x) for part, (x, _) in parts.items()}
     slices = {("train", "both"): split.x_train}
     slices |= {("own", part): x for part, (x, _) in parts.items()}
-    planes = {key: (pca_plane(x, FINE[1]), pca_plane(x)) for key, x in slices.items()}
-    floats = {key: (_fine(network, a), _on_cells(network, b)) for key, (a, b) in planes.items()}
+    planes = {key: pca_plane(x, FINE[1]) for key, x in slices.items()}
+    floats = {key: (_fine(network, p), _on_cells(network, p)) for key, p in planes.items()}
     masks = {
         (key, *grid.values()): [
             mask(coarser(known, grid["n"], grid["pad"], FINE[1]), rule) for rule in MASKS
@@ -210,9 +210,9 @@ def _stopping(network: nn.Module, split: data.Splits) -> dict[str, list[dict[str
                     "flip_rate": float(local.flips(z[part], z_q).double().mean()),
                 }
             )
-        for key, (wide, plane) in planes.items():
+        for key, plane in planes.items():
             here = how | dict(zip(("plane", "part"), key, strict=True))
-            maps = _fine(copy, wide)
+            maps = _fine(copy, plane)
             for grid in _grids():
                 cells = coarser(maps, grid["n"], grid["pad"], FINE[1])
                 found = mask_jaccard(

@@ -31,7 +31,7 @@ __all__ = ["SHARES", "full_network", "subset_of"]
 #: Shares of the sets of low margin, and of the boundary band.
 SHARES = (0.1, 0.2, 0.3)
 #: Cells a side of the slices that all others are read off.
-_FINE = 61
+_FINE = 41
 #: The pad of a slice.
 _PAD = 0.1
 #: Images an evaluation: what fits a processor's cache is fastest.
@@ -41,7 +41,7 @@ _WALKED, _MEASURED = (8, 7, 6, 5, 4, 3), (8, 6, 5, 4)
 #: Planes through three images.
 _PLANES = 2
 #: Test images of a network on all of CIFAR-10, and images that it is rounded on.
-_IMAGES, _ROUNDED = 3000, 1000
+_IMAGES, _ROUNDED = 2000, 1000
 
 
 def _networks(network: nn.Module) -> dict[str, nn.Module]:
@@ -197,12 +197,12 @@ def _rounded(
     known, per_channel = Statistics(network, x), scale == "channel"
     starts = {
         "nearest": quantized(network, 4, scale, "symmetric"),
-        "AdaRound": adaround(network, 4, known, per_channel=per_channel, steps=50),
+        "AdaRound": adaround(network, 4, known, per_channel=per_channel, steps=20),
     }
     weights, found = space().choices["gap"].values, []
     for search, start in starts.items():
         with_gap = boundary_gap(
-            network, 4, known, weights, start=start, per_channel=per_channel, steps=50
+            network, 4, known, weights, start=start, per_channel=per_channel, steps=20
         )
         found += [(search, w, copy) for w, copy in {0.0: start, **with_gap}.items()]
     return found
