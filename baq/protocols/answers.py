@@ -27,7 +27,7 @@ GROUP_OF = {
     **dict.fromkeys("FO", "full"),
     "R": "rounding",
 }
-_RECIPE = ("hidden", "activation", "inputs", "epochs")
+_RECIPE = ("hidden", "activation", "inputs")
 _QUANTIZER = ("scale", "zero")
 
 
@@ -112,7 +112,7 @@ def _digits(folder: Path) -> dict[str, Answers]:
             array(cells[cells["share"] == share], (*over, "digits_plane"), [f"J {bits}"])[..., 0, :]
             for share in LOW
         ]
-        j = _kinds(masks, np.stack(low), (7, 8, 9))
+        j = _kinds(masks, np.stack(low), (6, 7, 8))
         found[claim] = Answers.of(("digits_j", *over, *grid, "mask"), j, 1e-3)
     named = [[TRANSITIONS.index(pair) for pair in ((8, 6), (6, 4), (4, 3))]]
     named += [[TRANSITIONS.index(pair) for pair in ((5, 4), (4, 3), (3, 2))]]
@@ -120,7 +120,7 @@ def _digits(folder: Path) -> dict[str, Answers]:
     counts = array(rows, (*over, *grid), columns)
     counts = counts.reshape(*counts.shape[:-2], len(TRANSITIONS), 2, len(COUNTED), -1)
     for k, claim in enumerate(("T1", "T2", "T3")):
-        these = counts.take([way[k] for way in named], axis=9)
+        these = counts.take([way[k] for way in named], axis=8)
         found[claim] = Answers.of((*over, *grid, "transitions", "block", "counted"), these, 1, 100)
     return found
 
@@ -249,7 +249,7 @@ def _stopping(folder: Path) -> dict[str, Answers]:
         masks = array(slices[here], (*over, *grid), columns)
         low = cells[cells["part"].isin(["both", part])]
         low = [array(low[low["share"] == s], (*over, "digits_plane"), columns) for s in LOW]
-        j[part] = np.moveaxis(_kinds(masks, np.stack(low), (7, 8, 9)), 0, 6)
+        j[part] = np.moveaxis(_kinds(masks, np.stack(low), (6, 7, 8)), 0, 5)
     steps = {"bits": (1.0, 6.0), "flips": (1 / 360, 1.0), "j": (1e-3, 1.0)}
     found = _judged(over, ("digits_j", *grid), inputs, j, LEVELS, steps)
     names = {"S1": "flips", "S2": "flips aware", "S3": "j", "S4": "j aware"}
@@ -289,9 +289,9 @@ def _natural_j(
     shape = (
         *masks.shape[:at], *(len(_choice(name).values) for name in extra), *masks.shape[at:],
     )  # fmt: skip
-    wide = [np.broadcast_to(np.expand_dims(masks, range(at, at + len(extra))), shape)]
+    wide = [np.broadcast_to(np.expand_dims(masks, tuple(range(at, at + len(extra)))), shape)]
     wide += [
-        np.broadcast_to(np.expand_dims(one[..., None, :], range(at, at + len(extra))), shape)
+        np.broadcast_to(np.expand_dims(one[..., None, :], tuple(range(at, at + len(extra)))), shape)
         for one in cells
     ]
     wide += [np.broadcast_to(one[..., None, None, None, :], shape) for one in on_inputs]
@@ -355,7 +355,7 @@ def _full(folder: Path) -> dict[str, Answers]:
 
 def _rounding(folder: Path) -> dict[str, Answers]:
     inputs, slices = read("rounding-inputs", folder), read("rounding-slices", folder)
-    over, found = ("family", "scale", "folded", "search"), {}
+    over, found = ("family", "scale", "search"), {}
     pairs = [f"band pairs {share}" for share in SHARES]
     grid = ("natural_plane", "natural_n", "mask")
     for (j, rate), with_gap in {("R1", "R3"): False, ("R2", "R4"): True}.items():

@@ -58,7 +58,7 @@ def quantized(network: nn.Module, bits: int, scale: str, zero: str) -> nn.Module
 
 
 def of_network(
-    seed: int, hidden: int, activation: str, inputs: str, epochs: int
+    seed: int, hidden: int, activation: str, inputs: str
 ) -> dict[str, pd.DataFrame]:
     """What the claims on digits read from the networks of one seed, by table.
 
@@ -70,21 +70,18 @@ def of_network(
         shifts at 4; J and junction cells on slices; J of cells of low margin. ``stopping-inputs``,
         ``stopping-slices`` and ``stopping-cells`` for S, the same with a column for each level.
     """
-    network, split = _trained(seed, hidden, activation, inputs, epochs, test=0.25)
+    network, split = _trained(seed, hidden, activation, inputs, test=0.25)
     tables = _once(network, split)
-    network, split = _trained(
-        seed, hidden, activation, inputs, epochs, calibration=0.2, test=0.2
-    )
+    network, split = _trained(seed, hidden, activation, inputs, calibration=0.2, test=0.2)
     tables |= _stopping(network, split)
-    name = {"hidden": hidden, "activation": activation, "inputs": inputs, "epochs": epochs}
-    name["seed"] = seed
+    name = {"hidden": hidden, "activation": activation, "inputs": inputs, "seed": seed}
     for key, rows in tables.items():
         tables[key] = pd.DataFrame([name | row for row in rows])
     return tables
 
 
 def _trained(
-    seed: int, hidden: int, activation: str, inputs: str, epochs: int, **sizes: float
+    seed: int, hidden: int, activation: str, inputs: str, **sizes: float
 ) -> tuple[nn.Module, data.Splits]:
     split = data.load("digits", seed, **sizes)
     if inputs == "standardized":
@@ -93,7 +90,7 @@ def _trained(
         parts = ("x_train", "x_calibration", "x_test")
         split = replace(split, **{p: (getattr(split, p) - mean) / deviation for p in parts})
     network = models.mlp(64, 10, hidden, activation, seed)
-    training.fit(network, split.x_train, split.y_train, epochs=epochs, seed=seed)
+    training.fit(network, split.x_train, split.y_train, seed=seed)
     return network, split
 
 

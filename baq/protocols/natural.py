@@ -171,9 +171,9 @@ def full_network(family: str, seed: int) -> dict[str, pd.DataFrame]:
     planes = {"pca": [pca_plane(x, _PAD)], "three": random_planes(x, y, 1, seed)}
     cuts = {kind: [_cut(network, plane) for plane in some] for kind, some in planes.items()}
     of_inputs, of_slices = [], []
-    for scale, folded in product(space().choices["scale"].values, networks):
-        for search, gap, copy in _rounded(networks[folded], scale, split.x_train):
-            here = name | {"scale": scale, "folded": folded, "search": search, "gap": gap}
+    for scale in space().choices["scale"].values:
+        for search, gap, copy in _rounded(network, scale, split.x_train):
+            here = name | {"scale": scale, "search": search, "gap": gap}
             z_q = logits(copy, x, _BATCH)
             row = _shares("band pairs", _in_bands(z, pair_flips(z, z_q)))
             row |= _shares("low inputs", [low_margin_jaccard(z, z_q, s) for s in SHARES])

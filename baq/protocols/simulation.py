@@ -41,7 +41,7 @@ def tasks(name: str, seeds: int | None = None) -> Iterator[Task]:
     choices = space().choices
     for seed in range(_SEEDS[name] if seeds is None else seeds):
         if name == "digits":
-            recipe = ("hidden", "activation", "inputs", "epochs")
+            recipe = ("hidden", "activation", "inputs")
             for values in product(*(choices[choice].values for choice in recipe)):
                 called = "-".join(map(str, values))
                 yield f"digits-{called}-{seed}", partial(digits.of_network, seed, *values)

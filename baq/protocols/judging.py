@@ -1,0 +1,227 @@
+"""What the paper's numbers say about its protocol: posterior, best protocol, held-out numbers, controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from baq.protocols.answers import GROUP_OF
+from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood, printed
+from baq.protocols.posterior import Factor, belief, best, marginals
+from baq.protocols.space import GROUPS, Space
+from baq.report.stats import LEVEL, prediction_interval
+
+__all__ = ["Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
+
+
+class Inference:
+    """Numbers of a paper against all protocols of a space.
+
+    Arguments:
+        space: choices, prior, and the probability of a stray number.
+        answers: what every protocol answers to each number.
+        numbers: as printed, by name; those without answers are left out.
+    """
+
+    def __init__(
+        self, space: Space, answers: Mapping[str, Answers], numbers: Mapping[str, Number]
+    ) -> None:
+        self.space, self.answers = space, answers
+        self.numbers = {name: number for name, number in numbers.items() if name in answers}
+        self._likelihood: dict[str, Factor] = {}
+
+    def of(self, group: str) -> list[str]:
+        """The names of a group's numbers, or of all for ``together``."""
+        return [n for n in self.numbers if group in ("together", GROUP_OF[n[0]])]
+
+    def factors(self, names: Iterable[str]) -> list[Factor]:
+        """Prior and likelihoods of some numbers; the prior of the choices that they depend on."""
+        found = []
+        for name in names:
+            if name not in self._likelihood:
+                number, answers = self.numbers[name], self.answers[name]
+                self._likelihood[name] = log_likelihood(number, answers, self.space.stray)
+            found.append(self._likelihood[name])
+        return [*self._prior(found), *found]
+
+    def _prior(self, factors: Iterable[Factor]) -> list[Factor]:
+        prior = self.space.log_prior()
+        over = dict.fromkeys(name for factor in factors for name in factor.over)
+        return [Factor((name,), prior[name]) for name in over]
+
+    def posterior(self, groups: Sequence[str] = (*GROUPS, "together")) -> pd.DataFrame:
+        """The probability of every value: ``choice``, ``value``, ``group``, ``prior``, ``posterior``.
+
+        A group's posterior is that from its own numbers; ``together`` has all, with one value of a choice for
+        all groups that share it.
+        """
+        rows = []
+        for group in groups:
+            found = marginals(self.factors(self.of(group)))
+            for name, choice in self.space.choices.items():
+                values = zip(choice.values, choice.prior, found.get(name, ()), strict=False)
+                rows += [(name, str(v), group, prior, float(p)) for v, prior, p in values]
+        return pd.DataFrame(rows, columns=["choice", "value", "group", "prior", "posterior"])
+
+    def best(self, group: str, names: Sequence[str] | None = None) -> dict[str, int]:
+        """The most probable protocol of a group from all its numbers, or from some."""
+        return best(self.factors(self.of(group) if names is None else names))
+
+    def judged(self, protocol: Mapping[str, int], names: Iterable[str]) -> pd.DataFrame:
+        """What one protocol answers to each number: ``number``, ``paper``, ``mean``, ``lo``, ``hi``, ``n``, ``inside``.
+
+        The interval is the 90 % prediction interval for a mean of as many runs as the paper averaged.
+        """
+        rows = []
+        for name in names:
+            number, answers = self.numbers[name], self.answers[name]
+            mean, std, n = answers.at(dict(protocol))
+            runs = number.runs if len(number.values) == 1 else 1
+            ends = (mean, *prediction_interval(mean, std, n, runs))
+            found = inside(number, mean, std, n, answers.fisher)
+            ends = tuple(np.tanh(ends)) if answers.fisher else ends
+            rows.append((name, number.text, *map(float, ends), n, found))
+        return pd.DataFrame(rows, columns=["number", "paper", "mean", "lo", "hi", "n", "inside"])
+
+    def values(self, protocol: Mapping[str, int]) -> dict[str, str]:
+        """The values of a protocol by choice, from their indices."""
+        return {name: str(self.space.choices[name].values[k]) for name, k in protocol.items()}
+
+    def predicted(self, fitted: Sequence[str], name: str) -> tuple[float, bool]:
+        """A number that was held out: where it lies in its prediction, and whether that is within 90 %.
+
+        The prediction is the mixture over all protocols, each with its probability given the fitted numbers.
+
+        Returns:
+            The share of the prediction below the number, of a range below its middle; and whether the number, as
+            it is printed, lies between the 5 % and the 95 % point.
+        """
+        answers, number = self.answers[name], self.numbers[name]
+        factors = self.factors(fitted)
+        known = {n for factor in factors for n in factor.over}
+        prior = self.space.log_prior()
+        factors += [Factor((n,), prior[n]) for n in answers.over if n not in known]
+        weight = belief(factors, answers.over)
+        ends = [float((weight * below(number, answers, v)).sum()) for v in _edges(number)]
+        tail = (1 - LEVEL) / 2
+        return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail
+
+    def held_out(self, groups: Sequence[str] = GROUPS) -> pd.DataFrame:
+        """Every number, predicted from the half that it is not in: one row each way and number.
+
+        Columns: ``group``, ``fitted`` (which half), ``number``, ``paper``, ``below``, ``hit`` by the mixture of
+        all protocols, and ``best``, whether the most probable protocol of the fitted half has it inside.
+        """
+        rows = []
+        for group in groups:
+            names = self.of(group)
+            for k, half in enumerate(self.space.halves):
+                fitted = [name for name in names if name in half]
+                rest = [name for name in names if name not in half]
+                top = self._completed(self.best(group, fitted), rest)
+                judged = self.judged(top, rest).set_index("number")["inside"]
+                for name in rest:
+                    at, hit = self.predicted(fitted, name)
+                    rows.append(
+                        (group, k + 1, name, self.numbers[name].text, at, hit, judged[name])
+                    )
+        columns = ["group", "fitted", "number", "paper", "below", "hit", "best"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _completed(self, protocol: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+        """A protocol with the value of largest prior, the first of equal ones, where a number needs more."""
+        over = {choice for name in names for choice in self.answers[name].over}
+        prior = self.space.log_prior()
+        return {name: int(prior[name].argmax()) for name in over} | dict(protocol)
+
+
+def _edges(number: Number) -> tuple[float, float]:
+    """The ends of what a printed number covers, of a range the middle of its two numbers."""
+    ends = printed(number.text)
+    if len(ends) == 1:
+        return ends[0]
+    middle = sum(number.values) / len(number.values)
+    return middle, middle
+
+
+def hidden_numbers(
+    inference: Inference, rng: np.random.Generator
+) -> tuple[dict[str, int], dict[str, Number]]:
+    """A protocol drawn from the prior, and the numbers that new runs of it would print.
+
+    The mean of as many runs as the paper's is drawn from the normal distribution of ours, in the range of the
+    measure, with the paper's decimals.
+    """
+    choices = inference.space.choices
+    hidden = {
+        name: int(rng.choice(len(choice.values), p=choice.prior)) for name, choice in choices.items()
+    }
+    found = {}
+    for name, number in inference.numbers.items():
+        answers = inference.answers[name]
+        mean, std, n = answers.at(hidden)
+        if n < 2:
+            found[name] = number
+            continue
+        drawn = mean + std * rng.normal(size=(len(number.values), number.runs)).mean(axis=1)
+        drawn = np.sort(np.tanh(drawn) if answers.fisher else drawn)
+        if name[0] != "F" and not name.startswith("C1"):
+            drawn = np.clip(drawn, 0, None if "." not in number.text else 1)
+        decimals = len(number.text.split(" to ")[0].partition(".")[2])
+        found[name] = replace(number, text=" to ".join(f"{v:.{decimals}f}" for v in drawn))
+    return hidden, found
+
+
+def shuffled_numbers(inference: Inference, rng: np.random.Generator) -> dict[str, Number]:
+    """The paper's numbers, permuted within their kind."""
+    found = dict(inference.numbers)
+    for names in inference.space.kinds.values():
+        there = [name for name in names if name in found]
+        for name, other in zip(there, rng.permutation(there), strict=True):
+            found[name] = replace(found[name], text=inference.numbers[str(other)].text)
+    return found
+
+
+def control_rows(inference: Inference, hidden: bool, seed: int) -> list[dict[str, object]]:
+    """One control, a row a group: how many numbers the most probable protocol has inside, and what it found.
+
+    Columns: ``control``, ``seed``, ``group``, ``numbers``, ``inside``; for a hidden protocol ``equal``, the
+    choices that are the hidden one's, of ``choices``, ``covered``, those of which the smallest set of values
+    with 90 % of the posterior holds it, and ``gain``, the mean over choices of the logarithm to base 2 of
+    posterior over prior at the hidden value, NaN for shuffled numbers.
+    """
+    rng = np.random.default_rng(seed)
+    truth, numbers = hidden_numbers(inference, rng) if hidden else ({}, {})
+    numbers = numbers if hidden else shuffled_numbers(inference, rng)
+    now = Inference(inference.space, inference.answers, numbers)
+    rows: list[dict[str, object]] = []
+    for group in GROUPS:
+        names = now.of(group)
+        factors = now.factors(names)
+        top = best(factors)
+        row: dict[str, object] = {
+            "control": "hidden" if hidden else "shuffled", "seed": seed, "group": group,
+            "numbers": len(names), "inside": int(now.judged(top, names)["inside"].sum()),
+        }  # fmt: skip
+        if hidden:
+            found = marginals(factors)
+            prior = inference.space.choices
+            at_truth = {name: float(p[truth[name]]) for name, p in found.items()}
+            row["choices"] = len(found)
+            row["equal"] = sum(top[name] == truth[name] for name in found)
+            row["covered"] = sum(_in_set(p, truth[name]) for name, p in found.items())
+            row["gain"] = float(
+                np.mean([np.log2(p / prior[n].prior[truth[n]]) for n, p in at_truth.items()])
+            )
+        rows.append(row)
+    return rows
+
+
+def _in_set(posterior: np.ndarray, value: int) -> bool:
+    """Whether a value is in the smallest set that holds 90 % of a posterior."""
+    order = np.argsort(-posterior, kind="stable")
+    before = np.cumsum(posterior[order]) - posterior[order]
+    return bool(value in order[before < LEVEL])
