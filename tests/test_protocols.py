@@ -3,12 +3,15 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 from scipy import stats
 
+from baq.protocols.answers import numbers, picked_level
+from baq.protocols.judging import Inference, control_rows, hidden_numbers, shuffled_numbers
 from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood
 from baq.protocols.posterior import (
     Factor,
@@ -20,7 +23,9 @@ from baq.protocols.posterior import (
     marginals,
 )
 from baq.protocols.readings import COUNTED, coarser, junction_counts, low_margin_jaccard, mask
+from baq.protocols.space import read_space, space
 from baq.report.stats import prediction_interval
+from baq.selection import boundary_aware_rule
 from baq.slices.jaccard import boundary_mask
 from baq.slices.junctions import junction_cells
 
@@ -183,3 +188,114 @@ def test_a_coarser_map_of_a_smaller_slice_is_the_middle_of_the_finer():
         coarser(fine, 41, 0.0, 0.5)
     with pytest.raises(ValueError, match="pad is 0.6"):
         coarser(fine, 10, 0.6, 0.5)
+
+
+TWO = """
+choices:
+  grid: {values: {coarse: 1, fine: 1, finest: 2}, groups: [digits], why: a}
+  rule: {values: {one: 1, two: 1}, groups: [digits, rounding], why: b}
+  net: {values: {small: 1, large: 1}, groups: [rounding], why: c}
+stray: 0.05
+halves: [[D2, R1], [D4, R2]]
+controls: 3
+kinds: {J: [D2, D4, R1, R2]}
+found: 4
+"""
+
+
+@pytest.fixture
+def inference(tmp_path):
+    """Two groups that share a choice; each protocol has answers of its own, with little spread."""
+    (tmp_path / "space.yml").write_text(TWO, "utf-8")
+    rng = np.random.default_rng(0)
+
+    def around(over, means):
+        means = np.asarray(means)
+        return Answers.of(over, means[..., None] + 0.004 * rng.normal(size=(*means.shape, 5)), 1e-4)
+
+    both = [[0.2, 0.3], [0.4, 0.5], [0.6, 0.8]]
+    answers = {
+        "D2": around(("grid", "rule"), both),
+        "D4": around(("grid", "rule"), np.add(both, 0.1)),
+        "R1": around(("rule", "net"), [[0.2, 0.4], [0.6, 0.8]]),
+        "R2": around(("rule", "net"), [[0.1, 0.3], [0.5, 0.7]]),
+    }
+    texts = {"D2": "0.500", "D4": "0.602", "R1": "0.601", "R2": "0.499"}
+    numbers = {name: Number(name, text, 1 if name[0] == "D" else 3) for name, text in texts.items()}
+    return Inference(read_space(tmp_path / "space.yml"), answers, numbers)
+
+
+def test_the_protocol_behind_numbers_is_found(inference):
+    """D2, D4 come from (fine, two), R1 and R2 from (two, small): alone and together."""
+    assert inference.values(inference.best("digits")) == {"grid": "fine", "rule": "two"}
+    assert inference.values(inference.best("together")) == {
+        "grid": "fine",
+        "rule": "two",
+        "net": "small",
+    }
+    judged = inference.judged(inference.best("together"), inference.numbers)
+    assert judged["inside"].all()
+    assert inference.held_out(["digits", "rounding"])["hit"].all()
+    posterior = inference.posterior(["together"]).set_index(["choice", "value"])["posterior"]
+    assert posterior["grid", "fine"] > 0.99
+
+
+def test_hidden_protocols_are_found_again_and_shuffled_numbers_fit_none(inference):
+    """The negative control must fail: permuted among themselves the numbers come from no protocol."""
+    for seed in range(10):
+        truth, numbers = hidden_numbers(inference, np.random.default_rng(seed))
+        again = Inference(inference.space, inference.answers, numbers)
+        assert again.best("together") == truth
+        rows = control_rows(inference, True, seed, ["digits", "rounding"])
+        assert sum(row["equal"] for row in rows) == sum(row["choices"] for row in rows)
+    own = {name: number.text for name, number in inference.numbers.items()}
+    moved = 0
+    for seed in range(10):
+        shuffled = shuffled_numbers(inference, np.random.default_rng(seed))
+        texts = {name: number.text for name, number in shuffled.items()}
+        assert sorted(texts.values()) == sorted(own.values())
+        if any(abs(float(texts[name]) - float(own[name])) > 0.05 for name in own):
+            moved += 1
+            now = Inference(inference.space, inference.answers, shuffled)
+            assert not now.judged(now.best("together"), texts)["inside"].all()
+    assert moved > 5
+
+
+def test_a_space_that_cannot_be_is_refused(tmp_path):
+    path = tmp_path / "space.yml"
+    path.write_text(TWO.replace("coarse: 1", "coarse: 0"), "utf-8")
+    with pytest.raises(ValueError, match="weights of grid"):
+        read_space(path)
+    path.write_text(TWO.replace("[rounding]", "[other]"), "utf-8")
+    with pytest.raises(ValueError, match="net is of group 'other'"):
+        read_space(path)
+
+
+def test_the_prior_is_what_the_file_says():
+    """The space of the book: priors sum to one, halves hold every number once, kinds hold numbers."""
+    book = space()
+    for choice in book.choices.values():
+        assert sum(choice.prior) == pytest.approx(1)
+        assert choice.why
+    names = list(numbers())
+    assert len(names) == 27
+    first, second = map(set, book.halves)
+    assert first | second == set(names)
+    assert not first & second
+    assert {name for kind in book.kinds.values() for name in kind} <= set(names)
+
+
+def test_a_level_is_picked_as_the_book_s_rule_picks():
+    rng = np.random.default_rng(0)
+    levels = (8, 7, 6, 5, 4, 3)
+    for _ in range(50):
+        rows = pd.DataFrame({"candidate": levels, "accuracy_reference": 0.9})
+        rows["accuracy"] = 0.9 - rng.uniform(-0.01, 0.03, len(levels))
+        rows["flip_rate"], rows["jaccard"] = rng.uniform(0, 0.04, (2, len(levels)))
+        kept = (0.9 - rows["accuracy"] <= 0.01) & (rows["flip_rate"] <= 0.02)
+        kept &= rows["jaccard"] <= 0.03
+        for walked in (levels, (8, 6, 4, 3)):
+            known = rows[rows["candidate"].isin(walked)]
+            book = boundary_aware_rule(known, 0.01, 0.02, 0.03)
+            found = picked_level(kept.to_numpy()[:, None], levels, walked)
+            assert levels[found[0]] == book.bits

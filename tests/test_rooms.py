@@ -16,6 +16,7 @@ NEVER = {
     "slices": ("baq.zoo", "baq.report", "baq.rounding", "workflow"),
     "rounding": ("baq.zoo", "baq.report", "workflow"),
     "planning": ("baq.zoo", "baq.report", "workflow"),
+    "protocols": ("workflow",),
     "zoo": ("baq.report", "workflow"),
     "report": ("workflow",),
 }

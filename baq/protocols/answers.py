@@ -50,7 +50,9 @@ def answers(folder: Path) -> dict[str, Answers]:
         FileNotFoundError: for a table that was not recorded.
         ValueError: for a table that lacks a combination of choices.
     """
-    return _digits(folder) | _stopping(folder) | _subsets(folder) | _full(folder) | _rounding(folder)
+    return (
+        _digits(folder) | _stopping(folder) | _subsets(folder) | _full(folder) | _rounding(folder)
+    )
 
 
 def _choice(name: str) -> Choice:
@@ -67,7 +69,10 @@ def array(
     """
     shape = [len(_choice(name).values) for name in over]
     runs = sorted(rows[run].unique())
-    at = [rows[name].astype(str).map({str(v): k for k, v in enumerate(_choice(name).values)}) for name in over]
+    at = [
+        rows[name].astype(str).map({str(v): k for k, v in enumerate(_choice(name).values)})
+        for name in over
+    ]
     at.append(rows[run].map({value: k for k, value in enumerate(runs)}))
     keep = np.all([index.notna() for index in at], axis=0)
     index = np.ravel_multi_index([i[keep].astype(int) for i in at], (*shape, len(runs)))
@@ -125,9 +130,7 @@ def _digits(folder: Path) -> dict[str, Answers]:
     return found
 
 
-def picked_level(
-    kept: np.ndarray, levels: Sequence[int], walked: Sequence[int]
-) -> np.ndarray:
+def picked_level(kept: np.ndarray, levels: Sequence[int], walked: Sequence[int]) -> np.ndarray:
     """The index of the level that a rule picks: the fewest bits that keep its conditions, else the most bits.
 
     Arguments:
@@ -171,7 +174,9 @@ def _rules(
     acc = inputs["loss"][:, None] <= eps[:, None]  # levels, eps, runs
     flip = inputs["flips"][:, None] <= tau_f[:, None]
     both = acc[:, :, None] & flip[:, None]  # levels, eps, tau_f, runs
-    near = np.moveaxis(j["calibration"], 1, 0)[:, None] <= tau_j[:, None, None]  # levels, tau_j, kinds, runs
+    near = (
+        np.moveaxis(j["calibration"], 1, 0)[:, None] <= tau_j[:, None, None]
+    )  # levels, tau_j, kinds, runs
     runs, kinds = inputs["loss"].shape[-1], len(j["test"])
     bits, run = np.array(levels, dtype=np.float32), np.arange(runs)
     found: dict[str, list[np.ndarray]] = {}
@@ -227,7 +232,9 @@ def _judged(
         name: Answers(
             (*conventions, *over[name]),
             *(
-                np.stack([getattr(one, field) for one in found]).reshape(*shape, *found[0].mean.shape)
+                np.stack([getattr(one, field) for one in found]).reshape(
+                    *shape, *found[0].mean.shape
+                )
                 for field in ("mean", "std", "n")
             ),
             *steps[name.partition(" ")[0]],
@@ -282,7 +289,10 @@ def _natural_j(
     slices = slices.rename(columns={"plane": "natural_plane", "n": "natural_n"})
     grid = ("natural_plane", "natural_n")
     on_slices = array(slices, (*over, *grid), [*MASKS, *(f"low cells {s}" for s in SHARES)])
-    masks, cells = on_slices[..., : len(MASKS), :], np.moveaxis(on_slices[..., len(MASKS) :, :], -2, 0)
+    masks, cells = (
+        on_slices[..., : len(MASKS), :],
+        np.moveaxis(on_slices[..., len(MASKS) :, :], -2, 0),
+    )
     on_inputs = array(inputs, (*over, *extra), [f"low inputs {s}" for s in SHARES])
     on_inputs = np.moveaxis(on_inputs, -2, 0)
     at = len(over)
@@ -321,7 +331,9 @@ def _subsets(folder: Path) -> dict[str, Answers]:
     by_claim = {claim: found[name] for claim, name in names.items()}
     # Candidates of one network: its levels and quantizers. Axes: training, folded, images, grid, runs, them.
     pairs = [
-        np.moveaxis(j[part], [1, 2, -2], [-3, -2, -1]).reshape(*np.delete(j[part].shape, [1, 2, 9]), -1)
+        np.moveaxis(j[part], [1, 2, -2], [-3, -2, -1]).reshape(
+            *np.delete(j[part].shape, [1, 2, 9]), -1
+        )
         for part in ("calibration", "test")
     ]
     r = _correlation(*pairs)

@@ -57,9 +57,7 @@ def quantized(network: nn.Module, bits: int, scale: str, zero: str) -> nn.Module
     return ptq_w(network, bits, per_channel=scale == "channel", symmetric=zero == "symmetric")
 
 
-def of_network(
-    seed: int, hidden: int, activation: str, inputs: str
-) -> dict[str, pd.DataFrame]:
+def of_network(seed: int, hidden: int, activation: str, inputs: str) -> dict[str, pd.DataFrame]:
     """What the claims on digits read from the networks of one seed, by table.
 
     One network is trained without a quarter of the images, for the claims D and T, and one on 60 % of them,

@@ -109,6 +109,24 @@ class Inference:
         tail = (1 - LEVEL) / 2
         return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail
 
+    def reached(self, name: str) -> tuple[float, float, float]:
+        """How much of the prior, and of the posterior of its group, has a number inside; and where it lies.
+
+        Returns:
+            The probability of the protocols with the number in their 90 % interval, before and after all numbers
+            of the group; and the part of the posterior's prediction that lies below it.
+        """
+        answers, number = self.answers[name], self.numbers[name]
+        within = inside(number, answers.mean, answers.std, answers.n, answers.fisher)
+        shares = []
+        prior = self._prior([Factor(answers.over, np.zeros(answers.mean.shape))])
+        group = GROUP_OF[name[0]]
+        for factors in (prior, self.factors(self.of(group))):
+            shares.append(float(belief(factors, answers.over)[within].sum()))
+        weight = belief(self.factors(self.of(group)), answers.over)
+        low = float((weight * below(number, answers, float(np.mean(number.values)))).sum())
+        return shares[0], shares[1], low
+
     def held_out(self, groups: Sequence[str] = GROUPS) -> pd.DataFrame:
         """Every number, predicted from the half that it is not in: one row each way and number.
 
@@ -157,7 +175,8 @@ def hidden_numbers(
     """
     choices = inference.space.choices
     hidden = {
-        name: int(rng.choice(len(choice.values), p=choice.prior)) for name, choice in choices.items()
+        name: int(rng.choice(len(choice.values), p=choice.prior))
+        for name, choice in choices.items()
     }
     found = {}
     for name, number in inference.numbers.items():
@@ -185,7 +204,9 @@ def shuffled_numbers(inference: Inference, rng: np.random.Generator) -> dict[str
     return found
 
 
-def control_rows(inference: Inference, hidden: bool, seed: int) -> list[dict[str, object]]:
+def control_rows(
+    inference: Inference, hidden: bool, seed: int, groups: Sequence[str] = GROUPS
+) -> list[dict[str, object]]:
     """One control, a row a group: how many numbers the most probable protocol has inside, and what it found.
 
     Columns: ``control``, ``seed``, ``group``, ``numbers``, ``inside``; for a hidden protocol ``equal``, the
@@ -198,7 +219,7 @@ def control_rows(inference: Inference, hidden: bool, seed: int) -> list[dict[str
     numbers = numbers if hidden else shuffled_numbers(inference, rng)
     now = Inference(inference.space, inference.answers, numbers)
     rows: list[dict[str, object]] = []
-    for group in GROUPS:
+    for group in groups:
         names = now.of(group)
         factors = now.factors(names)
         top = best(factors)

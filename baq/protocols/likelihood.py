@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
@@ -132,20 +133,24 @@ def below(number: Number, answers: Answers, value: float) -> np.ndarray:
     return np.where(answers.n > 1, found, 0.5)
 
 
-def inside(number: Number, mean: float, std: float, n: int, fisher: bool = False) -> bool:
+def inside(number: Number, mean: Any, std: Any, n: Any, fisher: bool = False) -> Any:
     """Whether a printed number lies in the 90 % prediction interval; of a range, both ends or its middle.
 
-    The interval has no least spread: it is that of the page of claims.
+    The interval has no least spread: it is that of the page of claims. Takes numbers or arrays; False where fewer
+    than two runs have a value.
     """
-    if n < 2:
-        return False
+    n = np.asarray(n)
     runs = number.runs if len(number.values) == 1 else 1
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * std * np.sqrt(1 / runs + 1 / n))
+    quantile = stats.t.ppf((1 + LEVEL) / 2, np.maximum(n - 1, 1))
+    half = quantile * std * np.sqrt(1 / runs + 1 / np.maximum(n, 1))
     ends = printed(number.text)
+    if "." not in number.text:
+        ends = [(value, value) for value in number.values]
     if fisher:
-        ends = [(float(np.arctanh(a)), float(np.arctanh(b))) for a, b in ends]
-    exact = "." not in number.text
-    ends = [((a + b) / 2, (a + b) / 2) if exact else (a, b) for a, b in ends]
-    slack = 1e-6
-    within = mean - half - slack <= ends[0][1] and ends[-1][0] <= mean + half + slack
-    return bool(within or (len(ends) > 1 and ends[0][0] <= mean <= ends[-1][1]))
+        ends = [(float(np.arctanh(low)), float(np.arctanh(high))) for low, high in ends]
+    slack = 1e-6  # of single precision
+    within = (mean - half - slack <= ends[0][1]) & (ends[-1][0] <= mean + half + slack)
+    if len(ends) > 1:
+        within = within | ((ends[0][0] <= mean) & (mean <= ends[-1][1]))
+    found = within & (n > 1)
+    return found if np.ndim(found) else bool(found)

@@ -190,9 +190,7 @@ def _in_bands(z: Tensor, changed: Tensor) -> list[float]:
     return [_mean(changed[boundary_band(margins(z), share)]) for share in SHARES]
 
 
-def _rounded(
-    network: nn.Module, scale: str, x: Tensor
-) -> list[tuple[str, float, nn.Module]]:
+def _rounded(network: nn.Module, scale: str, x: Tensor) -> list[tuple[str, float, nn.Module]]:
     """The network at 4 bits, by search and weight of the gap term, 0 for without."""
     known, per_channel = Statistics(network, x), scale == "channel"
     starts = {

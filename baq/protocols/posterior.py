@@ -65,9 +65,7 @@ def _reduced(factor: Factor, names: Sequence[str], largest: bool) -> Factor:
     return Factor(over, np.log(total) + top.squeeze(axes))
 
 
-def eliminate(
-    factors: Sequence[Factor], keep: Sequence[str], *, largest: bool = False
-) -> Factor:
+def eliminate(factors: Sequence[Factor], keep: Sequence[str], *, largest: bool = False) -> Factor:
     """The product of factors, summed over all choices but those to keep, or its largest value over them.
 
     Choices go one after the other, the one whose factors have the smallest product first: variable

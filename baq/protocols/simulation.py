@@ -16,7 +16,7 @@ from baq.machine import processor_name, whole
 from baq.protocols import digits, natural
 from baq.protocols.space import space
 
-__all__ = ["SIMULATED", "read", "record", "simulate", "tasks"]
+__all__ = ["SIMULATED", "cost", "read", "record", "simulate", "tasks"]
 
 #: What is simulated, a name each.
 SIMULATED = ("digits", "subsets", "full")
@@ -77,13 +77,13 @@ def record(name: str, cache: Path, folder: Path, seeds: int | None = None) -> No
         ValueError: where a network has not been measured.
     """
     parts: dict[str, list[pd.DataFrame]] = {}
-    seconds, processors = 0.0, set()
+    seconds, networks, processors = 0.0, 0, set()
     for called, _ in tasks(name, seeds):
         done = cache / called / "done.json"
         if not done.exists():
             raise ValueError(f"{called} is not in {cache}: run `simulate {name}` first")
         spent = json.loads(done.read_text("utf-8"))
-        seconds += spent["seconds"]
+        seconds, networks = seconds + spent["seconds"], networks + 1
         processors.add(spent["processor"])
         for path in sorted((cache / called).glob("*.csv")):
             parts.setdefault(path.stem, []).append(pd.read_csv(path, keep_default_na=False))
@@ -91,9 +91,27 @@ def record(name: str, cache: Path, folder: Path, seeds: int | None = None) -> No
         text = pd.concat(rows, ignore_index=True).to_csv(index=False, lineterminator="\n")
         with whole(folder / f"{table}.csv.gz") as part:
             part.write_bytes(gzip.compress(text.encode("utf-8"), 9, mtime=0))
-    cost = {"minutes": round(seconds / 60, 1), "processor": sorted(processors)}
+    spent = {
+        "networks": networks,
+        "minutes": round(seconds / 60, 1),
+        "processor": sorted(processors),
+    }
+    spent["seeds"] = len({called.rpartition("-")[2] for called, _ in tasks(name, seeds)})
     with whole(folder / f"{name}.json") as part:
-        part.write_text(json.dumps(cost, indent=2) + "\n", "utf-8")
+        part.write_text(json.dumps(spent, indent=2) + "\n", "utf-8")
+
+
+def cost(folder: Path) -> pd.DataFrame:
+    """What the recorded simulations took: ``name``, ``networks``, ``seeds``, ``minutes`` of a processor core.
+
+    Raises:
+        FileNotFoundError: where one was not recorded.
+    """
+    rows = [
+        {"name": name} | json.loads((folder / f"{name}.json").read_text("utf-8"))
+        for name in SIMULATED
+    ]
+    return pd.DataFrame(rows)[["name", "networks", "seeds", "minutes"]]
 
 
 def read(table: str, folder: Path) -> pd.DataFrame:

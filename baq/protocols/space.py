@@ -80,7 +80,9 @@ def read_space(path: Path) -> Space:
         if not len(weights) or not (weights > 0).all():
             raise ValueError(f"weights of {name} are {weights.tolist()}: allowed are some above 0")
         if unknown := set(entry["groups"]) - set(GROUPS):
-            raise ValueError(f"{name} is of group {unknown.pop()!r}: allowed are {', '.join(GROUPS)}")
+            raise ValueError(
+                f"{name} is of group {unknown.pop()!r}: allowed are {', '.join(GROUPS)}"
+            )
         prior = tuple((weights / weights.sum()).tolist())
         choices[name] = Choice(
             name, tuple(entry["values"]), prior, tuple(entry["groups"]), entry["why"]

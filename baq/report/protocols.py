@@ -1,0 +1,383 @@
+"""The chapter on which protocol: its figures, tables and sentences, from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from baq.report.excerpts import markdown_table
+from baq.report.style import MARKERS, WIDTH
+from baq.report.tables import interval_text
+
+__all__ = [
+    "DECIDED",
+    "WORDS",
+    "against_best",
+    "beside",
+    "controls_line",
+    "controls_table",
+    "decided",
+    "decided_line",
+    "hits_table",
+    "likely",
+    "numbers_table",
+    "open_ones",
+    "placed",
+    "posterior_bars",
+    "rest_table",
+    "space_table",
+]
+
+#: From this probability on a value is called decided, below it open.
+DECIDED = 0.8
+#: What each choice is called on the page.
+WORDS = {
+    "scale": "one scale for each", "zero": "levels", "folded": "batch norm folded",
+    "share": "share of the band", "mask": "boundary mask", "eps": "largest loss ε",
+    "tau_f": "largest flip rate τ", "tau_j": "largest J", "levels": "bits walked down",
+    "hidden": "hidden units", "activation": "activation", "inputs": "input scaling",
+    "digits_j": "J compares, digits", "digits_plane": "PCA plane of, digits",
+    "digits_n": "cells a side, digits", "pad": "pad", "shift": "shift over",
+    "transitions": "transitions", "block": "junction window", "counted": "junctions counted",
+    "training": "training images", "images": "test images",
+    "natural_j": "J compares, CIFAR-10", "natural_plane": "plane, CIFAR-10",
+    "natural_n": "cells a side, CIFAR-10", "family": "network", "search": "rounding before the gap term",
+    "gap": "weight of the gap term",
+}  # fmt: skip
+
+
+def space_table(
+    choices: Mapping[str, tuple[Sequence[str], Sequence[float], Sequence[str], str]],
+) -> str:
+    """The space as a Markdown table.
+
+    Arguments:
+        choices: by name, the values, their prior probabilities, the groups, and why.
+    """
+    rows = []
+    for name, (values, prior, groups, why) in choices.items():
+        told = ", ".join(f"{value} ({p:.2f})" for value, p in zip(values, prior, strict=True))
+        rows.append((WORDS.get(name, name), told, ", ".join(groups), why))
+    header = ("choice", "values (prior)", "claims on", "why")
+    return markdown_table(header, rows)
+
+
+def decided(posterior: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
+    """The most probable value of every choice in every group.
+
+    Arguments:
+        posterior: as :meth:`baq.protocols.judging.Inference.posterior` returns it.
+        level: from this probability on it is decided.
+
+    Returns:
+        ``choice``, ``group``, ``value``, ``prior``, ``posterior``, ``bits`` (Kullback and Leibler's information
+        that the posterior has gained on the prior) and ``decided``.
+    """
+    rows = []
+    for (choice, group), part in posterior.groupby(["choice", "group"], sort=False):
+        top = part.loc[part["posterior"].idxmax()]
+        p = part["posterior"].clip(lower=1e-300)
+        gained = float((part["posterior"] * np.log2(p / part["prior"])).sum())
+        rows.append((choice, group, top["value"], top["prior"], top["posterior"], gained))
+    columns = ["choice", "group", "value", "prior", "posterior", "bits"]
+    found = pd.DataFrame(rows, columns=columns)
+    return found.assign(decided=found["posterior"] >= level)
+
+
+def posterior_bars(posterior: pd.DataFrame) -> Figure:
+    """The probability of every value: a bar a choice, in it a part for each value, in its order.
+
+    Parts of a twentieth and more carry their value. A frame marks the parts of the prior below each bar.
+
+    Arguments:
+        posterior: ``choice``, ``value``, ``prior``, ``posterior``, one group for each choice.
+    """
+    names = list(dict.fromkeys(posterior["choice"]))
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.6 + 0.34 * len(names)))
+    for k, name in enumerate(names):
+        part, left, before = posterior[posterior["choice"] == name], 0.0, 0.0
+        shades = sns.color_palette("Blues", len(part) + 2)[1:]
+        for shade, row in zip(shades, part.itertuples(), strict=False):
+            ax.barh(
+                k, row.posterior, left=left, height=0.56, color=shade, edgecolor="white", lw=0.5
+            )
+            ax.barh(
+                k + 0.36, row.prior, left=before, height=0.1, color=shade, edgecolor="white", lw=0.5
+            )
+            text = row.value.replace("low ", "")
+            if row.posterior >= max(0.05, 0.0125 * len(text)):
+                dark = sum(shade[:3]) < 1.5
+                colour = "white" if dark else "black"
+                ax.text(
+                    left + row.posterior / 2,
+                    k,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color=colour,
+                )
+            left, before = left + row.posterior, before + row.prior
+    ax.set_yticks(range(len(names)), [WORDS.get(name, name) for name in names])
+    ax.set(xlim=(0, 1), xlabel="probability; thin bars: the prior", ylim=(len(names) - 0.4, -0.6))
+    ax.tick_params(axis="y", length=0)
+    return figure
+
+
+def against_best(answers: pd.DataFrame) -> Figure:
+    """Every number of the paper in units of the best protocol's interval, from -1 at its lower to 1 at its upper end.
+
+    Arguments:
+        answers: rows of :meth:`baq.protocols.judging.Inference.judged` of one protocol a group, with ``ratio``
+            as :func:`placed` gives it.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.6 + 0.24 * len(answers)))
+    shown = answers.iloc[::-1].reset_index(drop=True)
+    colours = sns.color_palette()
+    ax.axvspan(-1, 1, color=colours[0], alpha=0.2, lw=0)
+    ax.axvline(0, color=colours[0], lw=1)
+    for within, colour, marker in ((True, colours[0], MARKERS[0]), (False, colours[3], MARKERS[1])):
+        part = shown[shown["inside"] == within]
+        ax.plot(part["place"].clip(-4, 4), part.index, marker, color=colour, ms=5)
+    ax.set_yticks(range(len(shown)), shown["number"])
+    ax.set(xlim=(-4.2, 4.2), xlabel="the paper's number in half widths of the interval; cut at 4")
+    ax.margins(y=0.02)
+    return figure
+
+
+def placed(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers with ``place``: the paper's number less the middle of the interval, over its half width."""
+    paper = answers["paper"].map(lambda text: np.mean([float(v) for v in text.split(" to ")]))
+    middle, half = (answers["lo"] + answers["hi"]) / 2, (answers["hi"] - answers["lo"]) / 2
+    off = paper - middle
+    return answers.assign(place=np.where(half > 0, off / half.where(half > 0, 1), np.sign(off) * 9))
+
+
+def numbers_table(answers: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame:
+    """Every number for display: the paper's, that of the best protocol of its group and of the one for all.
+
+    Arguments:
+        answers, together: rows of :meth:`baq.protocols.judging.Inference.judged`, in the same order.
+    """
+    rows = []
+    for own, common in zip(answers.itertuples(), together.itertuples(), strict=True):
+        rows.append(
+            {
+                "number": own.number,
+                "paper": own.paper,
+                "best protocol of its group": _interval(own),
+                "inside": own.inside,
+                "one protocol for all": _interval(common),
+                "inside too": common.inside,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _interval(row: object) -> str:
+    ends = (row.mean, row.lo, row.hi)  # type: ignore[attr-defined]
+    return interval_text(*ends, 3 if abs(row.mean) < 2 else 1)  # type: ignore[attr-defined]
+
+
+def hits_table(held_out: pd.DataFrame) -> pd.DataFrame:
+    """How often a held-out number lies inside, by group and way, for display."""
+    found = held_out.groupby(["group", "fitted"], sort=False)[["hit", "best"]].agg(["sum", "count"])
+    rows = []
+    for (group, fitted), row in found.iterrows():
+        rows.append(
+            {
+                "claims on": group,
+                "fitted on half": str(fitted),
+                "inside the mixture": f"{row['hit', 'sum']} of {row['hit', 'count']}",
+                "inside the best protocol": f"{row['best', 'sum']} of {row['best', 'count']}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def controls_table(controls: pd.DataFrame, found: int) -> pd.DataFrame:
+    """What the controls gave, for display: a row each kind.
+
+    Arguments:
+        controls: rows of :func:`baq.protocols.judging.control_rows`.
+        found: from how many numbers inside a protocol is found.
+    """
+    total = controls.groupby(["control", "seed"], sort=False)[["numbers", "inside"]].sum()
+    rows = []
+    for kind, part in total.groupby("control", sort=False):
+        here = controls[controls["control"] == kind]
+        row = {
+            "control": kind,
+            "number of them": len(part),
+            "numbers inside": f"{part['inside'].mean():.1f} of {part['numbers'].iloc[0]}",
+            "a protocol is found": f"{(part['inside'] >= found).sum()} of {len(part)}",
+        }
+        if kind == "hidden":
+            choices = here["choices"].sum()
+            row["choices found again"] = f"{here['equal'].sum() / choices:.0%}"
+            row["covered by 90 % sets"] = f"{here['covered'].sum() / choices:.0%}"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–")
+
+
+def rest_table(
+    outside: pd.DataFrame, reached: Mapping[str, tuple[float, float, float]]
+) -> pd.DataFrame:
+    """Numbers that the best protocol leaves outside, for display.
+
+    Arguments:
+        outside: rows of :meth:`baq.protocols.judging.Inference.judged`.
+        reached: of each number the share of the prior, and of the posterior, on protocols that have it inside, and
+            the part of the posterior's prediction that lies below it.
+    """
+    rows = []
+    for row in outside.itertuples():
+        prior, posterior, below = reached[row.number]
+        rows.append(
+            {
+                "number": row.number,
+                "paper": row.paper,
+                "best protocol": _interval(row),
+                "protocols with it inside, prior": f"{prior:.1%}",
+                "the same, posterior": f"{posterior:.1%}",
+                "of the prediction below it": f"{below:.1%}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def controls_line(controls: pd.DataFrame, found: int, own: int) -> str:
+    """What the controls say of the result on the paper's own numbers, in a sentence or two.
+
+    Arguments:
+        controls: rows of :func:`baq.protocols.judging.control_rows`.
+        found: from how many numbers inside a protocol is found.
+        own: how many of the paper's numbers lie inside.
+    """
+    total = controls.groupby(["control", "seed"])["inside"].sum()
+    hidden, shuffled = total["hidden"], total["shuffled"]
+    here = controls[controls["control"] == "hidden"]
+    covered = here["covered"].sum() / here["choices"].sum()
+    above = int((shuffled >= own).sum())
+    verdict = "The controls pass" if above == 0 and covered >= 0.85 else "The controls do not pass"
+    return (
+        f"{verdict}: with numbers of a hidden protocol {hidden.mean():.1f} lie inside in the mean, and the sets that hold 90 % of a "
+        f"posterior hold {covered:.0%} of the hidden values; with the paper's numbers shuffled {shuffled.mean():.1f} lie inside, in "
+        f"{above} of {len(shuffled)} shuffles as many as with its own, in {(shuffled >= found).sum()} at least {found}."
+    )
+
+
+def likely(found: pd.DataFrame) -> str:
+    """What the author most likely did, in a paragraph, with the probability of each choice that is decided.
+
+    Arguments:
+        found: as :func:`decided` returns it.
+    """
+    best = found.set_index(["choice", "group"])
+
+    def told(choice: str, group: str, text: str) -> str:
+        if (choice, group) not in best.index:
+            return ""
+        row = best.loc[(choice, group)]
+        how = "" if row["posterior"] >= DECIDED else "perhaps "
+        return f"{how}{text.format(row['value'])} ({row['posterior']:.0%})"
+
+    sentences = (
+        ("On digits", "digits", (
+            ("inputs", "{} inputs"), ("activation", "{} units"), ("scale", "one scale for each {}"),
+            ("digits_j", "J from {}"), ("digits_n", "{} cells a side"), ("mask", "masks on side {}"),
+            ("block", "junction windows of {} cells a side"), ("counted", "junctions counted: {}"),
+        )),
+        ("On subsets of CIFAR-10", "subsets", (
+            ("natural_j", "J from {}"), ("natural_n", "if on a slice, of {} cells a side"),
+            ("training", "{} training images"), ("scale", "one scale for each {}"),
+        )),
+        ("On all of CIFAR-10", "full", (
+            ("family", "a {}"), ("share", "a band of {}"), ("scale", "one scale for each {}"),
+        )),
+        ("In rounding", "rounding", (
+            ("search", "{} before the gap term"), ("natural_j", "J from {}"), ("share", "a band of {}"), ("family", "a {}"),
+        )),
+    )  # fmt: skip
+    lines = []
+    for start, group, parts in sentences:
+        said = [text for choice, form in parts if (text := told(choice, group, form))]
+        lines.append(f"{start}: {', '.join(said)}.")
+    return " ".join(lines) + " In brackets the posterior probability, given this space."
+
+
+def open_ones(found: pd.DataFrame, groups: Mapping[str, str]) -> str:
+    """The choices that no numbers decide, in words.
+
+    Arguments:
+        found: as :func:`decided` returns it.
+        groups: the group that each choice is read in.
+    """
+    here = found[found["group"] == found["choice"].map(groups)]
+    names = [WORDS.get(name, name) for name in here.loc[~here["decided"], "choice"]]
+    return ", ".join(names) or "nothing"
+
+
+def decided_line(found: pd.DataFrame, group: str) -> str:
+    """The choices of a group that its numbers decide, each with its value and probability."""
+    part = found[(found["group"] == group) & found["decided"] & (found["bits"] > 0.2)]
+    part = part.sort_values("bits", ascending=False)
+    told = [
+        f"{WORDS.get(r.choice, r.choice)}: {r.value} ({r.posterior:.0%})" for r in part.itertuples()
+    ]
+    return "; ".join(told) or "nothing"
+
+
+def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
+    """Every number of the paper, ours as the chapters chose it, and beside it the inferred protocol's, in Markdown.
+
+    Arguments:
+        verdicts: the table of :func:`baq.report.answers.judged`.
+        inferred: the table ``answers`` of the chapter; where it is not there a sentence says so.
+    """
+    if not inferred.is_file():
+        return "*The chapter has not been executed.*"
+    table = pd.read_csv(inferred, dtype={"paper": str}).set_index("number")
+    rows = []
+    for row in verdicts.itertuples():
+        part = "" if pd.isna(row.part) else row.part
+        name = f"{row.claim} {part}".strip()
+        if name not in table.index:
+            continue
+        other = table.loc[name]
+        ours = "–"
+        if not pd.isna(row.mean):
+            ours = interval_text(row.mean, row.at_least, row.at_most, 3 if abs(row.mean) < 2 else 1)
+        own = row.verdict if not part else "inside" if _within(row) else "outside"
+        rows.append(
+            (
+                name,
+                row.quantity,
+                other["paper"],
+                ours,
+                own,
+                _interval(other),
+                "inside" if other["inside"] else "outside",
+            )
+        )
+    header = (
+        "claim",
+        "quantity",
+        "paper",
+        "ours",
+        "verdict",
+        "under the inferred protocol",
+        "it lies",
+    )
+    return markdown_table(header, rows)
+
+
+def _within(row: object) -> bool:
+    paper = float(row.paper)  # type: ignore[attr-defined]
+    return bool(row.at_least <= paper <= row.at_most)  # type: ignore[attr-defined]
