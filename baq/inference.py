@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import CellType, CodeType, FunctionType
 from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
 
+from baq.adapters.outputs import tensor_of
 from baq.arguments import check_whole
 
 __all__ = [
@@ -27,6 +30,12 @@ __all__ = [
     "place",
     "top_pair",
 ]
+
+#: Bytes that one pass may hold, of which batches are made where no size is given: without gradients and
+#: with them.
+_BYTES = 2**30, 2**31
+#: Inputs of a batch at most where no size is given.
+MOST = 4096
 
 #: Any callable from a batch of inputs ``(B, *)`` to logits ``(B, K)``; gradient measures need a module.
 Classifier = Callable[[Tensor], Tensor]
@@ -88,7 +97,16 @@ def place(
     )
     if same and not any(module.training for module in classifier.modules()):
         return classifier
-    return copied(classifier).to(device=goal, dtype=named).eval()
+    return _evaluating(copied(classifier).to(device=goal, dtype=named))
+
+
+def _evaluating(model: _Module) -> _Module:
+    try:
+        return model.eval()
+    except NotImplementedError:  # an exported program is of one mode, and refuses to be asked
+        for module in model.modules():
+            module.training = False
+        return model
 
 
 def copied(model: _Module) -> _Module:
@@ -117,6 +135,26 @@ def gradients() -> Iterator[None]:
     """Record gradients, whatever mode the caller is in."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+#: Who is told of every pass.
+_WATCHING: ContextVar[Callable[[int], object] | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched(told: Callable[[int], object]) -> Iterator[None]:
+    """Within the context, tell of every pass how many inputs it took, for progress."""
+    token = _WATCHING.set(told)
+    try:
+        yield
+    finally:
+        _WATCHING.reset(token)
+
+
+def passed(count: int) -> None:
+    """Tell whoever watches of a pass forward or backward of a number of inputs."""
+    if told := _WATCHING.get():
+        told(count)
 
 
 def _first_parameter(model: nn.Module) -> Tensor | None:
@@ -174,7 +212,10 @@ def as_tensor(values: Any, name: str = "the values") -> Tensor:
         ValueError: for what is no array, or a tensor without values.
     """
     try:
-        found = torch.as_tensor(values)
+        with warnings.catch_warnings():
+            # An array that may not be written to is shared, and never written to here.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            found = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -237,24 +278,53 @@ def _module_of(classifier: object) -> nn.Module | None:
     return classifier
 
 
-def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
-    """Return ``x`` at the dtype and device of the classifier's parameters.
+def input_form(classifier: Classifier) -> Callable[[Tensor], Tensor]:
+    """How a classifier takes inputs: a function that puts a batch at its parameters' dtype and device.
+
+    Whole numbers (N, T) stay such for a network with embeddings, which they are indices of.
 
     Raises:
-        ValueError: as :func:`check_points`, or if the classifier is a module, or a method or partial
-            call of one, in training mode whose output may depend on that.
+        ValueError: if the classifier is no callable, or a module, or a method or partial call of one, in
+            training mode whose output may depend on that.
     """
-    x = check_points(x)
     if not callable(classifier):
         raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
     model = _module_of(classifier)
     if model is None:
-        return x
+        return lambda x: x
     for name, module in model.named_modules():
         if module.training and _reads_mode(module):
             raise ValueError(f"module {name!r} is in training mode: call .eval() first")
     here = _first_parameter(model)
-    return x if here is None else x.to(device=here.device, dtype=here.dtype)
+    if here is None:
+        return lambda x: x
+    embeds = any(_embeds(module) for module in model.modules())
+
+    def put(x: Tensor) -> Tensor:
+        if embeds and x.ndim == 2 and not x.is_floating_point():
+            return x.to(device=here.device, dtype=torch.long)
+        return x.to(device=here.device, dtype=here.dtype)
+
+    return put
+
+
+def _embeds(module: nn.Module) -> bool:
+    """Whether a module looks inputs up in a table, also one of TorchScript or of an exported program."""
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return True
+    if isinstance(module, torch.fx.GraphModule):
+        return any("embedding" in str(node.target) for node in module.graph.nodes)
+    return getattr(module, "original_name", "") in ("Embedding", "EmbeddingBag")
+
+
+def check_inputs(classifier: Classifier, x: Tensor) -> Tensor:
+    """Return ``x`` as the classifier takes it, see :func:`input_form`.
+
+    Raises:
+        ValueError: as :func:`check_points` and :func:`input_form`.
+    """
+    x = check_points(x)
+    return input_form(classifier)(x)
 
 
 def check_logits(z: Tensor, count: int) -> Tensor:
@@ -283,16 +353,52 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     return x.split(int(batch_size))
 
 
+def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
+    """Inputs that a pass may take so that its memory stays bounded: without gradients, and with them.
+
+    :data:`MOST` at most. A pass with gradients keeps what one input is seen to keep; one without is
+    taken to hold 16 times its inputs, as a network does that starts with a wide convolution.
+
+    Arguments:
+        classifier: as it is measured.
+        x: inputs, shape (N, *); one is evaluated.
+    """
+    one = input_form(classifier)(x[:1])
+    size = max(1, one.numel() * one.itemsize)
+    kept = size
+    seen = set()
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in seen and not isinstance(tensor, nn.Parameter):
+            seen.add(storage.data_ptr())
+            kept += storage.nbytes()
+        return tensor
+
+    with gradients(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        try:
+            if one.is_floating_point():
+                one = one.clone().requires_grad_()
+            output = classifier(one)
+        except Exception:  # what fails is told where it is measured
+            output = None
+    del output
+    free, kept = (
+        max(1, budget // held) for budget, held in zip(_BYTES, (16 * size, kept), strict=True)
+    )
+    return min(MOST, free), min(MOST, free, kept)
+
+
 def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
-    """The classifier's output for one batch.
+    """The classifier's output for one batch, as :func:`baq.adapters.outputs.tensor_of` reads it.
 
     Raises:
-        ValueError: if the classifier cannot take inputs of this shape.
+        ValueError: if the classifier cannot take inputs of this shape, or returns no array.
         MemoryError: if the batch does not fit in memory.
     """
     try:
-        z = classifier(batch)
-        return z if isinstance(z, Tensor) else as_tensor(z, "logits")
+        return tensor_of(classifier(batch))
     except RuntimeError as error:
         # The processor's allocator has no exception of its own.
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
@@ -322,10 +428,12 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
             a wrong shape or not finite.
         MemoryError: if a batch does not fit in memory.
     """
-    x = check_inputs(classifier, x)
-    return torch.cat(
-        [check_logits(evaluate(classifier, b), len(b)) for b in batches(x, batch_size)]
-    )
+    x, put = check_points(x), input_form(classifier)
+    parts = []
+    for batch in batches(x, batch_size):
+        parts.append(check_logits(evaluate(classifier, put(batch)), len(batch)))
+        passed(len(batch))
+    return torch.cat(parts)
 
 
 def labels(z: Tensor) -> Tensor:

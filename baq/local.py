@@ -9,36 +9,46 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baq.arguments import check_whole
 from baq.inference import (
     Classifier,
     as_tensor,
     batches,
-    check_inputs,
     check_labels,
     check_logits,
+    check_points,
     evaluate,
     gradients,
+    input_form,
     labels,
     logits,
+    passed,
     top_pair,
 )
 from baq.structure import fold_batch_norm, hidden_layer
 
 __all__ = [
+    "NEAREST",
     "PairGap",
+    "Radii",
     "displacement",
     "displacement_to",
     "flips",
     "margins",
+    "nearest_radii",
     "normal_angle",
     "pair_difference",
     "pair_flips",
     "pair_gap",
     "radii",
+    "radius_measure",
     "row_norms",
     "slopes",
     "traced_gap",
 ]
+
+#: How many classes radii are taken to where not told: those with the smallest gaps.
+NEAREST = 20
 
 
 @dataclass(frozen=True)
@@ -142,8 +152,7 @@ def traced_gap(
     Raises:
         ValueError: as :func:`baq.inference.logits`, or for classes that the classifier does not have.
     """
-    batch = batch.detach().clone() if batch.is_inference() else batch.detach()
-    batch.requires_grad_()
+    batch = _leaf(batch)
     z = check_logits(evaluate(classifier, batch), len(batch))
     if pair is None:
         pair = top_pair(z.detach())
@@ -157,6 +166,15 @@ def traced_gap(
                 f"pair holds classes {lowest} to {highest}: allowed are 0 to {z.shape[1] - 1}"
             )
     return batch, pair_difference(z, pair), pair
+
+
+def _leaf(batch: Tensor) -> Tensor:
+    """A batch that gradients can be taken with respect to."""
+    if not batch.is_floating_point():
+        raise ValueError(
+            f"inputs are {batch.dtype}: there are no gradients with respect to whole numbers"
+        )
+    return (batch.detach().clone() if batch.is_inference() else batch.detach()).requires_grad_()
 
 
 def slopes(gap: Tensor, *inputs: Tensor, again: bool = False) -> tuple[Tensor, ...]:
@@ -211,33 +229,37 @@ def pair_gap(
     Raises:
         ValueError: as :func:`traced_gap` and :func:`slopes`, or for what is no pair of classes.
     """
-    x = check_inputs(classifier, x)
+    x, put = check_points(x), input_form(classifier)
     pair = None if pair is None else _check_pair(pair, len(x))
     parts = []
     for k, batch in enumerate(batches(x, batch_size)):
         rows = slice(k * batch_size, k * batch_size + len(batch))
         given = None if pair is None else (pair[0][rows], pair[1][rows])
-        batch, gap, (first, second) = traced_gap(classifier, batch, given)
+        batch, gap, (first, second) = traced_gap(classifier, put(batch), given)
         (gradient,) = slopes(gap, batch)
+        passed(2 * len(batch))
         parts.append((first, second, gap.detach(), gradient.flatten(1)))
     return PairGap(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-@gradients()
-def radii(classifier: Classifier, x: Tensor, batch_size: int = 1024) -> tuple[Tensor, Tensor]:
+def radii(
+    classifier: Classifier, x: Tensor, batch_size: int = 1024, nearest: int | None = NEAREST
+) -> tuple[Tensor, Tensor]:
     """First-order distance to the nearest of all boundaries, and the class behind that boundary.
 
     ``r(x) = min over k != c of (f_c - f_k) / ||grad(f_c - f_k)||``, c the top-1 label: one DeepFool
     step (Moosavi-Dezfooli et al. 2016, arXiv:1511.04599, equation 8). The top pair's own distance,
     :attr:`PairGap.radius`, is never smaller, since the nearest boundary may be another class's.
-    Costs one forward and K - 1 backward passes, through a network whose batch norms are folded where
-    possible, and a fraction of that for a network with one hidden layer, whose gradients are known in
-    closed form.
+    Costs one forward pass and a backward pass for each gap, through a network whose batch norms are
+    folded where possible, and a fraction of that for a network with one hidden layer, whose gradients
+    are known in closed form. So of many classes those with the smallest gaps are tried;
+    :func:`nearest_radii` says what that can miss.
 
     Arguments:
         classifier: differentiable; each row of logits may depend on its own input only.
         x: inputs, shape (N, *).
         batch_size: points per pass; the intermediate values of that many are held at once.
+        nearest: how many classes are tried, those of the smallest gaps; all of them if None.
 
     Returns:
         Radii, shape (N,), in input units, and classes, shape (N,).
@@ -252,22 +274,68 @@ def radii(classifier: Classifier, x: Tensor, batch_size: int = 1024) -> tuple[Te
         >>> round(radius.item(), 4), behind.item()
         (1.4142, 1)
     """
-    x = check_inputs(classifier, x)
-    measure = _hidden_layer_norms(classifier, len(x)) or _gradient_norms(classifier)
-    parts = []
-    for batch in batches(x, batch_size):
+    found = nearest_radii(classifier, x, batch_size, nearest)
+    return found.radius, found.behind
+
+
+@dataclass(frozen=True)
+class Radii:
+    """Radii (N,) in input units, the classes behind the nearest boundaries (N,), and the ``slack`` (N,).
+
+    A class that was not tried lies nearer only where its gap is more than ``slack`` times as steep as
+    the steepest of those tried, since its gap is no smaller than the first one left out. It is infinite
+    where all classes were tried.
+    """
+
+    radius: Tensor
+    behind: Tensor
+    slack: Tensor
+
+
+@gradients()
+def nearest_radii(
+    classifier: Classifier, x: Tensor, batch_size: int = 1024, nearest: int | None = NEAREST
+) -> Radii:
+    """:func:`radii`, and how far they are from what the classes that were not tried could change."""
+    x, put = check_points(x), input_form(classifier)
+    measure = radius_measure(classifier, len(x), nearest)
+    parts = [measure(put(batch)) for batch in batches(x, batch_size)]
+    columns = zip(*((p.radius, p.behind, p.slack) for p in parts), strict=True)
+    return Radii(*(torch.cat(column) for column in columns))
+
+
+def radius_measure(
+    classifier: Classifier, count: int, nearest: int | None = NEAREST
+) -> Callable[[Tensor], Radii]:
+    """:func:`nearest_radii` of one batch after the other, for ``count`` inputs in all.
+
+    Batches are to be put as :func:`baq.inference.input_form` does, with :func:`baq.inference.gradients`.
+    """
+    if nearest is not None:
+        check_whole(nearest=nearest)
+    measure = _hidden_layer_norms(classifier, count) or _gradient_norms(classifier, nearest)
+
+    def of(batch: Tensor) -> Radii:
         z, top, norms = measure(batch)
-        distance = _ratio(z.gather(1, top) - z, norms)
-        parts.append(distance.scatter(1, top, torch.inf).min(dim=1))
-    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+        gaps = z.gather(1, top) - z
+        left_out = norms.isnan()
+        distance = _ratio(gaps, norms).masked_fill(left_out, torch.inf).scatter(1, top, torch.inf)
+        radius, behind = distance.min(dim=1)
+        beyond = gaps.masked_fill(~left_out, torch.inf).amin(dim=1)
+        steepest = norms.nan_to_num(0).amax(dim=1)
+        slack = torch.where(beyond.isinf(), torch.inf, _ratio(beyond, radius * steepest))
+        return Radii(radius, behind, slack)
+
+    return of
 
 
-#: From a batch to its logits, (B, K), their top-1 labels c, (B, 1), and ``||grad(f_c - f_k)||``, (B, K).
+#: From a batch to its logits, (B, K), their top-1 labels c, (B, 1), and ``||grad(f_c - f_k)||``, (B, K),
+#: NaN for classes that were not tried.
 _Norms = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
-def _gradient_norms(classifier: Classifier) -> _Norms:
-    """By one forward pass and a backward pass for each class behind the first, of one gap each."""
+def _gradient_norms(classifier: Classifier, nearest: int | None) -> _Norms:
+    """By one forward pass and a backward pass for each class tried, of one gap each."""
     if isinstance(classifier, nn.Module):
         modules = list(classifier.modules())
         foldable = any(isinstance(m, nn.BatchNorm2d) for m in modules)
@@ -275,14 +343,16 @@ def _gradient_norms(classifier: Classifier) -> _Norms:
             classifier = fold_batch_norm(classifier)
 
     def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        batch = batch.detach().clone() if batch.is_inference() else batch.detach()
-        batch.requires_grad_()
+        batch = _leaf(batch)
         z = check_logits(evaluate(classifier, batch), len(batch))
         order = z.detach().argsort(dim=1, descending=True, stable=True)
         ordered = z.gather(1, order)
-        norms = torch.zeros_like(z)
-        for k in range(1, z.shape[1]):
-            (gradient,) = slopes(ordered[:, 0] - ordered[:, k], batch, again=True)
+        tried = z.shape[1] - 1 if nearest is None else min(nearest, z.shape[1] - 1)
+        norms = torch.full_like(z.detach(), torch.nan).scatter_(1, order[:, :1], 0)
+        passed(len(batch))
+        for k in range(1, 1 + tried):
+            (gradient,) = slopes(ordered[:, 0] - ordered[:, k], batch, again=k < tried)
+            passed(len(batch))
             norms.scatter_(1, order[:, k : k + 1], row_norms(gradient.flatten(1))[:, None])
         return z.detach(), order[:, :1], norms
 

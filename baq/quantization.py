@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,8 +21,10 @@ __all__ = [
     "WeightGrid",
     "bits_by_layer",
     "interpolate",
+    "left_in_float",
     "ptq_w",
     "quantize",
+    "quantize_layer",
     "quantized_layers",
     "quantized_weights",
     "weight_grid",
@@ -247,7 +250,8 @@ def ptq_w(
 
     Weights of Linear and convolution layers go to the nearest value of their grid; biases and
     normalization layers stay in float, and nothing is retrained. Bits are the same for all layers, or
-    given for each by name. Per channel means per output channel, also in transposed convolutions.
+    given for each by name. Per channel means per output channel, also in transposed convolutions. A
+    warning names the matrices of weights that other layers keep in float (:func:`left_in_float`).
 
     Raises:
         ValueError: as :func:`weight_grid`, naming the weight, or :func:`bits_by_layer`.
@@ -259,15 +263,47 @@ def ptq_w(
         True
     """
     widths = bits_by_layer(model, bits)  # names what cannot be copied, too
+    if left := left_in_float(model):
+        warnings.warn(f"left in float: {', '.join(left)}", stacklevel=2)
     candidate = copied(model)
     for name, layer in quantized_layers(candidate).items():
-        weight = _by_output(layer, layer.weight.detach())
         try:
-            weight = quantize(weight, widths[name], per_channel=per_channel, symmetric=symmetric)
+            quantize_layer(layer, widths[name], per_channel=per_channel, symmetric=symmetric)
         except ValueError as error:
             raise ValueError(f"{f'{name}.weight'.removeprefix('.')}: {error}") from None
-        layer.weight.data = _by_output(layer, weight)
     return candidate
+
+
+def quantize_layer(
+    layer: nn.Linear | _ConvNd, bits: int, *, per_channel: bool = False, symmetric: bool = True
+) -> None:
+    """Put the weight of one layer on its grid, as :func:`ptq_w` does, in place; errors as there."""
+    weight = _by_output(layer, layer.weight.detach())
+    weight = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
+    layer.weight.data = _by_output(layer, weight)
+
+
+def left_in_float(model: nn.Module) -> list[str]:
+    """The matrices of weights that :func:`ptq_w` does not change, by name: those of other layers.
+
+    They are in recurrent layers, embeddings and the inputs of attention, for instance. Biases and what
+    normalization layers scale by have one axis, and are not listed.
+
+    Raises:
+        ValueError: as :func:`quantized_layers`.
+
+    Example:
+        >>> left_in_float(nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 2)))
+        ['0.weight']
+    """
+    changed = {id(layer.weight) for layer in quantized_layers(model).values()}
+    normal = (nn.LayerNorm, nn.RMSNorm)  # over several axes
+    own = {id(p) for m in model.modules() if isinstance(m, normal) for p in m.parameters()}
+    return [
+        name
+        for name, value in model.named_parameters()
+        if value.ndim > 1 and id(value) not in changed | own
+    ]
 
 
 @torch.inference_mode(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ def accuracy_rule(levels: pd.DataFrame, eps: float, *, stop_early: bool = False)
 
     Arguments:
         levels: rows of :func:`baq.compare` on calibration data, one for each bit width in
-            ``candidate``; read are ``accuracy`` and ``accuracy_reference``.
+            ``candidate``, or one for each name with a bit width in it, such as ``int8``; read are ``accuracy`` and ``accuracy_reference``.
         eps: largest loss of accuracy, a share from 0 to 1.
         stop_early: walk down from the highest level and stop before the first that fails, even if
             one below it keeps the thresholds. The two readings differ only where a measure is not
@@ -73,7 +74,7 @@ def boundary_aware_rule(
     for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
         if not is_real(threshold) or not threshold >= 0:
             raise ValueError(f"{name} is {threshold!r}: allowed is 0 or more")
-    bits = _column(levels, "candidate")
+    bits = _column(_numbered(levels), "candidate")
     if not (bits == bits.round()).all():
         raise ValueError(f"levels are {bits.tolist()}: allowed are whole numbers of bits")
     if len(set(bits)) != len(bits) or len(bits) == 0:
@@ -87,6 +88,19 @@ def boundary_aware_rule(
     if stop_early:
         kept = np.logical_and.accumulate(kept)
     return Pick(int(bits[kept].min() if kept.any() else bits[0]), bool(kept.any()))
+
+
+def _numbered(levels: pd.DataFrame) -> pd.DataFrame:
+    """Levels whose names hold one number each, such as "int8" or "4 bits", by that number."""
+    if "candidate" not in levels or not pd.api.types.is_string_dtype(levels["candidate"]):
+        return levels
+    found = [re.findall(r"\d+", str(name)) for name in levels["candidate"]]
+    for name, numbers in zip(levels["candidate"], found, strict=True):
+        if len(numbers) != 1:
+            raise ValueError(
+                f"level is {name!r}: allowed are bit widths, or names with one number, such as 'int8'"
+            )
+    return levels.assign(candidate=[int(numbers[0]) for numbers in found])
 
 
 def _column(levels: pd.DataFrame, name: str) -> np.ndarray:

@@ -259,6 +259,7 @@ def _dead_links(
         for link in dict.fromkeys(links):
             parts = urlsplit(link)
             to, place = html / unquote(parts.path).lstrip("/"), unquote(parts.fragment)
+            place = "" if "=" in place else place  # a state, such as the explorer's, is no place
             there = to.exists() and (not place or to not in targets or place in targets[to][1])
             if link.startswith(base) and not there:
                 found.append((path, link.removeprefix(base)))

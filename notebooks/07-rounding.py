@@ -20,7 +20,7 @@
 #
 # At a fixed number of bits a weight may still go up or down to its grid. Rounding each to the nearest value is best for the weight
 # and not for the network. This chapter compares ways to choose, answers claims R1 to R6, derives a way for the boundary itself,
-# and tries it against two that know nothing of a boundary.
+# and tries it against two that know nothing of a boundary. What was searched ships; an empty `folder` has it searched anew.
 #
 # ## Ways to round
 #
@@ -109,6 +109,7 @@ n_digits: int = 241  # cells a side of the label map on digits [2..8192]
 epochs_digits: int = 200  # passes over the training images: digits [1..10000]
 budgets: list[int] = [30, 100, 1000]  # rounding images, few [10..48000]
 ablation_steps: int = 100  # steps of the search with few images [1..10000]
+folder: str = ""  # roundings, in place of those that ship; filled where they lack
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %% tags=["remove-input"]
@@ -116,7 +117,6 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from baq import compare, ptq_w, slices
-from baq.comparison import per_plane
 from baq.report import answers, charts, rounded, style, tables
 from baq.report.boxes import opening
 from baq.report.claims import answer
@@ -128,6 +128,7 @@ from baq.rounding.ways import METRICS, WAYS
 from baq.slices import random_planes
 from baq.zoo import checkpoints
 from baq.zoo.recipes import digits_network, network_on
+from baq.zoo.roundings import kept
 
 # %% [markdown]
 # ## One network, rounded twice
@@ -166,36 +167,33 @@ MEASURES = {
 }
 families = families if "cifar10" in datasets else []
 natural = [(family, seed) for family in families for seed in range(seeds)]
-tasks = [("digits", k) for k in range(seeds_digits) if "digits" in datasets]
-tasks += natural
-lead = families[0] if families else "digits"
+tasks = [
+    ("digits", k) for k in range(seeds_digits * ("digits" in datasets))
+] + natural
+lead = (families or ["digits"])[0]
 
 
 def prepared(setting, seed, train):
     """A float network, and images to round it on, to choose on and to report."""
-    kept = {"train": train, "calibration": checkpoints.CALIBRATION}
-    if setting != "digits":
-        return network_on("cifar10", seed, setting, test=images, **kept)
-    given = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
-    return network_on("digits", seed, **given)
+    if setting == "digits":
+        given = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
+        return network_on("digits", seed, **given)
+    sizes = {"train": train, "calibration": checkpoints.CALIBRATION, "test": images}
+    return network_on("cifar10", seed, setting, **sizes)
 
 
 def on_test(reference, copies, split):
     """What each copy of a network does to test images, a row each."""
-    given = split.x_test, split.y_test
-    return trials.on_images(reference, copies, *given, share=share)
+    return trials.on_images(reference, copies, split.x_test, split.y_test, share)
 
 
 def on_planes(reference, copies, setting, split, count, cells=n):
     """J of each copy on each plane of a network's test images."""
-    spanned = [slices.pca_plane(split.x_test)]
-    cut = {"n": n_digits, "way": "certified"}
-    if setting != "digits":
-        spanned = random_planes(split.x_test, split.y_test, count)
-        cut = {"n": cells, "way": "adaptive"}
-    maps = per_plane(reference, copies, spanned, **cut, batch_size=100)
-    maps["bits"], maps["method"] = zip(*maps.pop("candidate"), strict=True)
-    return maps.assign(n=cut["n"])
+    if setting == "digits":
+        cut = [slices.pca_plane(split.x_test)], n_digits, "certified"
+    else:
+        cut = random_planes(split.x_test, split.y_test, count), cells, "adaptive"
+    return trials.on_planes(reference, copies, *cut)
 
 
 # %% mystnb={"code_prompt_show": "Show how a network is rounded in all ways and measured"} tags=["hide-input"]
@@ -203,27 +201,29 @@ def measured(setting, seed):
     """One network in all ways: on test data, on planes; paths, searches, longer ones."""
     reference, split = prepared(setting, seed, rounding_images)
     known = Statistics(reference, split.x_train, positions=positions)
-    validation = split.x_calibration, split.y_calibration
-    how = {"exact": [0.0], "points": points, "share": share, "steps": steps}
-    how["gap_weights"] = gap_weights
-    made = {b: ways.rounded(known, b, validation, **how) for b in bits}
-    copies = {(b, way): q for b in bits for way, q in made[b].networks.items()}
+    where = f"{setting}-{seed}/"
+    how = {"points": points, "steps": steps, "gap_weights": gap_weights}
+    given = gap_weights, (split.x_calibration, split.y_calibration), share
+    made, of = {}, {}
+    for b in bits:
+        made[b] = kept(f"{where}{b}-bits", ways.searched, known, b, how, folder)
+        of[b] = ways.chosen(reference, made[b], *given)
+    copies = {(b, way): q for b in bits for way, q in of[b][0].items()}
     rows = on_test(reference, copies, split)
-    rows["bits"], rows["method"] = zip(*rows.pop("candidate"), strict=True)
     rows["seconds"] = [s for b in bits for s in made[b].seconds.values()]
-    first = {(bits[0], way): q for way, q in made[bits[0]].networks.items()}
+    first = {(bits[0], way): q for way, q in of[bits[0]][0].items()}
     metrics = {key: first.pop(key) for key in list(first) if key[1] in METRICS}
-    maps = [on_planes(reference, metrics, setting, split, many_planes)]
-    maps += [on_planes(reference, first, setting, split, planes)]
+    asked = (metrics, many_planes), (first, planes)
+    maps = [on_planes(reference, q, setting, split, count) for q, count in asked]
     two = {(4, way): first[4, way] for way in WAYS[1:3] if bits[0] == 4}
     for m in grids if two and setting in families[:1] else ():
         maps.append(on_planes(reference, two, setting, split, planes, m))
     long = [pd.DataFrame()]
     if seed == 0 and setting in ("digits", lead):
-        of = (WAYS[1], WAYS[-1]), (split.x_test, split.y_test)
-        how = {"points": points, "steps": long_steps}
-        long = [trials.searched_longer(known, bits[0], *of, **how)]
-    paths = [made[b].path.assign(bits=b) for b in bits]
+        how = {"ways": [WAYS[1], WAYS[-1]], "points": points, "steps": long_steps}
+        more = kept(where + "longer", trials.some_ways, known, bits[0], how, folder)
+        long = [trials.with_ends(on_test(reference, more.networks, split), more)]
+    paths = [of[b][1].assign(bits=b) for b in bits]
     searches = [made[b].searches.assign(bits=b) for b in bits]
     frames = [rows], maps, paths, searches, long
     return [pd.concat(part).assign(setting=setting, seed=seed) for part in frames]
@@ -280,24 +280,25 @@ display(Markdown(text))
 def small(setting, seed):
     """From few images: the metrics, the parts of one, and roundings tuned less."""
     reference, split = prepared(setting, seed, max(budgets))
-    given = reference, split.x_train, budgets
-    how = {"positions": positions, "points": points, "steps": ablation_steps}
-    made = trials.with_few_images(*given, max(bits), **how)
-    parts = [on_test(reference, q, split).assign(images=k) for k, q in made]
-    tried = [pd.DataFrame()]
+    where, parts, tried = f"{setting}-{seed}/", [], [pd.DataFrame()]
+    how = {"points": points, "steps": ablation_steps}
+    for k in sorted(budgets):
+        known = Statistics(reference, split.x_train[:k], positions=positions)
+        given = known, max(bits), how | {"parts": k == max(budgets)}, folder
+        made = kept(f"{where}{k}-images", trials.by_metric_or_part, *given)
+        parts.append(on_test(reference, made.networks, split).assign(images=k))
     if setting == "cnn" and 4 in bits:
-        copies = trials.less_tuned(*given, 4, steps=ablation_steps)
+        how = {"counts": budgets, "steps": ablation_steps}
+        made = kept(where + "less-tuned", trials.less_tuned, known, 4, how, folder)
+        copies = trials.other_grids(reference, 4) | made.networks
         tried = [on_test(reference, copies, split)]
-    both = (
-        pd.concat(rows).assign(setting=setting, seed=seed)
-        for rows in (parts, tried)
-    )
-    return [rows.rename(columns={"candidate": "part"}) for rows in both]
+    return [pd.concat(r).assign(setting=setting, seed=seed) for r in (parts, tried)]
 
 
 chosen = [task for task in tasks if task[0] in ("digits", lead)]
 found = run_all(small, chosen, jobs=jobs, label="few images")
 parts, tried = map(pd.concat, zip(*found, strict=True))
+parts, tried = (r.rename(columns={"candidate": "part"}) for r in (parts, tried))
 by_part = rounded.part_differences(parts)
 saved = {"parts": parts, "less-tuned": tried, "by-part": by_part}
 for name, frame in saved.items():

@@ -74,6 +74,7 @@ planes: int = 3  # planes through three images of each set on CIFAR-10 [1..1000]
 epochs_digits: int = 200  # passes over the training images: digits [1..10000]
 epochs: int = 15  # the same on MNIST and Fashion-MNIST [1..10000]
 resamples: int = 1000  # resamples of the bootstrap [1..100000]
+folder: str = ""  # roundings, in place of those that ship; filled where they lack
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
 # %% tags=["remove-input"]
@@ -89,10 +90,12 @@ from baq.report.boxes import opening
 from baq.report.claims import answer, paper_text
 from baq.report.runs import run_all
 from baq.report.stats import both_correlations, correlation, paired_differences
-from baq.rounding import Statistics, adaround, boundary_metric
+from baq.rounding import Statistics
+from baq.rounding.trials import some_ways
 from baq.slices import random_planes
 from baq.zoo import checkpoints
 from baq.zoo.recipes import digits_network, network_on
+from baq.zoo.roundings import kept
 
 # %% [markdown]
 # ## One network on two slices
@@ -136,16 +139,9 @@ GIVEN = dict.fromkeys(datasets, DRAWN | {"epochs": epochs})
 GIVEN["digits"] = {"epochs": epochs_digits, "calibration": 0.2, "test": 0.2}
 GIVEN["cifar10"] = {"calibration": checkpoints.CALIBRATION, "test": test}
 GIVEN["cifar10"] |= {"family": "cnn"}
-CHAIN = {"propagate": True, "steps": steps}
-OWN = {"exact": (0.0,), "points": points, "steps": steps}
-# By name: how to round a network to some bits with what calibration images say about it.
-ROUNDINGS = {
-    "nearest, per tensor": lambda f, b, known: ptq_w(f, b),
-    "nearest, per channel": lambda f, b, known: ptq_w(f, b, per_channel=True),
-    "AdaRound": lambda f, b, known: adaround(f, b, known, steps=steps),
-    "AdaRound, propagated": lambda f, b, known: adaround(f, b, known, **CHAIN),
-    "boundary metric": lambda f, b, known: boundary_metric(f, b, known, **OWN),
-}
+NEAREST = {"nearest, per tensor": False, "nearest, per channel": True}
+SEARCHED = ["AdaRound", "AdaRound, propagated", "boundary metric"]
+ROUNDINGS = [*NEAREST, *SEARCHED]
 
 
 # %% mystnb={"code_prompt_show": "Show how one network is measured"} tags=["hide-input"]
@@ -155,10 +151,14 @@ def measured(dataset, seed):
     reference, split = network_on(dataset, seed, **GIVEN[dataset])
     used = rounding_cifar if natural else rounding
     known = Statistics(reference, split.x_calibration[:used])
-    asked = [(name, b) for name in ROUNDINGS for b in bits]
-    candidates = {
-        (name, b): ROUNDINGS[name](reference, b, known) for name, b in asked
-    }
+    how = {"ways": SEARCHED, "points": points, "steps": steps}
+    candidates, where = {}, f"{GIVEN[dataset].get('family', dataset)}-{seed}"
+    for b in bits:
+        given = f"{where}/calibrated-{b}-bits", some_ways, known, b, how, folder
+        made = kept(*given).networks
+        for name, one in NEAREST.items():
+            made[name] = ptq_w(reference, b, per_channel=one)
+        candidates |= {(name, b): made[name] for name in ROUNDINGS}
     frames = []
     for part in ("calibration", "test"):
         x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
@@ -314,7 +314,7 @@ legend = fig.legend(*handles, loc="outside lower center", ncols=2)
 gaps = pairs.assign(gap=pairs["held_out"] - pairs["jaccard"])
 gaps = gaps.groupby(["family", "seed", "rounding"], sort=False)["gap"].mean()
 how = {"by": ["family"], "pair": ["seed"], "variant": "rounding"}
-how |= {"of": list(ROUNDINGS)[1:], "against": list(ROUNDINGS)[:1]}
+how |= {"of": ROUNDINGS[1:], "against": ROUNDINGS[:1]}
 optimism = paired_differences(gaps.reset_index(), ["gap"], **how)
 keys = ["rounding"], "family", "difference"
 shown = tables.interval_table(optimism, *keys, signed=True)

@@ -74,6 +74,7 @@ scored: int = 100  # images for the scores of others [10..2000]
 rounded_seeds: int = 3  # seeds whose weights are also rounded by the metric [0..3]
 rounding: int = 200  # images that they are rounded on [10..2000]
 steps: int = 100  # of the search for a layer's rounding, at most [1..100000]
+folder: str = ""  # roundings, in place of those that ship; filled where they lack
 budget: float = 40.0  # kB of weights in the worked decision [0.1..10000]
 jobs: int = 2  # networks at the same time; results do not depend on it [1..64]
 
@@ -98,8 +99,11 @@ from baq.report import allocations, style, tables
 from baq.report import forecasts as judge
 from baq.report.boxes import opening
 from baq.report.runs import run_all
-from baq.zoo import checkpoints
+from baq.rounding import Statistics
+from baq.rounding.trials import some_ways
+from baq.zoo.checkpoints import CALIBRATION
 from baq.zoo.recipes import digits_network, network_on
+from baq.zoo.roundings import kept
 
 style.use_style()
 bits = sorted(bits, reverse=True)
@@ -131,15 +135,15 @@ OF |= {name: (["mlp", "cnn"], seeds_mnist) for name in ("mnist", "fashion-mnist"
 OF |= {"cifar10-subset": (["cnn"], seeds_subsets), "cifar10": (families, seeds)}
 SIZES = {name: {"test": images} for name in OF}
 SIZES["digits"] = {"calibration": 0.4, "test": 0.2}
-SIZES["cifar10"] |= {"train": max(10, rounding)}
-SIZES["cifar10"] |= {"calibration": checkpoints.CALIBRATION}
+SIZES["cifar10"] |= {"train": max(10, rounding), "calibration": CALIBRATION}
 named = [name for name in OF if name.removesuffix("-subset") in datasets]
 tasks = [(d, f, k) for d in named for f in OF[d][0] for k in range(OF[d][1])]
 tau = sorted(taus)[len(taus) // 2]  # of the decision
+BOUNDARY = "boundary metric"
 
 
 # %% tags=["remove-input"]
-def by_layer_and_decided(dataset, seed, known, split):
+def by_layer_and_decided(dataset, family, seed, known, split):
     """On CIFAR-10 bits by layer, rounded to nearest and by the metric; of seed 0 the smallest network kept."""
     found, x, x_test = {}, split.x_calibration, split.x_test
     on = x_test[:counted]
@@ -148,8 +152,16 @@ def by_layer_and_decided(dataset, seed, known, split):
         found["by-layer"] = trials.by_ways(known, *scoring, on, means)
         if seed < rounded_seeds:
             few = [m for m in means if m <= 4]
-            to_round = split.x_train[:rounding]
-            found["rounded"] = trials.on_top(known, to_round, on, few, steps=steps)
+            of = Statistics(known.model, split.x_train[:rounding])
+            how = {"ways": [BOUNDARY], "steps": steps}
+
+            def rounded(name, bits):
+                where = f"{family}-{seed}/planned-{name}"
+                return kept(where, some_ways, of, bits, how, folder).networks[
+                    BOUNDARY
+                ]
+
+            found["rounded"] = trials.on_top(known, on, few, rounded)
     if seed == 0:
         half = len(x) // 2
         first = (
@@ -181,7 +193,7 @@ def told_and_came(dataset, family, seed):
         on_plane = forecast_jaccard(network, grid, bits, draws=draws, seed=seed)
         maps = per_plane(network, candidates, [plane], n)
         found["jaccard"] = on_plane.assign(came=maps["jaccard"].to_numpy())
-    found |= by_layer_and_decided(dataset, seed, known, split)
+    found |= by_layer_and_decided(dataset, family, seed, known, split)
     own = {"setting": f"{dataset}, {family}", "seed": seed}
     easy = margins(z) > margins(z).median()
     found = {name: table.assign(**own) for name, table in found.items()}
@@ -192,10 +204,8 @@ found = run_all(told_and_came, tasks, jobs=jobs, label="networks")
 
 
 def gathered(name):
-    return pd.concat(
-        [one[0][name] for one in found if name in one[0]] or [pd.DataFrame()],
-        ignore_index=True,
-    )
+    parts = [one[0][name] for one in found if name in one[0]] or [pd.DataFrame()]
+    return pd.concat(parts, ignore_index=True)
 
 
 forecasts = judge.judged(gathered("forecasts"))
@@ -241,10 +251,8 @@ if len(on_plane):
     tables.save(on_plane, "jaccard")
     shown = on_plane.groupby("bits", sort=False)[["jaccard", "came", "held"]].mean()
     shown["came"] = shown["came"].map("{:.3f}".format)
-    shown = shown.reset_index().rename(
-        columns={"jaccard": "law", "came": "J that came"}
-    )
-    display(tables.styled(shown, "shown-jaccard"))
+    shown = shown.rename(columns={"jaccard": "law", "came": "J that came"})
+    display(tables.styled(shown.reset_index(), "shown-jaccard"))
 
 # %% [markdown]
 # ## A rule that promises
@@ -261,9 +269,8 @@ for (dataset, family, seed), (_, flips, easy) in zip(tasks, found, strict=True):
         continue
     for among, kind in ((None, "sample"), (easy, "control")):
         for tau_f in taus:
-            for count in [c for c in counts if c < easy.sum()] or [
-                int(easy.sum()) - 1
-            ]:
+            largest = int(easy.sum()) - 1
+            for count in [c for c in counts if c <= largest] or [largest]:
                 how = {"count": count, "deltas": deltas, "redraws": redraws}
                 rows = broken_promises(flips, bits, tau_f, among=among, **how)
                 at = {"setting": f"{dataset}, {family}", "kind": kind}
@@ -318,10 +325,8 @@ if len(by_layer) and seeds > 1:
     middle = min(means, key=lambda mean: abs(mean - 4))
     gain = allocations.fewer(uniform, middle)
     gain = f"\n* {middle} bits in the mean, by layer and not uniform: {gain}."
-    text = "Against uniform bits:\n\n"
-    text += "\n".join(
-        f"* {m} bits: {allocations.fewer(uniform, m)}." for m in means
-    )
+    told = (f"* {m} bits: {allocations.fewer(uniform, m)}." for m in means)
+    text = "Against uniform bits:\n\n" + "\n".join(told)
     text += (
         f"\n\nWith one scale for each layer, the forecast alone has the fewest flips at {low} of {total} points, and "
         f"shares them with another way at {tied}: the scores often agree on the bits. With one scale for each output "

@@ -55,7 +55,7 @@ if "digits" in datasets:
     wanted["digits"] += [("relu", seed) for seed in range(seeds_relu)]
 
 # %% tags=["remove-cell"]
-rows, digests, listed = [], {}, []
+rows, digests, listed, packed = [], {}, [], 0
 for dataset, recipes in wanted.items():
     small = {"hidden": hidden, "epochs": epochs, "test": test}
     large = {"hidden": hidden_mnist, "epochs": epochs_mnist, "test": test_mnist}
@@ -68,6 +68,7 @@ for dataset, recipes in wanted.items():
     digests[dataset] = explorer.save(path, dataset, networks)
     for name, shown in networks.items():
         listed.append(f"{dataset}/{name}")
+        packed += sum(up.numel() for up in shown.up.values())
         right = labels(shown.network(shown.x)) == shown.y
         row = {
             "network": listed[-1],
@@ -80,7 +81,7 @@ for dataset, recipes in wanted.items():
         }
         rows.append(row)
 
-# %% caption="The explorer. Left the float network, right the quantized one; boundary cells are black where both have them." tags=["remove-input"]
+# %% caption="The explorer. Left the float network, right the quantized one, with the boundary cells of both." tags=["remove-input"]
 HTML(
     f"""<figure class="explore" data-explore="page" data-networks="{" ".join(listed)}"
 data-digests="{" ".join(f"{name}:{digest}" for name, digest in digests.items())}">
@@ -95,9 +96,10 @@ data-digests="{" ".join(f"{name}:{digest}" for name, digest in digests.items())}
 # choice, and each cell has the colour of its label. The measures are those of the [Definitions](definitions), and *copy as Python*
 # writes the calls of `baq` that give the same numbers. Labels are certified cell for cell, as everywhere in this book.
 #
-# A pointer on a map, or a tap, shows the input there and what both networks say of it. With a map in focus, arrow keys move
-# the point, plus and minus zoom, and arrow keys with shift move the view. The address of the page holds all of this: a link to
-# it brings a reader to the same state.
+# A pointer on a map, or a tap, shows the input there and what both networks say of it. Drag a map to move the view once it is
+# zoomed, by the wheel with *Ctrl* held; on a touch screen two fingers zoom and move it, and one scrolls the page. With a map in
+# focus, arrow keys move the point, plus and minus zoom, and arrow keys with shift move the view. The address of the page holds
+# all of this: a link to it brings a reader to the same state.
 #
 # The law in the plot takes the distances of the two boundaries on the finest of its grids, and nothing else, to say what *J*
 # is on all of them; see [Slice geometry](02-slice-geometry).
@@ -109,8 +111,11 @@ data-digests="{" ".join(f"{name}:{digest}" for name, digest in digests.items())}
 tables.show(pd.DataFrame(rows), "networks")
 
 # %% tags=["remove-input"]
+more = packed / 8 * 4 / 3 / len(bits)  # base64 has 4 letters for 3 bytes
 Markdown(
     f"Weights are stored in 32 bits. For {min(bits)} to {max(bits)} bits each has one bit more for each other way to round and each "
     f"kind of grid: up or down, by AdaRound and by the boundary metric, on up to {images:,} training images. *Rounding* has "
-    "[both](07-rounding)."
+    f"[both](07-rounding). One bit width more would add {more / 1e3:.0f} kB, so that for others there is rounding to nearest alone.\n\n"
+    "Each layer has bits of its own to nearest, and with AdaRound, which rounds it by itself. The boundary metric rounds the second "
+    "layer to make up for what the first one did, so that its roundings are pairs: they come with the same bits in both layers."
 )

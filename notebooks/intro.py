@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits]
-#     minutes: 0.3
+#     minutes: 0.1
 #     threads: 1
 #     reads: tables
 # ---
@@ -20,38 +20,52 @@
 # # Boundary-aware quantization, an executable companion
 #
 # Round the weights of a classifier to a few bits, and its accuracy may stay where it was. Its decision
-# boundaries move all the same. Press *play*: a network on handwritten digits loses its bits, from 8 down to 3.
+# boundaries move all the same. *Play* the bits: a network on handwritten digits loses them, from 8 down to 3.
+# *Play* the cells: nothing moves but the grid, and yet the Jaccard distance *J* of the two boundaries grows.
 
 # %% tags=["parameters", "remove-cell"]
-seeds: int = 3  # networks in the moving picture [1..10]
-steps: int = 6  # steps from one bit width to the next [1..100]
-n: int = 161  # cells a side of its label maps [2..1000]
-levels: list[int] = [
-    8,
-    6,
-    4,
-    3,
-]  # its bit widths, neighbours in turn [2..16, two or more]
+seeds: int = 3  # networks to choose from, of those that the page Explore brings along [1..10]
+n: int = 129  # cells a side of the label maps in the printed picture [2..1000]
+levels: list[int] = [8, 6, 4]  # its bit widths [2..16]
 
 # %% tags=["remove-cell"]
-import pandas as pd
-from IPython.display import Markdown
+import io
 
-from baq import slices
-from baq.report import answers
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import HTML, Markdown
+from PIL import Image
+
+from baq import ptq_w, slices
+from baq.report import answers, style
 from baq.report.excerpts import read, results
-from baq.report.maps import film_of_levels, stepper
+from baq.report.maps import boundary_overlay
+from baq.report.pictures import png_address
 from baq.zoo.recipes import digits_network
 
-# %% caption="Label map of a plane through the data while the weights go from one bit width to the next. Junctions of three classes are black, or white on a dark page." tags=["remove-input"]
-films, outlines = {}, {}
-for seed in range(seeds):
-    network, split = digits_network(seed, epochs=200, test=0.25)
-    plane = slices.pca_plane(split.x_train, 0.1)
-    films[f"seed {seed}"] = film_of_levels(network, levels, plane, steps, n)
-    outlines[f"seed {seed}"] = slices.label_map(network, plane, n)
-title = "Decision regions of a network that loses its bits"
-stepper(films, 10, title, outlines)
+# %% tags=["remove-cell"]
+style.use_style()
+network, split = digits_network(0, epochs=200, test=0.25)
+plane = slices.pca_plane(split.x_train, 0.1)
+reference = slices.label_map(network, plane, n)
+copies = {b: slices.label_map(ptq_w(network, b), plane, n) for b in levels}
+masks = {b: slices.boundary_mask(grid) for b, grid in copies.items()}
+mask = slices.boundary_mask(reference)
+apart = {b: slices.jaccard_distance(mask, other) for b, other in masks.items()}
+drawn = {f"{b} bits, J = {apart[b]:.2f}": grid for b, grid in copies.items()}
+
+# %% caption="The boundary of a float network and that of the same network with fewer bits, on a plane through the data, and the Jaccard distance J between them." tags=["remove-input"]
+buffer = io.BytesIO()
+figure = boundary_overlay(reference, drawn)
+figure.savefig(buffer, dpi=160)
+plt.close(figure)
+names = " ".join(f"digits/tanh-{seed}" for seed in range(seeds))
+HTML(
+    f"""<figure class="explore" data-explore="small" data-networks="{names}" data-more="explore.html">
+<img src="{png_address(Image.open(buffer))}" alt="Boundary cells of the float network and of its copies: {"; ".join(drawn)}.">
+<p>The picture moves where JavaScript is at hand; here it is at {", ".join(map(str, levels))} bits, on {n} cells a side.</p>
+</figure>"""
+)
 
 # %% [markdown]
 # O. M. Kiselev's *Boundary-Aware Quantization: Finite-Scale Decision Geometry of Neural Classifiers*

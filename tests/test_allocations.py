@@ -10,6 +10,7 @@ from baq.inference import labels, logits
 from baq.planning import allocate, sensitivity, stored_bytes, trials
 from baq.quantization import ptq_w
 from baq.report import allocations, style
+from baq.rounding import boundary_metric
 
 X = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
 
@@ -48,7 +49,14 @@ def test_ways_are_those_networks_quantized_and_counted_one_by_one():
 def test_rounding_on_top_lowers_the_flips_of_both_ways():
     model = network()
     known = sensitivity(model, X[:200])
-    rows = trials.on_top(known, X[:200], X[200:], [3], points=100, steps=50).set_index("way")
+    asked = []
+
+    def rounded(name, bits):
+        asked.append(name)
+        return boundary_metric(model, bits, X[:200], exact=[0.0], points=100, steps=50)
+
+    rows = trials.on_top(known, X[200:], [3], rounded).set_index("way")
+    assert asked == ["uniform-3-bits", "forecast-3-bits"]
     bits = {"uniform": 3, "forecast": allocate(known, mean_bits=3).bits}
     for way, given in bits.items():
         assert rows.loc[way, "flip_rate"] < flips(model, ptq_w(model, given), X[200:])

@@ -267,7 +267,10 @@ def hooked():
     ("model", "words"),
     {
         "no rule": (after_flatten(nn.Linear(72, 3), nn.Softplus()), "layer '2', Softplus, has no"),
-        "options": (after_flatten(nn.LeakyReLU(2.0)), "layer '1', LeakyReLU, has no rule with"),
+        "options": (
+            after_flatten(nn.LeakyReLU(2.0)),
+            "layer '1', LeakyReLU, has no rule, or none with",
+        ),
         "own forward pass": (
             after_flatten(Doubled(72, 3)),
             "layer '_1_weight', 1.weight, has no rule",

@@ -69,6 +69,7 @@ def test_every_fault_is_found(tmp_path):
 def test_a_sound_page_has_none(tmp_path):
     style = "<style>@media (prefers-color-scheme: dark) { body {background: #111; color: #eee} }"
     style += "@media print { body {background: #fff; color: #000} }</style>"
-    body = '<article><p>Text and <a href="page.html" style="color:inherit">a page</a></p></article>'
+    links = [f'<a href="page.html{end}" style="color:inherit">a page</a>' for end in ("", "#n=33")]
+    body = f"<article><p>Text and {' and '.join(links)}</p></article>"
     status, said = check(tmp_path, HEAD + style, body, "")
     assert (status, said.count("\n")) == (0, 1), said

@@ -235,9 +235,11 @@ def test_functions_are_measured_but_for_their_gradients():
     modules = compare(reference, candidate, x, y, planes=planes, n=20).iloc[0]
     functions = compare(as_numpy(reference), as_numpy(candidate), x, y, planes=planes, n=20).iloc[0]
     mixed = compare(reference, as_numpy(candidate), x, y, planes=planes, n=20).iloc[0]
-    assert set(functions.index) == set(mixed.index) == COLUMNS
+    assert set(functions.index) == set(mixed.index) == COLUMNS | {"reason"}
+    assert functions["reason"].startswith("radius, shift, normal_angle: the reference has none, ")
+    assert mixed["reason"].startswith("normal_angle: ")
     assert functions[GRADIENTS].isna().all()
-    assert mixed[GRADIENTS].isna().tolist() == [False, True, True, True]
+    assert mixed[GRADIENTS].isna().tolist() == [False, False, False, True]
     rest = modules.drop([*GRADIENTS, "sides", "candidate"]).astype(float)
     for row in (functions, mixed):
         np.testing.assert_allclose(row[rest.index].astype(float), rest, rtol=1e-9)

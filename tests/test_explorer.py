@@ -21,7 +21,8 @@ from torch import nn
 from baq import compare, local, ptq_w, slices
 from baq.rounding import adaround, boundary_metric
 from baq.slices.grids import across_grids
-from baq.zoo import explorer
+from baq.zoo import data, explorer
+from baq.zoo.recipes import mnist_network
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "book" / "results" / "explore"
@@ -108,9 +109,28 @@ def test_a_damaged_file_is_named(text, tmp_path):
         explorer.load(path)
 
 
-def figure():
+def test_a_missing_file_says_what_to_do(tmp_path):
+    told = r"^no file '.*gone\.js': start Python in the folder of the book, or give the path .*$"
+    with pytest.raises(FileNotFoundError, match=told) as error:
+        explorer.load(tmp_path / "gone.js")
+    assert "\n" not in str(error.value)
+
+
+def test_networks_are_those_of_the_recipes(monkeypatch):
+    x, y = torch.arange(160 * 784).remainder(256).reshape(160, 1, 28, 28) / 255, torch.arange(160)
+    split = data.Splits(x, y % 10, x[:0], y[:0], x[:20], y[:20] % 10)
+    monkeypatch.setattr(data, "load", lambda *_, **__: split)
+    given = {"hidden": 5, "epochs": 2, "bits": [3], "images": 40, "steps": 2, "test": 20}
+    made = explorer.made("mnist", 3, "relu", **given).network
+    wanted, _ = mnist_network("mnist", 3, epochs=2, test=20, hidden=5)
+    assert all(map(torch.equal, made.state_dict().values(), wanted.state_dict().values()))
+    with pytest.raises(ValueError, match="activation is 'tanh': allowed"):
+        explorer.made("mnist", 3, "tanh", **given)
+
+
+def figure(page="explore"):
     """The place for the explorer, as the executed notebook has it."""
-    notebook = nbformat.read(ROOT / "book" / "explore.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "book" / f"{page}.ipynb", as_version=4)
     texts = [
         output.get("data", {}).get("text/html", "")
         for cell in notebook.cells
@@ -198,8 +218,9 @@ def site(tmp_path_factory):
     (root / "book").mkdir()
     for theme in ("light", "dark"):
         (root / "book" / f"{theme}.html").write_text(HEAD.format(theme=theme, body=figure()))
-    small = '<figure class="explore" data-explore="small" data-networks="digits/tanh-0"></figure>'
-    (root / "book" / "small.html").write_text(HEAD.format(theme="light", body=small))
+    bodies = {"small": figure("intro"), "both": figure("intro") + figure()}
+    for name, body in bodies.items():
+        (root / "book" / f"{name}.html").write_text(HEAD.format(theme="light", body=body))
     return root
 
 
@@ -446,6 +467,27 @@ class TestInABrowser:
             assert one["label"] == int(z.argmax())
             assert one["margin"] == pytest.approx(float(local.margins(z)), abs=1e-4)
             assert one["radius"] == pytest.approx(float(local.radii(net, x)[0]), rel=1e-3)
+        said = dict(
+            zip(
+                page.locator(".probed dt").all_inner_texts(),
+                page.locator(".probed dd").all_inner_texts(),
+                strict=True,
+            )
+        )
+        one, other = probed["networks"]
+        assert said["label"] == f"{one['label']} → {other['label']}"
+        assert said["logit 9"] == f"{one['logits'][9]:.2f} → {other['logits'][9]:.2f}"
+        page.get_by_role("button", name="reset").click()
+        page.locator(".probe").wait_for(state="hidden")
+
+    def test_a_pointer_looks_at_points_while_the_bits_play(self, visit):
+        page = visit("#n=33&bits=4,4")
+        settle(page)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        page.click("[data-play='t']")
+        page.locator("[data-map='float']").hover()
+        page.locator(".probe:visible").wait_for()
+        assert page.locator("[data-play='t']").inner_text() == "pause"
 
     @pytest.mark.parametrize("how", ["mouse", "keyboard", "touch"])
     def test_every_control_works(self, visit, how):
@@ -519,11 +561,11 @@ class TestInABrowser:
         assert coarse < 0.1 < 0.7 < fine
         assert moved == pytest.approx(again, rel=0.2)
 
-    @pytest.mark.parametrize("theme", ["light", "dark"])
-    def test_axe_finds_nothing_serious(self, visit, served, theme):
+    @pytest.mark.parametrize("name", ["light", "dark", "small"])
+    def test_axe_finds_nothing_serious(self, visit, served, name):
         from importlib.resources import files
 
-        page = visit("#probe=0,0", served.replace("light", theme))
+        page = visit("#probe=0,0", served.replace("light", name))
         settle(page)
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         page.add_script_tag(path=str(files("axe_playwright_python") / "axe.min.js"))
@@ -613,16 +655,176 @@ class TestInABrowser:
         page.wait_for_function("document.querySelector('.unseen').textContent")
         assert f"Jaccard distance J {texts['jaccard']}" in said.inner_text()
 
-    def test_the_small_form_moves_bits_and_grid(self, visit, served):
+    def test_the_front_page_shows_that_j_reads_the_grid(self, visit, served):
         page = visit(address=served.replace("light", "small"))
         settle(page)
-        before = page.inner_text("[data-measure='jaccard']")
-        page.locator("input[name=n]").press("End")
+        page.get_by_role("button", name="play the grid").click()
+        seen = []
+        for _ in range(100):
+            page.wait_for_timeout(100)
+            seen.append(
+                page.evaluate(f"""() => {{ const {{ n, measures }} = document.querySelector('{PLACE}').shown;
+                return [n, measures.jaccard, measures.displacement]; }}""")
+            )
+            if seen[-1][0] == 1025:
+                break
+        settle(page)
+        distances, moved = ([row[k] for row in seen if row[0] >= 17] for k in (1, 2))
+        assert distances[0] < 0.1 and distances[-1] > 0.9, "within ten seconds"
+        assert min(moved) > 0.85 * max(moved)
+        assert page.evaluate("location.hash") == ""
+
+    @pytest.mark.parametrize("how", ["mouse", "keyboard", "touch"])
+    def test_every_control_of_the_small_form_works(self, visit, served, how):
+        page = visit(address=served.replace("light", "small"), has_touch=True)
+        settle(page)
+        controls = page.locator(f"{PLACE} :is(input, select, button)")
+        names = [one.get_attribute("name") for one in controls.all()]
+        assert names == ["network", "levels", None, "n", None]
+        act = {"mouse": by_mouse, "keyboard": by_key, "touch": by_touch}[how]
+        place = page.locator(f"{PLACE} a")
+        for control in controls.all():
+            before = place.get_attribute("href")
+            act(page, control)
+            page.wait_for_timeout(300)
+            for button in page.locator("[data-play]", has_text="pause").all():
+                button.click()
+            page.wait_for_timeout(300)
+            settle(page)
+            assert place.get_attribute("href") != before, control.evaluate("one => one.outerHTML")
+
+    def test_the_small_form_leads_to_the_same_state(self, visit, served):
+        page = visit(address=served.replace("light", "small"))
+        settle(page)
+        page.get_by_label("network", exact=True).select_option("digits/tanh-1")
+        page.locator("input[name=levels]").fill("4.3")
         page.wait_for_timeout(200)
         settle(page)
-        after = page.inner_text("[data-measure='jaccard']")
-        assert float(before) < 0.3 < 0.8 < float(after)
-        assert page.evaluate("location.hash") == ""
+        assert page.inner_text("output >> nth=0") == "5 → 4, t = 0.70"
+        href = page.get_by_role("link", name="Explore further").get_attribute("href")
+        name, _, state = href.partition("#")
+        assert name == "explore.html"
+        again = visit(f"#{state}")
+        settle(again)
+        found = "one => [...one.shown.measures.labels[1]]"
+        assert page.locator(PLACE).evaluate(found) == again.locator(PLACE).evaluate(found)
+        assert wrong(shown(again)) == []
+
+    def test_the_bits_play_down_and_go_on_where_they_were_stopped(self, visit, served):
+        page = visit(address=served.replace("light", "small"), reduced_motion="reduce")
+        settle(page)
+        bits = "() => Number(document.querySelector('input[name=levels]').value)"
+        page.get_by_role("button", name="play the bits").click()
+        page.wait_for_timeout(1200)
+        page.get_by_role("button", name="pause the bits").click()
+        stopped = page.evaluate(bits)
+        assert 6.5 <= stopped < 8
+        page.get_by_role("button", name="play the bits").click()
+        page.wait_for_timeout(300)
+        assert stopped - 1 <= page.evaluate(bits) <= stopped
+        page.get_by_role("button", name="play the bits").wait_for()
+        assert page.evaluate(bits) == 3
+
+    def test_without_scripts_there_is_a_picture(self, visit, served):
+        page = visit(address=served.replace("light", "small"), java_script_enabled=False)
+        picture = page.locator(f"{PLACE} img")
+        assert picture.bounding_box()["width"] > 300
+        assert re.search(r"8 bits, J = 0\.\d\d; 6 bits, ", picture.get_attribute("alt"))
+
+    def test_the_picture_stays_where_the_networks_are_missing(self, visit, served):
+        page = visit(
+            address=served.replace("light", "small"),
+            changed={"digits.js": None},
+            forgiven=["net::ERR_FAILED"],
+        )
+        page.locator("[role=alert]", has_text="digits.js could not be read").wait_for()
+        assert page.locator(f"{PLACE} img").is_visible()
+
+    def test_two_explorers_share_a_page_and_a_file(self, visit, served):
+        page = visit(address=served.replace("light", "both"))
+        page.wait_for_function(
+            f"document.querySelectorAll('{PLACE}[data-settled]').length === 2", timeout=30_000
+        )
+        one, other = page.evaluate(
+            f"[...document.querySelectorAll('{PLACE}')].map(one => one.shown.measures.jaccard)"
+        )
+        assert one == other > 0
+
+    def test_on_paper_there_are_maps_and_words(self, visit):
+        page = visit("#bits=4,5&n=65")
+        settle(page)
+        page.emulate_media(media="print")
+        assert page.locator(f"{PLACE} :is(button, input, select):visible").count() == 0
+        assert page.locator(f"{PLACE} canvas.marks:visible").count() == 2
+        said = page.locator(f"{PLACE} [role=status]", has_text="bits 4 and 5, 65 cells a side")
+        assert said.bounding_box()["height"] > 10
+
+    def test_a_mouse_drags_and_the_wheel_zooms(self, visit):
+        page = visit("#n=65&zoom=2")
+        settle(page)
+        box = page.locator("[data-map='float']").bounding_box()
+        x, y = box["x"] + box["width"] / 4, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + box["width"] / 4, y, steps=4)
+        page.mouse.up()
+        after(page)
+        assert entries(page)["x"] == pytest.approx(0.5 - 0.25 / 2, abs=1e-3)
+        page.mouse.wheel(0, 200)
+        after(page)
+        assert entries(page)["zoom"] == 2 and page.evaluate("scrollY") > 0
+        page.evaluate("scrollTo(0, 0)")
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -100)
+        page.keyboard.up("Control")
+        after(page)
+        # What is below the pointer, here the middle of the map, stays there.
+        assert entries(page)["zoom"] == pytest.approx(2 * np.exp(0.25), abs=1e-4)
+        assert entries(page)["x"] == pytest.approx(0.5 - 0.25 / 2, abs=1e-3)
+        assert page.evaluate("devicePixelRatio") == 1
+
+    def test_two_fingers_zoom_and_move_and_one_scrolls(self, visit):
+        page = visit("#n=65", is_mobile=True, has_touch=True)
+        page.set_viewport_size({"width": 390, "height": 844})
+        settle(page)
+        box = page.locator("[data-map='quantized']").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.evaluate("scrollTo(0, 0)")
+
+        touched(page, [[(x - d, y), (x + d, y)] for d in range(20, 61, 5)])
+        assert entries(page)["zoom"] == pytest.approx(3, abs=1e-3)
+        assert "x" not in entries(page)
+        touched(page, [[(x - 40 + s, y), (x + 40 + s, y)] for s in range(0, 31, 5)])
+        assert entries(page)["zoom"] == pytest.approx(3, abs=1e-3)
+        assert entries(page)["x"] == pytest.approx(0.5 - 30 / box["width"] / 3, abs=1e-3)
+        assert page.evaluate("[scrollY, visualViewport.scale]") == [0, 1]
+        touched(page, [[(x, y - s)] for s in range(0, 161, 20)])
+        assert page.evaluate("scrollY") > 50
+        assert entries(page)["zoom"] == pytest.approx(3, abs=1e-3)
+
+
+def after(page):
+    """Waits until the page's address follows."""
+    page.wait_for_timeout(300)
+    settle(page)
+
+
+def entries(page):
+    """The numbers in the page's address."""
+    found = dict(entry.split("=") for entry in address(page).split("&"))
+    return {name: float(found[name]) for name in ("x", "y", "zoom") if name in found}
+
+
+def touched(page, frames):
+    """Moves fingers over the page: each frame has their places."""
+    session = page.context.new_cdp_session(page)
+    kinds = ["touchStart"] + ["touchMove"] * (len(frames) - 1)
+    for kind, places in zip(kinds, frames, strict=True):
+        points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(30)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    after(page)
 
 
 def address(page):

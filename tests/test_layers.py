@@ -49,11 +49,32 @@ def test_a_linear_layer_is_its_weight_times_patches(shape):
     assert torch.equal(patches(layer, x, some), a[:, :, some])
 
 
+PADDED = {
+    "one axis": lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1, dilation=2),
+    "one axis, same": lambda: nn.Conv1d(3, 4, 4, padding="same"),
+    "same": lambda: nn.Conv2d(3, 4, (2, 3), padding="same", dilation=(1, 2)),
+    "valid": lambda: nn.Conv2d(3, 4, 3, padding="valid"),
+    "circular": lambda: nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode="circular"),
+    "reflected": lambda: nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+    "repeated, one axis": lambda: nn.Conv1d(3, 4, 3, padding=2, padding_mode="replicate"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("kind", PADDED)
+def test_padding_of_every_kind_is_in_the_patches(kind):
+    layer = PADDED[kind]().double()
+    x = normal(2, 3, 7, 8)[:, :, 0] if isinstance(layer, nn.Conv1d) else normal(2, 3, 7, 8)
+    expected = as_columns(layer, layer(x))
+    found = layer.weight.flatten(1) @ patches(layer, x) + layer.bias[:, None]
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+    some = torch.tensor([1, 0])
+    assert torch.equal(patches(layer, x, some), patches(layer, x)[:, :, some])
+
+
 UNSUPPORTED = {
     "groups": lambda: nn.Conv2d(4, 4, 3, groups=2),
-    "padding mode": lambda: nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
-    "padding by name": lambda: nn.Conv2d(4, 4, 3, padding="same"),
-    "one axis": lambda: nn.Conv1d(4, 4, 3),
+    "groups of one axis": lambda: nn.Conv1d(4, 4, 3, groups=4),
     "three axes": lambda: nn.Conv3d(4, 4, 3),
     "transposed": lambda: nn.ConvTranspose2d(4, 4, 3),
 }
@@ -159,3 +180,14 @@ def test_a_layer_that_the_forward_pass_leaves_out_is_named():
     inputs = LayerInputs(Half().eval(), [torch.ones(4, 3)])
     with pytest.raises(ValueError, match=r"Linear\(in_features=3, out_features=5.* takes no part"):
         next(inputs.of("unused"))
+
+
+def test_layers_that_are_no_matrix_may_be_set_apart():
+    model, apart = (
+        nn.Sequential(nn.Linear(2, 2), nn.Conv2d(4, 4, 3, groups=2), nn.Conv3d(1, 1, 1)),
+        {},
+    )
+    assert list(matrix_layers(model, apart)) == ["0"]
+    assert apart == {"1": "Conv2d with groups=2", "2": "a Conv3d"}
+    with pytest.raises(ValueError, match="layer '0' is Conv2d.*: allowed are Linear"):
+        matrix_layers(nn.Sequential(model[1]), {})  # nothing would be left to round

@@ -49,8 +49,10 @@ def test_shuffled_labels_teach_nothing():
     assert right < 0.25
 
 
-@pytest.mark.parametrize("family, rate", [("mlp", 3e-3), ("cnn", 1e-2)])
-def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate):
+@pytest.mark.parametrize(
+    "family, rate, hidden", [("mlp", 3e-3, None), ("mlp", 3e-3, 12), ("cnn", 1e-2, None)]
+)
+def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate, hidden):
     generator = torch.Generator().manual_seed(0)
     x, y = torch.rand(300, 1, 28, 28, generator=generator), torch.arange(300) % 10
     asked = []
@@ -60,11 +62,11 @@ def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate):
         return data.Splits(x, y, x[:0], y[:0], x[:0], y[:0])
 
     monkeypatch.setattr(data, "load", load)
-    network, _ = mnist_network("mnist", 2, family, 2, calibration=0.2)
+    network, _ = mnist_network("mnist", 2, family, 2, calibration=0.2, hidden=hidden)
     assert asked == [(("mnist", 2), {"train": None, "calibration": 0.2, "test": None})]
-    by_hand = {"mlp": models.mlp(784, 10, 256, "relu", 2), "cnn": models.cnn(1, 10, 16, 2)}[family]
+    plain = {"mlp": models.mlp(784, 10, hidden or 256, "relu", 2), "cnn": models.cnn(1, 10, 16, 2)}
     recipe = {"epochs": 2, "learning_rate": rate, "batch_size": 256, "decay": True, "seed": 2}
-    assert same(network, training.fit(by_hand, x, y, **recipe))
+    assert same(network, training.fit(plain[family], x, y, **recipe))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,8 @@ def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate):
         (lambda: mnist_network("mnist", 4, "cnn", calibration=0.2), False),
         (lambda: mnist_network("mnist", 4, "cnn", train=200), False),
         (lambda: mnist_network("mnist", 5, "cnn"), False),
+        (lambda: mnist_network("mnist", 4, hidden=256), True),
+        (lambda: mnist_network("mnist", 4, hidden=32), False),
         (lambda: subset_network(4), True),
         (lambda: subset_network(4, test=50, epochs=20), True),
         (lambda: network_on("cifar10-subset", 4, "cnn"), True),
@@ -95,7 +99,7 @@ def test_a_network_that_ships_is_loaded_where_it_was_trained_alike(monkeypatch, 
     )
     network, _ = make()
     assert network[0] == ("loaded" if alike else "fitted")
-    assert network[1] in ("mnist-cnn", "subset-cnn")
+    assert network[1] in ("mnist-cnn", "mnist-mlp", "subset-cnn")
 
 
 def test_other_names_are_refused_before_anything_is_loaded():
@@ -103,6 +107,8 @@ def test_other_names_are_refused_before_anything_is_loaded():
         mnist_network("digits", 0)
     with pytest.raises(ValueError, match="family is 'vgg': allowed are mlp, cnn"):
         mnist_network("mnist", 0, "vgg")
+    with pytest.raises(ValueError, match="hidden is 8: allowed for cnn is None"):
+        mnist_network("mnist", 0, "cnn", hidden=8)
 
 
 def test_the_network_on_a_data_set_is_that_of_its_own_function(monkeypatch):

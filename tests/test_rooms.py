@@ -17,6 +17,7 @@ NEVER = {
     "rounding": ("baq.zoo", "baq.report", "workflow"),
     "planning": ("baq.zoo", "baq.report", "workflow"),
     "protocols": ("workflow",),
+    "adapters": ("baq.zoo", "baq.report", "baq.slices", "baq.rounding", "baq.planning", "workflow"),
     "zoo": ("baq.report", "workflow"),
     "report": ("workflow",),
 }

@@ -51,6 +51,15 @@ def test_the_two_readings_differ_where_a_level_above_fails():
     assert boundary_aware_rule(bumpy, 0.01, 0.01, 1.0, stop_early=True) == Pick(8, True)
 
 
+def test_levels_may_have_names_with_their_bits():
+    named = WALK.assign(candidate=[f"int{bits} of one tool" for bits in WALK["candidate"]])
+    assert boundary_aware_rule(named, 0.01, 0.01, 2 / 3) == Pick(7, True)
+    for name in ("int8 of 2 tools", "half"):
+        message = f"level is '{name}': allowed are bit widths, or names with one number"
+        with pytest.raises(ValueError, match=message):
+            accuracy_rule(WALK.head(1).assign(candidate=[name]), 0.01)
+
+
 def test_the_order_of_the_rows_does_not_matter():
     assert boundary_aware_rule(WALK[::-1], 0.01, 0.01, 2 / 3) == Pick(7, True)
 

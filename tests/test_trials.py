@@ -26,28 +26,32 @@ def test_rows_are_those_of_compare_with_loss_and_displacement():
     assert (rows["loss"] == rows["accuracy_reference"] - rows["accuracy"]).all()
 
 
-def test_each_number_of_inputs_has_its_ways_and_the_largest_all_parts():
-    made = dict(trials.with_few_images(NETWORK, X, [20, 40], 3, points=10, steps=5))
-    assert list(made) == [20, 40]
-    for count, make in ((20, by_metric), (40, parts_of_metric)):
-        expected = make(rounding.Statistics(NETWORK, X[:count]), 3, points=10, steps=5)
-        assert list(made[count]) == list(expected)
-        assert all(equal(made[count][way], expected[way]) for way in METRICS)
-    assert not equal(made[20][METRICS[-1]], made[40][METRICS[-1]])
+def test_the_metrics_or_all_parts_of_one():
+    known = rounding.Statistics(NETWORK, X[:20])
+    for parts, make in ((False, by_metric), (True, parts_of_metric)):
+        made = trials.by_metric_or_part(known, 3, parts=parts, points=10, steps=5).networks
+        expected = make(known, 3, points=10, steps=5)
+        assert list(made) == list(expected)
+        assert all(equal(made[way], expected[way]) for way in expected)
 
 
 def test_less_tuning_is_fewer_inputs_one_step_or_another_grid():
-    made = trials.less_tuned(NETWORK, X, [10, 40], 3, steps=5)
-    assert equal(made["nearest, from least to largest weight"], ptq_w(NETWORK, 3, symmetric=False))
-    assert equal(made["nearest, a scale a channel"], ptq_w(NETWORK, 3, per_channel=True))
+    grids = trials.other_grids(NETWORK, 3)
+    assert equal(grids["nearest, from least to largest weight"], ptq_w(NETWORK, 3, symmetric=False))
+    assert equal(grids["nearest, a scale a channel"], ptq_w(NETWORK, 3, per_channel=True))
+    known = rounding.Statistics(NETWORK, X)
+    made = trials.less_tuned(known, 3, counts=[10, 40], steps=5).networks
     assert equal(made["AdaRound, 10 images"], rounding.adaround(NETWORK, 3, X[:10], steps=5))
     assert equal(made["AdaRound, one step"], rounding.adaround(NETWORK, 3, X[:40], steps=1))
-    assert len(made) == 7
+    by_channel = rounding.adaround(NETWORK, 3, X[:40], per_channel=True, steps=5)
+    assert equal(made["AdaRound, a scale a channel"], by_channel)
+    assert len(made) == 4 and len(grids) == 3
 
 
 def test_a_longer_search_is_that_way_with_more_steps():
     known, ways = rounding.Statistics(NETWORK, X), (WAYS[1], METRICS[0], METRICS[-1])
-    rows = trials.searched_longer(known, 3, ways, (X_TEST, LABELS), points=20, steps=600)
+    made = trials.some_ways(known, 3, ways=ways, points=20, steps=600)
+    rows = trials.with_ends(trials.on_images(NETWORK, made.networks, X_TEST, LABELS), made)
     assert rows["method"].tolist() == list(ways)
     copies = {
         ways[0]: rounding.adaround(NETWORK, 3, X, steps=600),
@@ -58,12 +62,10 @@ def test_a_longer_search_is_that_way_with_more_steps():
     assert rows["displacement"].tolist() == expected["displacement"].tolist()
     assert rows["steps"].between(200, 400).all() and rows["converged"].between(0, 1).all()
     with pytest.raises(ValueError, match="way is 'nearest': allowed are AdaRound, AdaRound, prop"):
-        trials.searched_longer(known, 3, ["nearest"], (X_TEST, LABELS))
+        trials.some_ways(known, 3, ways=["nearest"])
 
 
 def test_the_ways_that_search_tell_how(capsys):
-    made = rounding.ways.rounded(
-        rounding.Statistics(NETWORK, X), 3, VALIDATION, gap_weights=WEIGHTS, exact=[0.0], points=20,
-        steps=150,
-    )  # fmt: skip
+    known = rounding.Statistics(NETWORK, X)
+    made = rounding.ways.searched(known, 3, gap_weights=WEIGHTS, points=20, steps=150)
     assert set(made.searches["steps"]) == {100} and not made.searches["converged"].any()

@@ -7,7 +7,7 @@ from torch import nn
 from baq import compare, ptq_w, rounding
 from baq.local import displacement, pair_gap
 from baq.rounding.form import low_margin_displacement
-from baq.rounding.ways import METRICS, WAYS, by_metric, chosen_gap, parts_of_metric, rounded
+from baq.rounding.ways import METRICS, WAYS, by_metric, chosen, parts_of_metric, searched
 
 torch.manual_seed(0)
 NETWORK = nn.Sequential(
@@ -27,13 +27,15 @@ def weights_of(network):
 
 
 def test_each_way_is_that_function():
-    made = rounded(known(), 3, VALIDATION, gap_weights=WEIGHTS, exact=[0.1], points=20, steps=5)
-    assert tuple(made.networks) == tuple(made.seconds) == WAYS
+    made = searched(known(), 3, gap_weights=WEIGHTS, points=20, steps=5)
+    networks, path = chosen(NETWORK, made, WEIGHTS, VALIDATION)
+    assert tuple(networks) == tuple(made.seconds) == WAYS
     assert all(seconds > 0 for seconds in made.seconds.values())
     alone = rounding.adaround(NETWORK, 3, X, steps=5)
     chained = rounding.adaround(NETWORK, 3, X, propagate=True, steps=5)
-    metric = rounding.boundary_metric(NETWORK, 3, X, exact=[0.1], points=20, steps=5)
-    gap = chosen_gap(known(), 3, VALIDATION, WEIGHTS, alone, steps=5)[0]
+    metric = rounding.boundary_metric(NETWORK, 3, X, exact=[0.0], points=20, steps=5)
+    gaps = rounding.boundary_gap(NETWORK, 3, X, WEIGHTS, start=alone, steps=5)
+    gap = gaps[path.loc[path["chosen"], "weight"].item()]
     logit, fisher = (
         rounding.output_metric(NETWORK, 3, X, kind, points=20, steps=5)
         for kind in ("logit", "fisher")
@@ -41,10 +43,10 @@ def test_each_way_is_that_function():
     made_alone = ptq_w(NETWORK, 3), alone, gap, chained, logit, fisher, metric
     named = dict(zip(WAYS, made_alone, strict=True))
     for way, network in named.items():
-        assert torch.equal(weights_of(made.networks[way]), weights_of(network)), way
+        assert torch.equal(weights_of(networks[way]), weights_of(network)), way
     assert len({tuple(weights_of(network).tolist()) for network in named.values()}) >= 5
-    searched = made.searches.groupby("method", sort=False).size()
-    assert searched.to_dict() == dict.fromkeys((WAYS[1], *METRICS), 3)
+    rows = made.searches.groupby("method", sort=False).size()
+    assert rows.to_dict() == dict.fromkeys((WAYS[1], *METRICS), 3)
     assert made.searches["weights"].head(3).tolist() == [96, 288, 36]
     assert set(made.searches["steps"]) == {5}
 
@@ -61,7 +63,8 @@ def test_metrics_differ_in_nothing_else():
 
 def test_the_gap_chosen_turns_fewest_pair_orders():
     start = rounding.adaround(NETWORK, 2, X, steps=5)
-    network, path = chosen_gap(known(), 2, VALIDATION, WEIGHTS, start, steps=5)
+    made = searched(known(), 2, gap_weights=WEIGHTS, points=20, steps=5)
+    networks, path = chosen(NETWORK, made, WEIGHTS, VALIDATION)
     assert path["weight"].tolist() == [0.0, *WEIGHTS] and path["chosen"].sum() == 1
     candidates = rounding.boundary_gap(NETWORK, 2, X, WEIGHTS, start=start, steps=5)
     turned = {
@@ -71,12 +74,12 @@ def test_the_gap_chosen_turns_fewest_pair_orders():
     best = min(turned, key=turned.get)
     assert path.loc[path["chosen"], "weight"].item() == best
     assert len(set(turned.values())) > 1  # there was something to choose
-    assert torch.equal(weights_of(network), weights_of(candidates[best]))
+    assert torch.equal(weights_of(networks["boundary gap"]), weights_of(candidates[best]))
 
 
 def test_the_weight_zero_may_be_on_the_path():
-    start = rounding.adaround(NETWORK, 2, X, steps=5)
-    path = chosen_gap(known(), 2, VALIDATION, [0.0], start, steps=5)[1]
+    made = searched(known(), 2, gap_weights=[0.0], points=20, steps=5)
+    path = chosen(NETWORK, made, [0.0], VALIDATION)[1]
     assert path["chosen"].tolist() == [True]
 
 

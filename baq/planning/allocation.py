@@ -79,7 +79,7 @@ def allocate(
         )
     each = np.array(widths)[at]
     bits = dict(zip(known.layers, each.tolist(), strict=True))
-    return Allocation(bits, float(np.average(each, weights=known.weights)), least)
+    return Allocation(bits, known.mean_bits(bits), least)
 
 
 def allocate_by(network: nn.Module, scores: pd.DataFrame, mean_bits: float) -> dict[str, int]:

@@ -72,7 +72,7 @@ def forecast(
         change = known.change(b)
         flipped = ((known.gaps[..., None] + change) < 0).any(dim=1)
         shift = (change[:, 0].abs() / known.lengths[:, None]).nan_to_num(nan=0.0)
-        row: dict[str, object] = {"bits": _mean_bits(known, b)}
+        row: dict[str, object] = {"bits": known.mean_bits(b)}
         generator = np.random.default_rng(seed)
         for name, hits, of in (
             ("flip_rate", flipped, count),
@@ -84,12 +84,6 @@ def forecast(
         row |= {"noisy": float(noisy.double().mean()), "explained": explained}
         rows.append(row | {"holds": explained >= HOLDS})
     return pd.DataFrame(rows)
-
-
-def _mean_bits(known: Sensitivity, bits: int | Mapping[str, int]) -> float:
-    if not isinstance(bits, Mapping):
-        return bits
-    return float(np.average([bits[name] for name in known.layers], weights=known.weights))
 
 
 def _rate(

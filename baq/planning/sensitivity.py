@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,6 +71,11 @@ class Sensitivity:
         return torch.tensor([1 / (2.0 ** (b - 1) - 1) for b in widths], dtype=torch.double).to(
             self.gaps
         )
+
+    def mean_bits(self, bits: Bits) -> float:
+        """Bits of a weight, in the mean over all of them."""
+        widths = list(bits_by_layer(self.model, bits).values())
+        return float(np.average(widths, weights=self.weights))
 
     def variance(self, bits: Bits) -> Tensor:
         """Variance of the first gap at each input, (N,)."""

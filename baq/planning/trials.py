@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
-from torch import Tensor
+from torch import Tensor, nn
 
 from baq.inference import labels, logits
 from baq.planning.allocation import CHOICES, allocate, allocate_by, stored_bytes
@@ -14,8 +13,6 @@ from baq.planning.promise import evidence, promised_rule
 from baq.planning.rivals import hessian_trace, output_error, weight_error
 from baq.planning.sensitivity import Sensitivity, sensitivity
 from baq.quantization import Bits, ptq_w
-from baq.rounding.methods import boundary_metric
-from baq.rounding.statistics import Statistics
 
 __all__ = ["TARGETS", "WAYS", "by_ways", "on_top", "smallest_kept"]
 
@@ -85,14 +82,16 @@ def by_ways(
 
 
 def on_top(
-    known: Sensitivity, rounding: Tensor, images: Tensor, means: Sequence[int], **options: Any
+    known: Sensitivity,
+    images: Tensor,
+    means: Sequence[int],
+    rounded: Callable[[str, Bits], nn.Module],
 ) -> pd.DataFrame:
-    """Flips with boundary-metric rounding (:func:`baq.rounding.boundary_metric`), bits uniform and by the forecast.
+    """Flips with optimized rounding, such as :func:`baq.rounding.boundary_metric`, bits uniform and by the forecast.
 
     Arguments:
         known, images, means: as for :func:`by_ways`.
-        rounding: inputs to round on, shape (N, *).
-        options: of :func:`baq.rounding.boundary_metric`.
+        rounded: what is made of the network at some bits; called with a name of what it makes and them.
 
     Returns:
         A row for each way, ``uniform`` or ``forecast``, and mean, as :func:`by_ways`.
@@ -101,7 +100,6 @@ def on_top(
         ValueError: as the functions named.
     """
     network = known.model
-    statistics = Statistics(network, rounding)
     before = labels(logits(network, images, 100))
     rows = []
     for mean in means:
@@ -110,7 +108,7 @@ def on_top(
             "forecast": allocate(known, mean_bits=mean).bits,
         }
         for way, bits in given.items():
-            made = boundary_metric(network, bits, statistics, exact=(0.0,), **options)
+            made = rounded(f"{way}-{mean}-bits", bits)
             changed = labels(logits(made, images, 100)) != before
             size = stored_bytes(network, bits)
             rate = float(changed.double().mean())

@@ -55,7 +55,7 @@ def claimed(results: pd.DataFrame, paths: pd.DataFrame) -> dict[str, dict[str, p
     Arguments:
         results: a row a setting, seed, bits and method, with ``jaccard`` (NaN where it is not measured),
             ``band_pair_flip_rate``, ``loss``.
-        paths: the paths of :func:`baq.rounding.ways.chosen_gap`, with ``setting``, ``seed``, ``bits``.
+        paths: the paths of :func:`baq.rounding.ways.chosen`, with ``setting``, ``seed``, ``bits``.
     """
     found: dict[str, dict[str, pd.Series]] = {}
     for setting, rows in results.groupby("setting", sort=False):

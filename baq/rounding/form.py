@@ -59,6 +59,7 @@ def boundary_form(
     rows: bool = True,
     unit: str = "input",
     batch_size: int = 100,
+    others: dict[str, str] | None = None,
 ) -> BoundaryForm:
     """The form at points: one forward and one backward pass through the candidate.
 
@@ -71,6 +72,7 @@ def boundary_form(
         rows: take the gradients with respect to the weights too; they are m times the weights.
         unit: ``input`` or ``logit``, see :class:`BoundaryForm`.
         batch_size: points per pass.
+        others: see :func:`baq.rounding.layers.matrix_layers`.
 
     Raises:
         ValueError: as :func:`baq.local.pair_gap` and :func:`baq.rounding.layers.matrix_layers`, for
@@ -78,7 +80,7 @@ def boundary_form(
     """
     if unit not in ("input", "logit"):
         raise ValueError(f"unit is {unit!r}: allowed are input, logit")
-    layers = matrix_layers(candidate)
+    layers = matrix_layers(candidate, others)
     at = None if candidate is reference else pair_gap(reference, x, batch_size=batch_size)
     found_rows: dict[str, Tensor] = {}
     for name, layer in layers.items() if rows else ():
@@ -91,7 +93,7 @@ def boundary_form(
     offset, alive = [], []
     for k, batch in enumerate(batches(check_inputs(candidate, x), batch_size)):
         part = slice(k * batch_size, k * batch_size + len(batch))
-        with recorded(candidate) as found:
+        with recorded(candidate, others) as found:
             pair = None if at is None else (at.first[part], at.second[part])
             batch, gap, _ = traced_gap(candidate, batch, pair)
         found_slopes = slopes(gap, batch, *(y for _, y in found.values()))
@@ -122,7 +124,11 @@ def boundary_form(
 
 @gradients()
 def output_metrics(
-    model: nn.Module, x: Tensor, kind: str, batch_size: int = 100
+    model: nn.Module,
+    x: Tensor,
+    kind: str,
+    batch_size: int = 100,
+    others: dict[str, str] | None = None,
 ) -> dict[str, Tensor]:
     """What each output of a layer counts for: ``B = sum_p E[s s'] / P``, (out, out), by layer.
 
@@ -145,6 +151,7 @@ def output_metrics(
         x: points, shape (m, *).
         kind: one of the three.
         batch_size: points per pass.
+        others: see :func:`baq.rounding.layers.matrix_layers`.
 
     Raises:
         ValueError: for another kind, or as :func:`boundary_form`.
@@ -152,14 +159,15 @@ def output_metrics(
     if kind not in ("boundary", "logit", "fisher"):
         raise ValueError(f"kind is {kind!r}: allowed are boundary, logit, fisher")
     if kind == "boundary":
-        return boundary_form(model, model, x, rows=False, batch_size=batch_size).outputs
-    layers = matrix_layers(model)
+        how: dict[str, Any] = {"rows": False, "batch_size": batch_size, "others": others}
+        return boundary_form(model, model, x, **how).outputs
+    layers = matrix_layers(model, others)
     outputs = {
         name: layer.weight.new_zeros(len(layer.weight), len(layer.weight))
         for name, layer in layers.items()
     }
     for batch in batches(check_inputs(model, x), batch_size):
-        with recorded(model) as found:
+        with recorded(model, others) as found:
             batch = batch.detach().clone().requires_grad_()
             z = check_logits(evaluate(model, batch), len(batch))
         likelihood = z.detach().softmax(dim=1)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from baq.quantization import quantized_layers
 from baq.structure import is_sequential, runs_as_written
@@ -16,36 +17,43 @@ __all__ = ["LayerInputs", "MatrixLayer", "as_columns", "matrix_layers", "patches
 
 
 #: A layer whose output is its weight, as a matrix, times patches of its input.
-MatrixLayer = nn.Linear | nn.Conv2d
+MatrixLayer = nn.Linear | nn.Conv1d | nn.Conv2d
 
 
-def matrix_layers(model: nn.Module) -> dict[str, MatrixLayer]:
-    """Linear and convolution layers by name, in the order in which the model names them.
+def matrix_layers(model: nn.Module, others: dict[str, str] | None = None) -> dict[str, MatrixLayer]:
+    """Linear layers and convolutions over one or two axes by name, in the order in which the model names them.
+
+    Arguments:
+        model: the network.
+        others: is filled with the layers that are no such matrix, by name with the reason; where it is not
+            given they are errors.
 
     Raises:
         ValueError: as :func:`baq.quantization.quantized_layers`; for a layer with hooks or a forward pass
-            of its own, whose output may be another; for a convolution that is grouped,
-            transposed, not over two axes or padded by other values than zeros, since it is not one
-            matrix over patches; or for two layers that share a weight.
+            of its own, whose output may be another; for a convolution that is grouped, transposed or over
+            three axes, or a projection that attention applies itself, since it is not one
+            matrix over patches, unless ``others`` takes it and one layer at least is left; or for two
+            layers that share a weight.
     """
     found: dict[str, MatrixLayer] = {}
+    told = ""
     for name, layer in quantized_layers(model).items():
-        if not isinstance(layer, nn.Linear) and not (
-            isinstance(layer, nn.Conv2d)
-            and layer.groups == 1
-            and layer.padding_mode == "zeros"
-            and not isinstance(layer.padding, str)
-        ):
-            raise ValueError(
-                f"layer {name!r} is {layer}: allowed are Linear, and Conv2d with groups=1 and zero "
-                "padding given by numbers"
+        if not isinstance(layer, MatrixLayer) or (why := _no_matrix(layer)):
+            why = why if isinstance(layer, MatrixLayer) else f"a {type(layer).__name__}"
+            if others is not None:
+                others[name] = why
+            told = told or (
+                f"layer {name!r} is {layer}: allowed are Linear, and Conv1d and Conv2d with groups=1"
             )
+            continue
         if not runs_as_written(layer):
             raise ValueError(
                 f"layer {name!r} has hooks or a forward pass of its own: allowed are layers of torch "
                 "that run as they are written"
             )
         found[name] = layer
+    if told and (others is None or not found):
+        raise ValueError(told)
     first = {id(layer.weight): name for name, layer in found.items()}
     for name, module in model.named_modules():
         weight = module._parameters.get("weight")
@@ -56,6 +64,15 @@ def matrix_layers(model: nn.Module) -> dict[str, MatrixLayer]:
     return found
 
 
+def _no_matrix(layer: MatrixLayer) -> str:
+    """Why a layer is not one matrix over patches; empty if it is."""
+    if isinstance(layer, NonDynamicallyQuantizableLinear):
+        return "a projection that attention applies itself"
+    if not isinstance(layer, nn.Linear) and layer.groups > 1:
+        return f"{type(layer).__name__} with groups={layer.groups}"
+    return ""
+
+
 def patches(layer: MatrixLayer, x: Tensor, positions: Tensor | slice = slice(None)) -> Tensor:
     """Inputs of a layer as columns, shape (N, in, P): its output is the weight's matrix times them.
 
@@ -64,27 +81,33 @@ def patches(layer: MatrixLayer, x: Tensor, positions: Tensor | slice = slice(Non
     """
     if isinstance(layer, nn.Linear):
         return x.reshape(len(x), -1, x.shape[-1]).transpose(1, 2)[:, :, positions]
+    x, (high, wide) = _padded(layer, x)
+    kernels, strides, dilations = (
+        (1, *given)[-2:] for given in (layer.kernel_size, layer.stride, layer.dilation)
+    )
     if isinstance(positions, slice):
-        columns = functional.unfold(
-            x, layer.kernel_size, layer.dilation, _padding(layer), layer.stride
-        )
+        columns = functional.unfold(x, kernels, dilations, (high, wide), strides)
         return columns[:, :, positions]
     # All patches are views of the padded input; only those named are copied.
-    high, wide = _padding(layer)
     windows = functional.pad(x, (wide, wide, high, high))
     for axis, (kernel, stride, dilation) in enumerate(
-        zip(layer.kernel_size, layer.stride, layer.dilation, strict=True), 2
+        zip(kernels, strides, dilations, strict=True), 2
     ):
         windows = windows.unfold(axis, dilation * (kernel - 1) + 1, stride)
-    windows = windows[..., :: layer.dilation[0], :: layer.dilation[1]]
+    windows = windows[..., :: dilations[0], :: dilations[1]]
     row, column = positions // windows.shape[3], positions % windows.shape[3]
     return windows[:, :, row, column].permute(0, 1, 3, 4, 2).flatten(1, 3)
 
 
-def _padding(layer: nn.Conv2d) -> tuple[int, int]:
-    assert not isinstance(layer.padding, str)  # as matrix_layers makes sure
-    high, wide = layer.padding
-    return high, wide
+def _padded(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """An input with two axes of pixels, and the zeros that are still to be put around them."""
+    rest: tuple[int, ...] = 0, 0
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        x = functional.pad(x, layer._reversed_padding_repeated_twice, mode)
+    else:
+        rest = (0, *layer.padding)[-2:]
+    return (x if isinstance(layer, nn.Conv2d) else x[:, :, None]), (rest[0], rest[1])
 
 
 def as_columns(layer: MatrixLayer, y: Tensor) -> Tensor:
@@ -95,8 +118,10 @@ def as_columns(layer: MatrixLayer, y: Tensor) -> Tensor:
 
 
 @contextmanager
-def recorded(model: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Within the context, a forward pass leaves input and output of every layer, by name.
+def recorded(
+    model: nn.Module, others: dict[str, str] | None = None
+) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Within the context, a forward pass leaves input and output of every layer of :func:`matrix_layers`.
 
     Raises:
         ValueError: as :func:`matrix_layers`, or in the pass for a layer that it uses twice.
@@ -114,7 +139,7 @@ def recorded(model: nn.Module) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
 
     hooks = [
         layer.register_forward_hook(lambda _, inputs, output, name=name: keep(name, inputs, output))
-        for name, layer in matrix_layers(model).items()
+        for name, layer in matrix_layers(model, others).items()
     ]
     try:
         yield found

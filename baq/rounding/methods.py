@@ -14,7 +14,7 @@ from tqdm import tqdm
 from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
-from baq.quantization import Bits, bits_by_layer
+from baq.quantization import Bits, bits_by_layer, quantize_layer, quantized_layers
 from baq.rounding.descent import array, descend, neighbours, rounded_layer
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
@@ -43,7 +43,10 @@ def _layer_by_layer(
     """The rounded network, and each layer's moments A and T."""
     widths = bits_by_layer(known.model, bits)
     rounded = copied(known.model)
-    layers, moments = matrix_layers(rounded), {}
+    layers, moments = matrix_layers(rounded, {}), {}
+    for name, layer in quantized_layers(rounded).items():
+        if name in known.left:
+            quantize_layer(layer, widths[name], per_channel=per_channel)
     check_whole(0, steps=steps)
     inputs = known.passed_through(rounded) if propagate else None
     for name in tqdm(layers, bar, disable=bar is None, leave=False):
@@ -74,8 +77,8 @@ def _refined(
 ) -> nn.Module:
     """Descend from a rounded network under both shapes, over all layers at once."""
     refined, widths = copied(start), bits_by_layer(model, bits)
-    weights = {name: layer.weight.detach() for name, layer in matrix_layers(model).items()}
-    layers = matrix_layers(refined)
+    weights = {name: layer.weight.detach() for name, layer in matrix_layers(model, {}).items()}
+    layers = matrix_layers(refined, {})
     states = {
         name: rounded_layer(
             weights[name], layer.weight.detach(), widths[name], *moments[name], outputs[name],
@@ -97,7 +100,7 @@ def _bar(name: str, bits: Bits, progress: bool) -> str | None:
 
 def _check_rounding(start: nn.Module, known: Statistics, bits: Bits, per_channel: bool) -> None:
     """Raise if ``start`` is no rounding of the model, on its grid."""
-    layers, widths = matrix_layers(start), bits_by_layer(known.model, bits)
+    layers, widths = matrix_layers(start, {}), bits_by_layer(known.model, bits)
     for name, layer in known.layers.items():
         below, above, _ = neighbours(layer.weight, widths[name], per_channel=per_channel)
         found = layers[name].weight if name in layers else None
@@ -148,6 +151,8 @@ def adaround(
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
+            Those that are no matrix over patches, such as grouped and transposed convolutions, go to the
+            nearest value, and a warning names them.
         bits: bit width, or one for each layer by name; the scales are those of
             :func:`baq.quantization.ptq_w`.
         x: inputs to round on, shape (N, *); or the :class:`baq.rounding.statistics.Statistics` of the
@@ -259,7 +264,7 @@ def boundary_gap(
         start = _layer_by_layer(known, bits, None, per_channel, False, 0.0, steps, bar)[0]
     _check_rounding(start, known, bits, per_channel)
     low = known.low_margin(min(points, len(known.x)))
-    form = boundary_form(model, start, low, unit="logit")
+    form = boundary_form(model, start, low, unit="logit", others={})
     moments, metric, widths = {}, {}, bits_by_layer(model, bits)
     for name, layer in known.layers.items():
         weight = layer.weight.detach()
@@ -334,7 +339,7 @@ def boundary_metric(
     found = [start] if 0 in exact else []
     if any(exact):
         part = drawn[torch.linspace(0, len(drawn) - 1, min(rows, len(drawn))).long()]
-        form = boundary_form(model, start, part)
+        form = boundary_form(model, start, part, others={})
         found += [
             _refined(model, start, bits, moments, metric, form, weight, per_channel)
             for weight in exact

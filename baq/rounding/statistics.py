@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -26,6 +27,9 @@ __all__ = ["Statistics"]
 
 class Statistics:
     """The statistics of a network, on the inputs that it is rounded on.
+
+    Layers that are no matrix over patches have none: ``left`` names them with the reason, a warning says
+    so, and rounding leaves them to the nearest value.
 
     Each is computed when it is first asked for, and kept. Most memory goes to the layers' outputs,
     which the moments of a candidate need: N times ``positions`` times the outputs of all layers.
@@ -54,12 +58,16 @@ class Statistics:
     ) -> None:
         check_whole(positions=positions)
         check_seed(seed=seed)
-        matrix_layers(model)  # names what cannot be copied, too
+        self.left: dict[str, str] = {}
+        matrix_layers(model, self.left)  # names what cannot be copied, too
+        if self.left:
+            told = ", ".join(f"{name!r} ({why})" for name, why in self.left.items())
+            warnings.warn(f"left to nearest: {told}", stacklevel=2)
         self.given, self.model = model, place(model)
-        self.layers: dict[str, MatrixLayer] = matrix_layers(self.model)
+        self.layers: dict[str, MatrixLayer] = matrix_layers(self.model, {})
         self.x = check_inputs(self.model, x)
         self._parts = batches(self.x, batch_size)
-        self._positions, self._seed = positions, seed
+        self.positions, self._seed = positions, seed
         self._z: Tensor | None = None
         self._points: dict[tuple[int, float, int], Tensor] = {}
         self._metrics: dict[tuple[str, tuple[int, float, int]], dict[str, Tensor]] = {}
@@ -116,7 +124,7 @@ class Statistics:
             self._points[where] = sample_boundary(self.model, self.x, *where, z=self._logits)
         drawn = self._points[where]
         if (kind, where) not in self._metrics:
-            self._metrics[kind, where] = output_metrics(self.model, drawn, kind)
+            self._metrics[kind, where] = output_metrics(self.model, drawn, kind, others={})
         return drawn, self._metrics[kind, where]
 
     def low_margin(self, count: int) -> Tensor:
@@ -160,24 +168,24 @@ class Statistics:
         """Inputs and outputs of all layers, batch by batch."""
         z = []
         for batch in self._parts:
-            with recorded(self.model) as found:
+            with recorded(self.model, {}) as found:
                 z.append(self.model(batch))
             yield found
         self._z = torch.cat(z)
 
     def _drawn(self, count: int) -> list[Tensor | slice]:
         """For each batch, the positions that are looked at out of ``count``."""
-        if count <= self._positions:
+        if count <= self.positions:
             return [slice(None)] * len(self._parts)
         generator = torch.Generator().manual_seed(self._seed)
         return [
-            torch.randperm(count, generator=generator)[: self._positions].to(self.x.device)
+            torch.randperm(count, generator=generator)[: self.positions].to(self.x.device)
             for _ in self._parts
         ]
 
     def _share(self, count: int) -> float:
         """The number of inputs, times the share of the positions that are looked at."""
-        return min(1.0, self._positions / count) * len(self.x)
+        return min(1.0, self.positions / count) * len(self.x)
 
     def _check_used(self, found: Mapping[str, object], name: str) -> None:
         if name not in found:

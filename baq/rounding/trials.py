@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from torch import Tensor, nn
 
-from baq.comparison import compare
+from baq.comparison import compare, per_plane
 from baq.inference import Classifier
 from baq.quantization import ptq_w
 from baq.rounding.form import low_margin_displacement
 from baq.rounding.methods import adaround, output_metric
 from baq.rounding.search import Search
 from baq.rounding.statistics import Statistics
-from baq.rounding.ways import KINDS, METRICS, WAYS, by_metric, parts_of_metric
+from baq.rounding.ways import (
+    KINDS,
+    METRICS,
+    WAYS,
+    Searched,
+    by_metric,
+    parts_of_metric,
+    table_of,
+)
+from baq.slices.planes import Plane
 
-__all__ = ["less_tuned", "on_images", "searched_longer", "with_few_images"]
+__all__ = [
+    "by_metric_or_part",
+    "less_tuned",
+    "on_images",
+    "on_planes",
+    "other_grids",
+    "some_ways",
+    "with_ends",
+]
 
 
 def on_images(
@@ -25,88 +42,100 @@ def on_images(
     copies: Mapping[Any, Classifier],
     x: Tensor,
     y: Tensor,
-    *,
     share: float = 0.2,
+    *,
     batch_size: int = 100,
 ) -> pd.DataFrame:
     """The rows of :func:`baq.compare` on images, with ``loss`` of accuracy and ``displacement``.
 
-    The displacement is that of :func:`baq.rounding.form.low_margin_displacement`.
+    The displacement is that of :func:`baq.rounding.form.low_margin_displacement`. Keys that are pairs become
+    ``bits`` and ``method`` in place of ``candidate``.
     """
     rows = compare(reference, copies, x, y, share=share, gradients=False, batch_size=batch_size)
     moved = low_margin_displacement(reference, copies, x, batch_size=batch_size)
     loss = rows["accuracy_reference"] - rows["accuracy"]
-    return rows.assign(loss=loss, displacement=list(moved.values()))
+    return _by_bits(rows.assign(loss=loss, displacement=list(moved.values())))
 
 
-def with_few_images(
+def on_planes(
     reference: nn.Module,
-    x: Tensor,
-    counts: Sequence[int],
-    bits: int,
-    *,
-    positions: int = 64,
-    points: int = 2000,
-    steps: int = 200,
-) -> Iterator[tuple[int, dict[str, nn.Module]]]:
-    """For each count, the networks of :func:`baq.rounding.ways.by_metric` rounded on the first that many inputs.
-
-    For the largest count, those of :func:`baq.rounding.ways.parts_of_metric`.
-    """
-    for count in counts:
-        known = Statistics(reference, x[:count], positions=positions)
-        make = parts_of_metric if count == max(counts) else by_metric
-        yield count, make(known, bits, points=points, steps=steps)
+    copies: Mapping[tuple[int, str], Classifier],
+    planes: Sequence[Plane],
+    n: int,
+    way: str,
+) -> pd.DataFrame:
+    """The rows of :func:`baq.comparison.per_plane` with ``n``, and ``bits`` and ``method`` out of the keys."""
+    maps = per_plane(reference, copies, planes, n, way=way, batch_size=100)
+    return _by_bits(maps).assign(n=n)
 
 
-def less_tuned(
-    reference: nn.Module, x: Tensor, counts: Sequence[int], bits: int, *, steps: int = 200
-) -> dict[str, nn.Module]:
-    """AdaRound with few inputs or one step, and rounding to nearest, on several kinds of grids.
+def _by_bits(rows: pd.DataFrame) -> pd.DataFrame:
+    if isinstance(rows["candidate"].iloc[0], tuple):
+        rows["bits"], rows["method"] = zip(*rows.pop("candidate"), strict=True)
+    return rows
 
-    Arguments:
-        reference: the network.
-        x: inputs.
-        counts: numbers of inputs to run AdaRound on, a network for each.
-        bits: bit width.
-        steps: the most steps of its search.
-    """
-    most = x[: max(counts)]
+
+def by_metric_or_part(
+    known: Statistics, bits: int, *, parts: bool = False, points: int = 2000, steps: int = 200
+) -> Searched:
+    """The networks of :func:`baq.rounding.ways.by_metric`; with ``parts`` those of ``parts_of_metric``."""
+    make = parts_of_metric if parts else by_metric
+    return Searched(make(known, bits, points=points, steps=steps))
+
+
+def with_ends(rows: pd.DataFrame, found: Searched) -> pd.DataFrame:
+    """Rows of :func:`on_images` by ``method``, with ``steps`` and ``converged``, means over its layers."""
+    ended = found.searches.groupby("method")[["steps", "converged"]].mean()
+    return rows.rename(columns={"candidate": "method"}).join(ended, on="method")
+
+
+def other_grids(reference: nn.Module, bits: int) -> dict[str, nn.Module]:
+    """Rounding to nearest on several kinds of grids."""
     return {
         "nearest": ptq_w(reference, bits),
         "nearest, from least to largest weight": ptq_w(reference, bits, symmetric=False),
         "nearest, a scale a channel": ptq_w(reference, bits, per_channel=True),
-        "AdaRound, a scale a channel": adaround(
-            reference, bits, most, per_channel=True, steps=steps
-        ),
-        "AdaRound, one step": adaround(reference, bits, most, steps=1),
-    } | {
-        f"AdaRound, {count} images": adaround(reference, bits, x[:count], steps=steps)
-        for count in counts
     }
 
 
-def searched_longer(
-    known: Statistics,
-    bits: int,
-    ways: Sequence[str],
-    test: tuple[Tensor, Tensor],
-    *,
-    points: int = 2000,
-    steps: int = 800,
-) -> pd.DataFrame:
-    """AdaRound or ways of ``METRICS`` with a larger bound on the steps, on images.
+def less_tuned(
+    known: Statistics, bits: int, *, counts: Sequence[int], steps: int = 200
+) -> Searched:
+    """AdaRound with few inputs, with one step, or with a scale a channel.
 
-    Returns:
-        A row a way of :func:`on_images`, with ``method``, and ``steps`` of the last run and ``converged``
-        as means over its layers.
+    Arguments:
+        known: the network, and its inputs.
+        bits: bit width.
+        counts: numbers of inputs to run AdaRound on, the first of those, a network for each.
+        steps: the most steps of its search.
+    """
+    reference, x = known.given, known.x
+    most = x[: max(counts)]
+    by_channel = adaround(reference, bits, most, per_channel=True, steps=steps)
+    networks = {
+        "AdaRound, a scale a channel": by_channel,
+        "AdaRound, one step": adaround(reference, bits, most, steps=1),
+    }
+    return Searched(
+        networks
+        | {
+            f"AdaRound, {count} images": adaround(reference, bits, x[:count], steps=steps)
+            for count in counts
+        }
+    )
+
+
+def some_ways(
+    known: Statistics, bits: int, *, ways: Sequence[str], points: int = 2000, steps: int = 800
+) -> Searched:
+    """AdaRound or ways of ``METRICS``, such as with a larger bound on the steps.
 
     Raises:
         ValueError: for another way.
     """
-    copies, ended = {}, []
+    copies, logs = {}, {}
     for way in ways:
-        log: dict[str, Search] = {}
+        log = logs[way] = dict[str, Search]()
         given: dict[str, Any] = {"steps": steps, "searches": log}
         if way in KINDS:
             given["points"] = points
@@ -116,8 +145,4 @@ def searched_longer(
             copies[way] = adaround(known.given, bits, known, **given)
         else:
             raise ValueError(f"way is {way!r}: allowed are {', '.join((WAYS[1], *METRICS))}")
-        searched = pd.DataFrame([(found.steps, found.converged) for found in log.values()])
-        ended.append(searched.mean())
-    rows = on_images(known.given, copies, *test).rename(columns={"candidate": "method"})
-    rows[["steps", "converged"]] = pd.DataFrame(ended).to_numpy()
-    return rows
+    return Searched(copies, searches=table_of(logs))

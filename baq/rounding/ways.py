@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -20,92 +20,57 @@ __all__ = [
     "KINDS",
     "METRICS",
     "WAYS",
-    "Rounded",
+    "Searched",
     "by_metric",
-    "chosen_gap",
+    "chosen",
     "parts_of_metric",
-    "rounded",
+    "searched",
+    "table_of",
 ]
 
 #: Ways that weigh the outputs of a layer, and the kind of :func:`baq.rounding.output_metric` of each.
 KINDS = {"logit metric": "logit", "Fisher metric": "fisher", "boundary metric": "boundary"}
 #: Ways that differ only in what each output of a layer counts for, from all alike to the boundary's.
 METRICS = ("AdaRound, propagated", *KINDS)
-#: The ways of :func:`rounded`, from the plain one to the boundary metric.
+#: The ways of :func:`searched`, from the plain one to the boundary metric.
 WAYS = ("nearest", "AdaRound", "boundary gap", *METRICS)
 
 
 @dataclass(frozen=True)
-class Rounded:
-    """What :func:`rounded` returns.
+class Searched:
+    """Networks rounded by searches, each under the name of its way, and what the searches took.
 
-    ``networks`` and ``seconds`` have a network, and what it took to make it, for each of ``WAYS``;
-    what several ways need is counted for the first of them. ``path`` is that of :func:`chosen_gap`.
-    ``searches`` has a row for each way that searches layer by layer, and layer: ``method``, ``layer``,
-    ``weights`` (their number), ``steps`` and ``converged``.
+    ``seconds`` has those of each way, where they were taken; what several ways need is counted for the
+    first of them. ``searches`` has a row for each way that searches layer by layer, and layer:
+    ``method``, ``layer``, ``weights`` (their number), ``steps`` and ``converged``.
     """
 
     networks: dict[str, nn.Module]
-    seconds: dict[str, float]
-    path: pd.DataFrame
-    searches: pd.DataFrame
+    seconds: dict[str, float] = field(default_factory=dict)
+    searches: pd.DataFrame = field(default_factory=lambda: table_of({}))
 
 
-def chosen_gap(
+def _of_weight(weight: float) -> str:
+    """The name of the boundary gap with a weight of its term."""
+    return f"{WAYS[2]}, weight {weight:g}"
+
+
+def searched(
     known: Statistics,
     bits: int,
-    validation: tuple[Tensor, Tensor],
-    weights: Sequence[float],
-    start: nn.Module,
     *,
-    share: float = 0.2,
+    gap_weights: Sequence[float],
+    points: int = 2000,
     steps: int = 200,
-) -> tuple[nn.Module, pd.DataFrame]:
-    """The boundary gap with the weight that flips the fewest top pairs in the band of validation inputs.
+) -> Searched:
+    """A network rounded in each of :data:`WAYS`, the boundary gap with each weight of its term.
 
     Arguments:
         known: the network, and the inputs that it is rounded on.
         bits: bit width.
-        validation: inputs, shape (N, *), none of them among those, and labels, shape (N,).
-        weights: weights of the term to choose from; of equally good ones the first is chosen.
-        start: what :func:`baq.rounding.adaround` makes of the network, the path's weight 0.
-        share: share of the validation inputs that the boundary band holds.
-        steps: steps of the search for each layer.
-
-    Returns:
-        The network of the weight chosen; and the path, the columns of :func:`baq.compare` on validation
-        inputs with ``weight`` in place of the candidate, and ``chosen``.
-
-    Raises:
-        ValueError: as :func:`baq.rounding.boundary_gap` and :func:`baq.compare`.
-    """
-    networks = boundary_gap(known.given, bits, known, weights, start=start, steps=steps)
-    candidates = {0.0: start, **networks}
-    path = compare(
-        known.given, candidates, *validation, share=share, gradients=False,
-        batch_size=100,
-    ).rename(columns={"candidate": "weight"})  # fmt: skip
-    best = path.set_index("weight").loc[list(networks), "band_pair_flip_rate"].idxmin()
-    return networks[best], path.assign(chosen=path["weight"] == best)
-
-
-def rounded(
-    known: Statistics,
-    bits: int,
-    validation: tuple[Tensor, Tensor],
-    *,
-    gap_weights: Sequence[float],
-    exact: Sequence[float] = (0.0, 0.02, 0.1),
-    points: int = 2000,
-    share: float = 0.2,
-    steps: int = 200,
-) -> Rounded:
-    """A network rounded in each of :data:`WAYS`, and the seconds that each took.
-
-    Arguments:
-        known, bits, validation, share, steps: as for :func:`chosen_gap`.
-        gap_weights: weights of the boundary gap to choose from.
-        exact, points: as for :func:`baq.rounding.boundary_metric`.
+        gap_weights: weights of the boundary gap, of which :func:`chosen` chooses.
+        points: of the metrics, as for :func:`baq.rounding.boundary_metric`.
+        steps: the most steps of the search for each layer.
 
     Raises:
         ValueError: as the functions of :mod:`baq.rounding`.
@@ -120,30 +85,62 @@ def rounded(
         return made
 
     given = known.given, bits, known
-    options: dict[str, Any] = {"points": points, "steps": steps}
-    nearest, alone, gap, chained, logit, fisher, metric = WAYS
+    nearest, alone, gap, chained, *_ = WAYS
     networks[nearest] = timed(nearest, ptq_w, known.given, bits)
     for way, propagate in ((alone, False), (chained, True)):
         log: dict[str, Any] = {"steps": steps, "searches": searches[way]}
         networks[way] = timed(way, adaround, *given, propagate=propagate, **log)
-    for way in (logit, fisher):
-        log = options | {"searches": searches[way]}
-        networks[way] = timed(way, output_metric, *given, KINDS[way], **log)
-    log = options | {"exact": exact, "searches": searches[metric]}
-    networks[metric] = timed(metric, boundary_metric, *given, validation[0], **log)
-    networks[gap], path = timed(
-        gap, chosen_gap, known, bits, validation, gap_weights, networks[alone], share=share,
-        steps=steps,
-    )  # fmt: skip
+    for way, kind in KINDS.items():
+        log = {"points": points, "steps": steps, "searches": searches[way]}
+        networks[way] = timed(way, output_metric, *given, kind, **log)
+    start = networks[alone]
+    gaps = timed(gap, boundary_gap, *given, gap_weights, start=start, steps=steps)
+    networks |= {_of_weight(weight): network for weight, network in gaps.items()}
     seconds[gap] += seconds[alone]  # it starts there
-    return Rounded(_in_order(networks), _in_order(seconds), path, _table(searches))
+    return Searched(networks, _in_order(seconds), table_of(searches))
+
+
+def chosen(
+    reference: nn.Module,
+    found: Searched,
+    gap_weights: Sequence[float],
+    validation: tuple[Tensor, Tensor],
+    share: float = 0.2,
+) -> tuple[dict[str, nn.Module], pd.DataFrame]:
+    """A network for each of :data:`WAYS`, the boundary gap with the weight that validation inputs choose.
+
+    That is the one that flips the fewest top pairs in their boundary band.
+
+    Arguments:
+        reference: the float network.
+        found: what :func:`searched` returns.
+        gap_weights: weights to choose from; of equally good ones the first is chosen.
+        validation: inputs, shape (N, *), none of them among those, and labels, shape (N,).
+        share: share of the validation inputs that the boundary band holds.
+
+    Returns:
+        The networks; and the path, the columns of :func:`baq.compare` on validation inputs with ``weight`` in
+        place of the candidate, where 0 is AdaRound, and ``chosen``.
+
+    Raises:
+        ValueError: as :func:`baq.compare`.
+    """
+    gaps = {float(weight): found.networks[_of_weight(weight)] for weight in gap_weights}
+    path = compare(
+        reference, {0.0: found.networks[WAYS[1]], **gaps}, *validation, share=share, gradients=False,
+        batch_size=100,
+    ).rename(columns={"candidate": "weight"})  # fmt: skip
+    best = path.set_index("weight").loc[list(gaps), "band_pair_flip_rate"].idxmin()
+    networks = _in_order(found.networks | {WAYS[2]: gaps[best]})
+    return networks, path.assign(chosen=path["weight"] == best)
 
 
 def _in_order(by_way: Mapping[str, Any]) -> dict[str, Any]:
     return {way: by_way[way] for way in WAYS}
 
 
-def _table(searches: Mapping[str, Mapping[str, Search]]) -> pd.DataFrame:
+def table_of(searches: Mapping[str, Mapping[str, Search]]) -> pd.DataFrame:
+    """The ``searches`` of :class:`Searched`, by way and layer."""
     rows = [
         (way, name, found.value.numel(), found.steps, found.converged)
         for way, by_layer in searches.items()
@@ -158,7 +155,7 @@ def by_metric(
     """A network rounded in each way of :data:`METRICS`, on the same inputs by the same search.
 
     Arguments:
-        known, bits, steps: as for :func:`chosen_gap`.
+        known, bits, steps: as for :func:`searched`.
         points: as for :func:`baq.rounding.boundary_metric`; at most twice the inputs are taken.
     """
     options: dict[str, Any] = {"points": min(points, 2 * len(known.x)), "steps": steps}

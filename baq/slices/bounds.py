@@ -8,9 +8,10 @@ as in DeepZ (Singh et al. 2018, *Fast and effective robustness certification*). 
 the centre and the slopes by W, and the rest by |W|. A nonlinear unit is replaced by a line, and what
 the line leaves joins the rest.
 
-By |W|, errors never cancel. So the rest grows with each layer, and serves only to bound the range of each unit. The error of a gap between two logits is taken from the other end, as in CROWN
-(Zhang et al. 2018, arXiv:1811.00866): the gap's derivative by each unit, of the network whose units are
-these lines, times the error that this unit itself has added.
+By |W|, errors never cancel. So the rest grows with each layer, and serves only to bound the range of each
+unit. The error of a gap between two logits is taken from the other end, as in CROWN (Zhang et al. 2018,
+arXiv:1811.00866): the gap's derivative by each unit, of the network whose units are these lines, times
+the error that this unit itself has added.
 
 Rounding. A sum of k products is within ``k u`` times the sum of their sizes of the true one, in any
 order and with or without fused steps (Jeannerod, Rump 2013, doi:10.1137/120894488), u being the unit
@@ -116,7 +117,6 @@ class Affine:
             # One shape for all outputs, times a scale of each, is above the weights and costs one output.
             scale = sizes.flatten(1).amax(1)
             common = (sizes / scale.reshape(-1, *[1] * (weight.ndim - 1))).amax(0, keepdim=True)
-            total = sizes.flatten(1).sum(1)
         ample = 1 + 4 * kappa
 
         def stored(values: Tensor) -> Tensor:

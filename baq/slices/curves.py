@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from baq.arguments import check_whole, is_real
-from baq.inference import Classifier, bisect
+from baq.inference import Classifier, bisect, input_form
 from baq.local import PairGap, displacement_to, pair_gap
 from baq.slices.jaccard import grid_change
 from baq.slices.label_maps import LabelMap, check_label_maps
@@ -45,7 +45,9 @@ class Crossings:
     plane: Plane
 
 
-def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -> Crossings:
+def crossings(
+    classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6, batch_size: int = 8192
+) -> Crossings:
     """Locate a label map's boundary between cell centres by bisection.
 
     On each edge between neighbouring cells of different label, the end of the first cell's label is
@@ -56,6 +58,7 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
         classifier: the callable that the map was made of.
         grid: its label map.
         tolerance: bracket over extent.
+        batch_size: points per evaluation.
 
     Raises:
         ValueError: for a tolerance outside (0, 1), or as :func:`baq.inference.logits`.
@@ -71,7 +74,7 @@ def crossings(classifier: Classifier, grid: LabelMap, tolerance: float = 1e-6) -
         position = np.full(first.shape, np.nan)
         if len(row):
             ends = (row, column), (row + up, column + right)
-            position[row, column] = _change(classifier, grid, *ends, halvings)
+            position[row, column] = _change(classifier, grid, *ends, halvings, batch_size)
         found.append(position)
     across, along = found
     return Crossings(across, along, grid.plane)
@@ -94,11 +97,18 @@ def _change(
     cells: tuple[np.ndarray, np.ndarray],
     others: tuple[np.ndarray, np.ndarray],
     halvings: int,
+    batch_size: int,
 ) -> Tensor:
     """Positions (N,) between cells and others where the label changes from that of the cells."""
     at = _along(grid.plane, grid.n, cells, others)
     first = torch.from_numpy(grid.labels[cells])
-    return bisect(classifier, lambda position: grid.plane.inputs(at(position)), first, halvings)
+    put = input_form(classifier)
+
+    # Inputs are made in batches: those of all edges at once may not fit in memory.
+    def on_plane(coordinates: Tensor) -> Tensor:
+        return classifier(put(grid.plane.inputs(coordinates)))
+
+    return bisect(on_plane, at, first, halvings, batch_size)
 
 
 def boundary_segments(crossed: Crossings) -> np.ndarray:

@@ -198,7 +198,7 @@ class PlaneBounds:
         shape = inputs[0].meta["tensor_meta"].shape
         rule = layer_rule(layer, shape, self.dtype)
         if rule is None:
-            raise NoRule(f"{named}, has no rule with these options: allowed are {RULES}")
+            raise NoRule(f"{named}, has no rule, or none with these options: allowed are {RULES}")
         return rule
 
     def _form(self, node: fx.Node, at: Tensor, half: tuple[float, float]) -> Form:

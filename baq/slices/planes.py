@@ -123,8 +123,9 @@ def _spanned(origin: Tensor, u: Tensor, v: Tensor, x: Tensor, pad: float) -> Pla
 
 
 def _floats(x: Tensor) -> Tensor:
+    """Inputs as floats of which axes can be made: half precision would leave them off orthonormal."""
     x = check_points(x)
-    return x if x.is_floating_point() else x.float()
+    return x if x.is_floating_point() and x.itemsize > 2 else x.float()
 
 
 def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:

@@ -28,8 +28,8 @@ from baq.rounding import Statistics, adaround, boundary_metric
 from baq.rounding.descent import neighbours
 from baq.slices.planes import Plane, pca_plane
 from baq.structure import hidden_layer
-from baq.zoo import data, models, training
-from baq.zoo.recipes import digits_network
+from baq.zoo import models
+from baq.zoo.recipes import digits_network, mnist_network
 
 __all__ = ["ROUNDINGS", "Shown", "load", "made", "save"]
 
@@ -46,7 +46,7 @@ class Shown:
     weight's shape: its keys are such as ``adaround/4/channel/1``.
     """
 
-    network: nn.Sequential
+    network: nn.Module
     x: Tensor
     y: Tensor
     plane: Plane
@@ -100,13 +100,13 @@ def made(
 ) -> Shown:
     """Train a network for the page, and round it in the ways of :data:`ROUNDINGS`.
 
-    Networks on digits are those of :func:`baq.zoo.recipes.digits_network`. Those on MNIST and
-    Fashion-MNIST follow :func:`baq.zoo.recipes.mnist_network`, with fewer hidden units.
+    Networks on digits are those of :func:`baq.zoo.recipes.digits_network`, those on MNIST and
+    Fashion-MNIST of :func:`baq.zoo.recipes.mnist_network`.
 
     Arguments:
         dataset: ``digits``, ``mnist`` or ``fashion-mnist``.
         seed: of the splits and the training.
-        activation: a name in :data:`baq.zoo.models.ACTIVATIONS`.
+        activation: on digits a name in :data:`baq.zoo.models.ACTIVATIONS`, else ``relu``.
         hidden: hidden units.
         epochs: passes over the training images.
         test: size of the test split, see :func:`baq.zoo.data.load`.
@@ -115,19 +115,16 @@ def made(
         steps: see :func:`baq.rounding.adaround`.
 
     Raises:
-        ValueError: for another data set, or as the functions named.
+        ValueError: for another data set or activation, or as the functions named.
     """
     check_choice(tuple(_SCALES), dataset=dataset)
     check_whole(images=images)
+    network: nn.Module
     if dataset == "digits":
         network, split = digits_network(seed, hidden, activation, epochs, test=test)
     else:
-        split = data.load(dataset, seed, calibration=0.1, test=test)
-        network = models.mlp(784, 10, hidden, activation, seed)
-        training.fit(
-            network, split.x_train, split.y_train, epochs=epochs, learning_rate=3e-3,
-            batch_size=256, decay=True, seed=seed,
-        )  # fmt: skip
+        check_choice(("relu",), activation=activation)
+        network, split = mnist_network(dataset, seed, epochs=epochs, test=test, hidden=hidden)
     known = Statistics(network, split.x_train[:images])
     up = {}
     for width in bits:
@@ -194,10 +191,13 @@ def load(path: Path | str) -> dict[str, Shown]:
     """The networks that :func:`save` wrote, by name.
 
     Raises:
-        FileNotFoundError: where there is no such file.
+        FileNotFoundError: where there is no such file; it says what to do.
         ValueError: for one that is damaged, or is none of these scripts.
     """
     path = Path(path)
+    if not path.is_file():
+        told = "start Python in the folder of the book, or give the path of what its page Explore wrote"
+        raise FileNotFoundError(f"no file {str(path)!r}: {told}")
     match = re.fullmatch(r'explore\.receive\("[\w-]+", "(.*)"\);\n', path.read_text("utf-8"))
     try:
         content = zlib.decompress(base64.b64decode(match[1], validate=True) if match else b"")

@@ -100,12 +100,13 @@ def mnist_network(
     train: float | None = None,
     calibration: float = 0.1,
     test: float | None = None,
+    hidden: int | None = None,
     anew: bool = False,
 ) -> tuple[nn.Module, data.Splits]:
     """A network on MNIST or Fashion-MNIST, trained with a step size that falls to 0, and its splits.
 
-    The one that ships (:func:`baq.zoo.checkpoints.load`) where it was trained on the same images for as
-    many epochs, else one that is trained now.
+    The one that ships (:func:`baq.zoo.checkpoints.load`) where it is as wide and was trained on the same
+    images for as many epochs, else one that is trained now.
 
     Arguments:
         dataset: ``mnist`` or ``fashion-mnist``.
@@ -115,20 +116,23 @@ def mnist_network(
         epochs: passes over the training images; by default 15 and 5, which give the two their usual test
             accuracy.
         train, calibration, test: sizes of the splits, see :func:`baq.zoo.data.load`.
+        hidden: units of the hidden layer of ``mlp``, in place of the 256.
         anew: train it now, whatever ships.
 
     Returns:
         The network in evaluation mode, and the splits.
 
     Raises:
-        ValueError: for another data set or family, or as the functions named.
+        ValueError: for another data set or family, hidden units of a ``cnn``, or as the functions named.
     """
     if dataset not in ("mnist", "fashion-mnist"):
         raise ValueError(f"data set is {dataset!r}: allowed are mnist, fashion-mnist")
     if family not in ("mlp", "cnn"):
         raise ValueError(f"family is {family!r}: allowed are mlp, cnn")
+    if hidden is not None and family != "mlp":
+        raise ValueError(f"hidden is {hidden}: allowed for {family} is None")
     sizes = {"train": train, "calibration": calibration, "test": test}
-    return _loaded_or_fitted(f"{dataset}-{family}", seed, sizes, None, epochs, anew)
+    return _loaded_or_fitted(f"{dataset}-{family}", seed, sizes, hidden, epochs, anew)
 
 
 def subset_network(

@@ -1,10 +1,32 @@
-// A table that is wider than its box says that it scrolls, and takes the keyboard; print unfolds all folds.
+// A table that is wider than its box says that it scrolls, and takes the keyboard; a long one shows its
+// first rows until asked for all; print unfolds everything.
 (function () {
   const boxes = ".pst-scrollable-table-container, .cell_output .output.text_html";
+  const long = 20; // rows; what is a little longer is not worth a press
+  const first = 12;
 
   function mark() {
     for (const box of document.querySelectorAll(boxes)) {
       box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 1);
+    }
+  }
+
+  function shorten() {
+    for (const table of document.querySelectorAll(".bd-article table:not(.claims)")) {
+      const rows = [...table.querySelectorAll("tbody tr")];
+      if (rows.length <= long) continue;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "all-rows";
+      const show = (all) => {
+        rows.slice(first).forEach((row) => row.classList.toggle("folded-row", !all));
+        button.textContent = all ? `Show the first ${first} rows` : `Show all ${rows.length} rows`;
+        button.setAttribute("aria-expanded", all);
+        mark();
+      };
+      button.addEventListener("click", () => show(button.getAttribute("aria-expanded") !== "true"));
+      show(false);
+      table.after(button);
     }
   }
 
@@ -22,7 +44,10 @@
     }
   }
 
-  window.addEventListener("load", mark);
+  window.addEventListener("load", () => {
+    shorten();
+    mark();
+  });
   window.addEventListener("resize", mark);
   window.addEventListener("beforeprint", unfold);
   window.addEventListener("afterprint", fold);

@@ -8,10 +8,17 @@ explore.part("board", function (use) {
   const nearest = (n) =>
     GRIDS.reduce((best, one, k) => (Math.abs(one - n) < Math.abs(GRIDS[best] - n) ? k : best), 0);
 
+  // Bits that may lie between two widths, as entries of the state, and the other way round.
+  const TOP = 8; // where they begin
+  function between(value) {
+    const bits = Math.ceil(value);
+    return { bits: [bits, bits], to: Math.max(2, bits - 1), t: Number((bits - value).toFixed(4)) };
+  }
+  const reached = ({ bits: [bits], to, t }) => bits + t * (to - bits);
+
   // All of them by name; `get` and `set` are as for a panel, `plays` what the buttons of t and n do.
   function board(get, set, names, plays) {
     const make = panel(get, set);
-    const both = ({ bits: [one, other] }) => (one === other ? String(one) : `${one} and ${other}`);
     const ends = (_, about) =>
       get().rounding === "nearest" ? [2, 16] : [about.bits[0], about.bits.at(-1)];
     const bits = make.slider("bits", {
@@ -19,9 +26,19 @@ explore.part("board", function (use) {
       min: 2,
       max: 16,
       ends,
-      text: both,
+      text: (one) => words.bits({ ...one, t: 0 }),
       value: (one) => one.bits[0],
       change: (value) => ({ bits: [value, value] }),
+    });
+    const levels = make.slider("levels", {
+      label: "bits",
+      min: 2,
+      max: TOP,
+      step: 0.1,
+      play: plays.levels,
+      value: reached,
+      text: words.bits,
+      change: between,
     });
     const grid = make.slider("n", {
       label: "cells a side",
@@ -117,6 +134,7 @@ explore.part("board", function (use) {
       images,
       inner,
       layers,
+      levels,
       plane,
       rounding,
       scale,
@@ -129,5 +147,5 @@ explore.part("board", function (use) {
     };
   }
 
-  return { board, nearest };
+  return { TOP, between, board, nearest, reached };
 });

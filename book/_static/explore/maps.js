@@ -1,4 +1,5 @@
-// The two label maps: drawn side by side or as one with a wipe, with a point to look at, zoom and pan.
+// The two label maps: drawn side by side or as one with a wipe, with a point to look at, zoom and pan. One
+// finger and the wheel alone scroll the page.
 explore.part("maps", function (use) {
   "use strict";
   const { h } = use("controls");
@@ -6,20 +7,24 @@ explore.part("maps", function (use) {
   const NAMES = ["float", "quantized"];
   const KEYS =
     "Arrow keys move the point that is looked at, plus and minus zoom, with shift arrows move the view.";
+  const MIDDLE = { x: 0.5, y: 0.5 };
+  const between = (value, low, high) => Math.min(high, Math.max(low, value));
 
-  function maps(get, set) {
+  const short = (value) => Number(value.toFixed(6)); // for the page's address
+
+  // Maps of a state; `still` ones are pictures.
+  function maps(get, set, still) {
     let found = null;
     let side = 0; // of a map in pixels; to ask for it while something plays would lay out the page
     const panels = NAMES.map(function (name) {
       const cells = h("canvas", { class: "cells", "aria-hidden": "true" });
-      const marks = h("canvas", {
-        class: "marks",
-        role: "application",
-        tabindex: "0",
-        "data-map": name,
-      });
-      marks.setAttribute("aria-label", `Label map of the ${name} network. ${KEYS}`);
-      listen(marks);
+      const role = still ? { role: "img" } : { role: "application", tabindex: "0" };
+      const marks = h("canvas", { class: "marks", "data-map": name, ...role });
+      marks.setAttribute("aria-label", `Label map of the ${name} network.${still ? "" : ` ${KEYS}`}`);
+      if (!still) {
+        listen(marks);
+        pinched(marks);
+      }
       const title = h("div", { class: "title" }, name);
       return {
         cells,
@@ -29,76 +34,77 @@ explore.part("maps", function (use) {
       };
     });
 
+    // Where a pointer is, as shares of a map.
+    function share({ clientX, clientY }, canvas) {
+      const box = canvas.getBoundingClientRect();
+      return { x: (clientX - box.left) / box.width, y: (box.bottom - clientY) / box.height };
+    }
+
     // Coordinates of a pointer.
     function point(event, canvas) {
-      const box = canvas.getBoundingClientRect();
+      const { x, y } = share(event, canvas);
       const [a0, a1, b0, b1] = found.extent;
-      const x = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-      const y = Math.min(1, Math.max(0, (box.bottom - event.clientY) / box.height));
-      return [a0 + x * (a1 - a0), b0 + y * (b1 - b0)];
+      return [a0 + between(x, 0, 1) * (a1 - a0), b0 + between(y, 0, 1) * (b1 - b0)].map(short);
     }
 
-    const inside = (value) => Math.min(1, Math.max(0, value));
-
-    function zoom(factor) {
-      const state = get();
-      const to = Math.min(64, Math.max(1, state.zoom * factor));
-      set(to === 1 ? { zoom: 1, x: 0.5, y: 0.5 } : { zoom: to });
-    }
-
-    // Moves the view by shares of what is seen.
-    function pan(right, up) {
+    // Brings what is seen at `from` to `to`, both shares of the view, and draws it `factor` times as large; the
+    // view stays on the plane.
+    function move(from, to, factor) {
       const { x, y, zoom: now } = get();
-      if (now > 1) {
-        set({ x: inside(x + right / now), y: inside(y + up / now) });
-      }
+      const zoomed = short(between(now * factor, 1, 64));
+      const middle = function (old, start, stop) {
+        const found = old + (start - 0.5) / now - (stop - 0.5) / zoomed;
+        return short(between(found, 0.5 / zoomed, 1 - 0.5 / zoomed));
+      };
+      set({ zoom: zoomed, x: middle(x, from.x, to.x), y: middle(y, from.y, to.y) });
     }
+
+    const zoom = (factor) => move(MIDDLE, MIDDLE, factor);
+    // Moves the view by shares of what is seen.
+    const pan = (right, up) => move({ x: 0.5 + right, y: 0.5 + up }, MIDDLE, 1);
 
     function step(right, up) {
       const [a0, a1, b0, b1] = found.extent;
       const [a, b] = get().probe ?? [(a0 + a1) / 2, (b0 + b1) / 2];
-      const within = (value, low, high) => Math.min(high, Math.max(low, value));
       const cell = 1 / Math.min(found.n, 65);
       set({
         probe: [
-          within(a + right * cell * (a1 - a0), a0, a1),
-          within(b + up * cell * (b1 - b0), b0, b1),
-        ],
+          between(a + right * cell * (a1 - a0), a0, a1),
+          between(b + up * cell * (b1 - b0), b0, b1),
+        ].map(short),
       });
     }
 
     function listen(canvas) {
-      let from = null;
+      let from = null; // where a mouse that drags was last
       canvas.addEventListener("pointermove", function (event) {
         if (!found || event.pointerType !== "mouse") {
           return;
         }
         if (from && event.buttons) {
-          pan(
-            (from.x - event.clientX) / canvas.clientWidth,
-            (event.clientY - from.y) / canvas.clientHeight,
-          );
-          from = { x: event.clientX, y: event.clientY };
+          const to = share(event, canvas);
+          move(from, to, 1);
+          from = to;
         } else {
           set({ probe: point(event, canvas) });
         }
       });
-      canvas.addEventListener(
-        "pointerdown",
-        (event) => (from = { x: event.clientX, y: event.clientY }),
-      );
+      canvas.addEventListener("pointerdown", function (event) {
+        if (event.pointerType === "mouse") {
+          canvas.setPointerCapture(event.pointerId); // a drag may leave the map
+          from = share(event, canvas);
+        }
+      });
       canvas.addEventListener("pointerup", () => (from = null));
       canvas.addEventListener("click", (event) => found && set({ probe: point(event, canvas) }));
-      canvas.addEventListener(
-        "wheel",
-        function (event) {
-          if (found && (event.ctrlKey || document.activeElement === canvas)) {
-            event.preventDefault();
-            zoom(event.deltaY < 0 ? 1.25 : 0.8);
-          }
-        },
-        { passive: false },
-      );
+      const turned = function (event) {
+        if (found && (event.ctrlKey || event.metaKey)) {
+          event.preventDefault();
+          const at = share(event, canvas);
+          move(at, at, Math.exp(between(-event.deltaY / 100, -0.25, 0.25)));
+        }
+      };
+      canvas.addEventListener("wheel", turned, { passive: false });
       const arrows = {
         ArrowLeft: [-1, 0],
         ArrowRight: [1, 0],
@@ -121,6 +127,31 @@ explore.part("maps", function (use) {
         }
         event.preventDefault();
       });
+    }
+
+    // Two fingers zoom and move the view.
+    function pinched(canvas) {
+      let from = null;
+      const fingers = function (event) {
+        const [one, other] = Array.from(event.touches, (touch) => share(touch, canvas));
+        const middle = { x: (one.x + other.x) / 2, y: (one.y + other.y) / 2 };
+        return { ...middle, apart: Math.hypot(one.x - other.x, one.y - other.y) };
+      };
+      const touched = function (event) {
+        if (!found || event.touches.length !== 2) {
+          from = null;
+          return;
+        }
+        event.preventDefault();
+        const to = fingers(event);
+        if (from && event.type === "touchmove") {
+          move(from, to, to.apart / Math.max(from.apart, 1e-3));
+        }
+        from = to;
+      };
+      for (const name of ["touchstart", "touchmove", "touchend", "touchcancel"]) {
+        canvas.addEventListener(name, touched, { passive: false });
+      }
     }
 
     const button = (name, text, action) =>

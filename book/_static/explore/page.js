@@ -2,8 +2,8 @@
 explore.part("page", function (use) {
   "use strict";
   const { fold, h } = use("controls");
-  const { board, nearest } = use("board");
-  const { GRIDS, fitting, initial, read, write } = use("state");
+  const { board } = use("board");
+  const { fitting, initial, read, write } = use("state");
   const paint = use("paint");
   const words = use("words");
   const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
@@ -22,8 +22,7 @@ explore.part("page", function (use) {
     "y",
     "zoom",
   ];
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const wait = (time) => new Promise((done) => setTimeout(done, time));
+  const SHORT = ["jaccard", "displacement", "accuracy", "junctions"]; // of the small form
   const frame = () => new Promise((done) => requestAnimationFrame(done));
 
   async function open(place) {
@@ -34,11 +33,12 @@ explore.part("page", function (use) {
     );
     const workers = use("engine").start();
     const about = {};
-    let state = small ? { ...initial(names), n: 33 } : read(location.hash, names);
+    let state = small
+      ? { ...initial(names), layers: ["boundaries", "junctions"] }
+      : read(location.hash, names);
     let shown = null; // what was computed last, with the state that it is of
     let busy = false;
     let stale = true;
-    let playing = null;
     let plotted = "";
 
     const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
@@ -129,14 +129,20 @@ explore.part("page", function (use) {
         return; // and comes again
       }
       measured.tell(state, shown.measures);
-      if (!small) {
+      if (small) {
+        more.href = `${place.dataset.more}${write(state, [])}`;
+      } else {
+        const { bits } = known();
+        ends.textContent =
+          `AdaRound and the boundary metric come for ${bits[0]} to ${bits.at(-1)} bits, ` +
+          "the boundary metric with the same bits in both layers.";
         guide.show(state, shown.measures);
         python.show(state, shown.extent);
         spanning.hidden = state.plane !== "three";
         corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
         history.replaceState(null, "", write(state, names) || location.pathname + location.search);
-        plot();
       }
+      plot();
       place.setAttribute("data-settled", "");
     }
 
@@ -163,7 +169,7 @@ explore.part("page", function (use) {
       try {
         for (const n of PLOTTED) {
           grids.push(await workers[1].ask("onGrid", asked, n));
-          if (!current() || playing) {
+          if (!current() || player.playing()) {
             return;
           }
           use("plot").draw(chart, grids, law, { ...own, n: state.n }, words.number);
@@ -183,34 +189,10 @@ explore.part("page", function (use) {
 
     // Both networks at the point that is looked at.
     async function look() {
-      if (small || !state.probe) {
-        return;
-      }
-      const asked = state.probe;
-      const found = await workers[0].ask("probe", { ...shown.state, probe: asked });
+      const { probe } = state;
+      const found = probe && (await workers[0].ask("probe", { ...shown.state, probe }));
       place.probed = found;
       probed.show(found);
-    }
-
-    // Plays one entry, or stops: `advance` gives the next changes, or none at the end.
-    async function play(name, advance, pause) {
-      const mine = playing === name ? null : Symbol(name);
-      playing = mine && name;
-      play.now = mine;
-      marked();
-      const on = () => playing && play.now === mine;
-      await (pause ? slides : film)(advance, on, pause);
-      if (play.now === mine) {
-        playing = null;
-        marked();
-      }
-    }
-
-    async function slides(advance, on, pause) {
-      for (let next = on() && advance(); next && on(); next = advance()) {
-        set(next);
-        await wait(pause);
-      }
     }
 
     // Frames follow as fast as they are computed, by both workers in turn while the last one is drawn.
@@ -236,9 +218,10 @@ explore.part("page", function (use) {
           break;
         }
         asking(workers[k % workers.length]);
-        state = { ...state, t: asked.t };
+        state = { ...asked, probe: state.probe };
         shown = { state: asked, ...found };
         draw();
+        look();
         await frame();
       }
       busy = false;
@@ -246,49 +229,19 @@ explore.part("page", function (use) {
       refresh();
     }
 
-    function marked() {
-      for (const button of place.querySelectorAll("[data-play]")) {
-        const on = button.dataset.play === playing;
-        button.textContent = on ? "pause" : "play";
-        button.setAttribute(
-          "aria-label",
-          `${on ? "pause" : "play"} ${button.dataset.play === "t" ? "t" : "the grid"}`,
-        );
-      }
-    }
+    const player = use("player").player(place, get, set, film);
 
-    function playT() {
-      const start = state.t < 1 ? state.t : 0;
-      const begun = performance.now();
-      let last = false;
-      const advance = function () {
-        const t = still.matches
-          ? (last === false ? start : state.t) + 0.1
-          : start + (performance.now() - begun) / 6000;
-        const over = last === 1;
-        last = Math.min(1, Number(t.toFixed(4)));
-        return over ? null : { t: last };
-      };
-      play("t", advance, still.matches ? 700 : 0);
-    }
-
-    function playGrid() {
-      let k = nearest(state.n) === GRIDS.length - 1 ? -1 : nearest(state.n);
-      play("n", () => (k + 1 < GRIDS.length ? { n: GRIDS[(k += 1)] } : null), 450);
-    }
-
-    // By hand, nothing plays on.
+    // By hand, nothing plays on, but a reader may look at a point meanwhile.
     function byHand(changes) {
-      if (playing) {
-        playing = null;
-        marked();
+      if (Object.keys(changes).some((name) => name !== "probe")) {
+        player.stop();
       }
       // The words of a step are for its state.
       const left = !("step" in changes) && COMPUTED.some((name) => name in changes);
       set(left ? { ...changes, step: 0 } : changes);
     }
 
-    const controls = board(get, byHand, names, { t: playT, n: playGrid });
+    const controls = board(get, byHand, names, player.plays);
     const corners = [..."ABC"].map((name) =>
       h("canvas", { class: "input", role: "img", "aria-label": `image ${name}` }),
     );
@@ -302,7 +255,7 @@ explore.part("page", function (use) {
       { type: "button", onclick: () => byHand({ plane: "three", images: drawn() }) },
       "draw others",
     );
-    const view = use("maps").maps(get, byHand);
+    const view = use("maps").maps(get, byHand, small);
 
     // Three test images of three classes.
     function drawn() {
@@ -315,7 +268,7 @@ explore.part("page", function (use) {
       }
     }
 
-    const measured = use("readouts").readouts(small ? ["jaccard", "displacement"] : null);
+    const measured = use("readouts").readouts(small ? SHORT : null);
     const trouble = h("p", { class: "explore-error", role: "alert", hidden: true });
 
     const swatch = (colour, text) =>
@@ -327,6 +280,7 @@ explore.part("page", function (use) {
       swatch(paint.OVER.float, "float only"),
       swatch(paint.OVER.quantized, "quantized only"),
       ...(small ? [] : [swatch(paint.OVER.changed, "label changed")]),
+      h("span", { class: "ringed" }, "junction"),
     );
 
     const chart = h("div", { class: "chart" });
@@ -339,32 +293,38 @@ explore.part("page", function (use) {
     );
 
     const guide = use("guide").guide(byHand);
+    const more = h("a", {}, "Explore further");
+    const ends = h("p", { class: "key" });
+    const plotKey = h(
+      "p",
+      { class: "key" },
+      h("span", { class: "dotted" }, "measured"),
+      h("span", { class: "lined" }, "the law"),
+      h("span", { class: "owned" }, "your grid"),
+    );
 
     const parts = small
       ? [
-          h("div", { class: "first" }, controls.bits, controls.grid),
+          h("div", { class: "first" }, controls.which, controls.levels, controls.grid),
           view.places,
           measured.list,
           legend,
+          chart,
+          plotKey,
+          h("p", {}, more),
         ]
       : [
           guide.row,
           guide.saying,
           h("div", { class: "first" }, controls.which, controls.bits, controls.grid),
           view.places,
+          probed.place,
           measured.list,
           legend,
           view.tools,
           spanning,
           chart,
-          h(
-            "p",
-            { class: "key" },
-            h("span", { class: "dotted" }, "measured"),
-            h("span", { class: "lined" }, "the law"),
-            h("span", { class: "owned" }, "your grid"),
-          ),
-          probed.place,
+          plotKey,
           h("div", { class: "actions" }, python.copy, reset),
           fold(
             "Bits of each layer, and from one level to the next",
@@ -372,17 +332,20 @@ explore.part("page", function (use) {
             controls.t,
             controls.to,
           ),
-          fold("Rounding and boundary cells", controls.rounding, controls.scale, controls.sides),
+          fold(
+            "Rounding and boundary cells",
+            controls.rounding,
+            ends,
+            controls.scale,
+            controls.sides,
+          ),
           fold("Plane", controls.plane, controls.images, others),
           fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
           python.fold,
         ];
     await fetched(state.network);
     place.replaceChildren(...parts, measured.told, trouble);
-    if (place.dataset.more) {
-      place.append(h("p", {}, h("a", { href: place.dataset.more }, "Explore further")));
-    }
-    marked();
+    player.marked();
     if (!small) {
       window.addEventListener("hashchange", () => byHand(read(location.hash, names)));
     }

@@ -122,7 +122,9 @@ explore.part("paint", function () {
     for (const one of state.layers.includes("junctions") ? both : []) {
       for (const [i, j] of found.marks.junctions[one]) {
         if (seen(one, (j + 1) / found.n)) {
-          dot(pen, [((j + 1) / found.n) * side, (1 - (i + 1) / found.n) * side], 4, null, 2);
+          const at = [((j + 1) / found.n) * side, (1 - (i + 1) / found.n) * side];
+          dot(pen, at, 4, null, 4, "white"); // a rim, for it may lie on black cells
+          dot(pen, at, 4, null, 2);
         }
       }
     }
@@ -150,7 +152,7 @@ explore.part("paint", function () {
     }
   }
 
-  function dot(pen, [x, y], radius, fill, line) {
+  function dot(pen, [x, y], radius, fill, line, colour = "black") {
     pen.beginPath();
     pen.arc(x, y, radius, 0, 2 * Math.PI);
     if (fill) {
@@ -158,7 +160,7 @@ explore.part("paint", function () {
       pen.fill();
     }
     pen.lineWidth = line;
-    pen.strokeStyle = "black";
+    pen.strokeStyle = colour;
     pen.stroke();
   }
 

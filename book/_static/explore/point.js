@@ -12,44 +12,31 @@ explore.part("point", function (use) {
       "aria-label": "the input at the point",
     });
     const at = h("p", { class: "at" });
-    const rows = [
-      "label",
-      "margin",
-      "radius, input units",
-      ...Array.from({ length: 10 }, (_, k) => `logit ${k}`),
-    ];
-    const cells = rows.map(() => [h("td"), h("td")]);
-    const table = h(
-      "table",
+    const logits = Array.from({ length: 10 }, (_, k) => `logit ${k}`);
+    const names = ["label", "margin", "radius", ...logits];
+    const values = names.map(() => h("dd"));
+    const list = h(
+      "dl",
       { class: "probed" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          h("th", { scope: "col" }, "at this point"),
-          h("th", { scope: "col" }, "float"),
-          h("th", { scope: "col" }, "quantized"),
-        ),
-      ),
-      h(
-        "tbody",
-        {},
-        ...rows.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...cells[row])),
-      ),
+      ...names.map((name, k) => h("div", {}, h("dt", {}, name), values[k])),
     );
-    const place = h("div", { class: "probe", hidden: true }, h("div", {}, pictured, at), table);
+    const place = h("div", { class: "probe", hidden: true }, pictured, at, list);
 
+    // What was found, or nothing where no point is looked at.
     function show(found) {
+      place.hidden = !found;
+      if (!found) {
+        return;
+      }
       paint.input(pictured, found.input);
-      at.textContent = `a = ${number(found.a)}, b = ${number(found.b)}`;
-      found.networks.forEach(function (one, k) {
-        const logits = one.logits.map((z) => z.toFixed(2));
-        const texts = [one.label, number(one.margin), number(one.radius), ...logits];
-        texts.forEach((text, row) => (cells[row][k].textContent = text));
-      });
-      place.hidden = false;
+      at.textContent = `At a = ${number(found.a)}, b = ${number(found.b)}, float → quantized; the radius in input units`;
+      const [one, other] = found.networks.map((made) => [
+        made.label,
+        number(made.margin),
+        number(made.radius),
+        ...made.logits.map((z) => z.toFixed(2)),
+      ]);
+      values.forEach((value, k) => (value.textContent = `${one[k]} → ${other[k]}`));
     }
 
     return { place, show };

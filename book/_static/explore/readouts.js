@@ -2,7 +2,7 @@
 explore.part("readouts", function (use) {
   "use strict";
   const { h } = use("controls");
-  const { measures, network } = use("words");
+  const { bits, measures, network } = use("words");
   const NONE = {
     jaccard: 0,
     displacement: 0,
@@ -36,7 +36,8 @@ explore.part("readouts", function (use) {
       const said = measures(found)
         .slice(0, 3)
         .map(([, name, text]) => `${name} ${text}`);
-      told.textContent = `${network(state.network)}, ${state.n} cells a side: ${said.join("; ")}.`;
+      const where = `${network(state.network)}, bits ${bits(state)}, ${state.n} cells a side`;
+      told.textContent = `${where}: ${said.join("; ")}.`;
     }
 
     return { list, show, tell, told };

@@ -11,6 +11,7 @@
   const makers = {};
   const made = {};
   const waiting = {};
+  const texts = {};
 
   function use(name) {
     made[name] ??= makers[name](use);
@@ -28,8 +29,17 @@
     });
   }
 
-  // The text of a file of networks, which calls `receive`.
-  async function text(dataset, digest) {
+  // The text of a file of networks, which is read once; where that fails, a later call tries again.
+  function text(dataset, digest) {
+    texts[dataset] ??= received(dataset, digest).catch(function (error) {
+      delete texts[dataset];
+      throw error;
+    });
+    return texts[dataset];
+  }
+
+  // The file calls `receive`.
+  async function received(dataset, digest) {
     const found = new Promise((done) => (waiting[dataset] = done));
     const address = new URL(`../${dataset}.js?${digest}`, base).href;
     const none = load(address).then(() => null);
@@ -40,12 +50,13 @@
     return given;
   }
 
+  // A picture that stood in the explorer's place is better than none.
   function tell(place, error) {
     const words = document.createElement("p");
     words.className = "explore-error";
     words.setAttribute("role", "alert");
     words.textContent = `The explorer cannot be shown: ${error.message}. Load the page again, or see the chapter on slice geometry.`;
-    place.replaceChildren(words);
+    place.replaceChildren(words, ...place.querySelectorAll(":scope > img"));
   }
 
   window.explore = {
@@ -62,8 +73,11 @@
   style.href = `${base}explore.css`;
   document.head.append(style);
   const showing =
-    "files engine state words controls board paint plot guide point readouts python maps page";
+    "files engine state words controls board paint plot guide point readouts python maps player page";
   Promise.all([...computing, ...showing.split(" ")].map((name) => load(`${base}${name}.js`)))
-    .then(() => Promise.all(Array.from(places, (place) => use("page").open(place))))
-    .catch((error) => places.forEach((place) => tell(place, error)));
+    .then(() => use("page"))
+    .then(
+      ({ open }) => places.forEach((place) => open(place).catch((error) => tell(place, error))),
+      (error) => places.forEach((place) => tell(place, error)),
+    );
 })();

@@ -19,6 +19,12 @@ explore.part("words", function () {
 
   const share = (value) => `${number(100 * value)} %`;
 
+  // Bits of both layers, or the two levels that t lies between.
+  function bits({ bits: [one, other], to, t }) {
+    const here = one === other ? String(one) : `${one} and ${other}`;
+    return t ? `${here} → ${to}, t = ${t.toFixed(2)}` : here;
+  }
+
   // Each measure: what it is called, and what it is here.
   function measures(m) {
     return [
@@ -52,5 +58,5 @@ explore.part("words", function () {
     return `${data}, ${act === "relu" ? "ReLU" : act}${which}`;
   }
 
-  return { measures, network, number, share };
+  return { bits, measures, network, number, share };
 });

@@ -1,0 +1,244 @@
+"""What a classifier may return, and how it becomes logits: containers, one logit, probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "ENOUGH",
+    "KINDS",
+    "AsLogits",
+    "Told",
+    "as_logits",
+    "convert",
+    "in_logits",
+    "kind_of",
+    "tensor_of",
+]
+
+#: What the numbers of an output may be.
+KINDS = ("logits", "probabilities", "one logit", "one probability")
+
+#: Rows from which outputs that sum to 1 are taken for probabilities.
+ENOUGH = 4
+#: How far from 1 a row of probabilities may sum to, and one of probabilities that were quantized.
+_SUM, _QUANTIZED_SUM = 1e-3, 0.1
+
+
+def tensor_of(output: Any, name: str | int | None = None) -> Tensor:
+    """The tensor in what a classifier returned.
+
+    A dictionary, or an object with fields, gives its ``logits``; a tuple or list its first entry; an
+    object with ``value``, such as brevitas' QuantTensor, that; a quantized tensor is dequantized, and a
+    list of dictionaries, which sklearn-onnx returns, is a table.
+
+    Arguments:
+        output: what was returned.
+        name: which entry of a dictionary, tuple or list, or which field of an object; if not given, as
+            above.
+
+    Raises:
+        ValueError: for an output without such an entry, or that is no array.
+    """
+    if name is not None:
+        output = _named(output, name)
+    while not isinstance(output, Tensor):
+        if isinstance(output, Mapping):
+            if "logits" not in output and len(output) != 1:
+                entries = ", ".join(map(repr, output))
+                raise ValueError(
+                    f"the classifier returns a dictionary of {entries}: allowed is one with 'logits', "
+                    "or name one of them as its output"
+                )
+            output = output["logits"] if "logits" in output else next(iter(output.values()))
+        elif isinstance(getattr(output, "logits", None), (Tensor, Sequence)):
+            output = output.logits
+        elif isinstance(getattr(output, "value", None), Tensor):
+            output = output.value
+        elif isinstance(output, (tuple, list)) and _holds(output, Mapping):
+            keys = sorted(output[0])
+            output = torch.tensor([[row[key] for key in keys] for row in output])
+        elif isinstance(output, (tuple, list)) and len(output) and _is_array(output[0]):
+            output = output[0]
+        else:
+            return _array(output)
+    return output.dequantize() if output.is_quantized else output
+
+
+def _named(output: Any, name: str | int) -> Any:
+    try:
+        if isinstance(output, Mapping) or isinstance(name, int):
+            return output[name]
+        return getattr(output, name)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        has = list(output) if isinstance(output, Mapping) else type(output).__name__
+        raise ValueError(f"output is {name!r}, which is not in {has}") from None
+
+
+def _holds(rows: Sequence[Any], kind: type) -> bool:
+    return bool(rows) and all(isinstance(row, kind) for row in rows)
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is an array or holds one, and is no bare number or row of numbers."""
+    if isinstance(value, (Tensor, Mapping)) or hasattr(value, "logits"):
+        return True
+    return getattr(value, "ndim", 0) > 1 or (isinstance(value, (tuple, list)) and _nested(value))
+
+
+def _nested(values: Sequence[Any]) -> bool:
+    return bool(values) and (isinstance(values[0], (tuple, list)) or _is_array(values[0]))
+
+
+def _array(values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"logits are a {type(values).__name__} that is no array: {reason}"
+        ) from None
+
+
+def kind_of(z: Tensor, like: str = "") -> str:
+    """What the outputs of a classifier on many inputs are, one of :data:`KINDS`.
+
+    Rows that are not negative and sum to 1 are probabilities, a single column that lies between 0 and
+    1 is one probability, and another single column, or no column at all, is one logit. ``like`` is the
+    kind of a classifier that this one was made from: quantized probabilities sum to 1 roughly. Of fewer
+    than :data:`ENOUGH` rows that sum to 1 nothing is concluded, since logits may do so too.
+
+    Example:
+        >>> kind_of(torch.eye(4)), kind_of(torch.tensor([[-2.0], [3.0]]))
+        ('probabilities', 'one logit')
+    """
+    single = z.ndim == 1 or (z.ndim == 2 and z.shape[1] == 1)
+    if z.numel() == 0 or not (single or z.ndim == 2) or z.is_complex():
+        return "logits"
+    z = z.detach().double()
+    if single:
+        # Labels in {0, 1} or a constant are as much a logit as a probability.
+        within = (
+            len(z) >= ENOUGH
+            and bool(((z >= 0) & (z <= 1)).all())
+            and bool(((z > 0) & (z < 1)).any())
+        )
+        return "one probability" if within else "one logit"
+    if len(z) < ENOUGH and like != "probabilities":
+        return "logits"
+    near = (z.sum(dim=1) - 1).abs() <= (_SUM if like != "probabilities" else _QUANTIZED_SUM)
+    return "probabilities" if bool((near & (z >= 0).all(dim=1)).all()) else "logits"
+
+
+def convert(z: Tensor, kind: str) -> Tensor:
+    """Outputs of a kind as logits (N, K).
+
+    Of one logit s, which speaks for the second of two classes, the logits are 0 and s. The logarithm is
+    taken of probabilities, of those that are 0 that of the smallest normal number.
+    """
+    if kind == "logits":
+        return z
+    z = z if z.is_floating_point() else z.double()
+    if kind.startswith("one "):
+        s = z.reshape(len(z), 1)
+        if kind == "one logit":
+            return torch.cat([torch.zeros_like(s), s], dim=1)
+        z = torch.cat([1 - s, s], dim=1)
+    return z.clamp(min=torch.finfo(z.dtype).tiny).log()
+
+
+class Told:
+    """One clause on what :func:`convert` did to outputs that came batch by batch.
+
+    Example:
+        >>> told = Told("probabilities")
+        >>> told.add(torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
+        >>> str(told)
+        'probabilities: their logarithm is taken; 1 of 2 inputs tie at the top'
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self._count, self._ties, self._zeros = kind, 0, 0, 0
+
+    def add(self, z: Tensor) -> None:
+        """Count the ties and zeros of outputs."""
+        if "probabilit" not in self.kind:
+            return
+        if self.kind == "one probability":
+            s = z.detach().reshape(len(z), 1)
+            z = torch.cat([1 - s, s], dim=1)
+        two = z.detach().double().topk(2, dim=1).values
+        self._count += len(z)
+        self._ties += int((two[:, 0] == two[:, 1]).sum())
+        self._zeros += int((two[:, 1] <= 0).sum())
+
+    def __str__(self) -> str:
+        told = _TOLD[self.kind]
+        if self._ties:
+            told += f"; {self._ties} of {self._count} inputs tie at the top"
+        if self._zeros:
+            told += (
+                f"; {self._zeros} of {self._count} inputs have a second of 0, so that margin and "
+                "radius are cut"
+            )
+        return told
+
+
+#: What is done to outputs of a kind.
+_TOLD = {
+    "logits": "",
+    "probabilities": "probabilities: their logarithm is taken",
+    "one logit": "one logit: a second of 0",
+    "one probability": "one probability: the logarithms of it and of its complement are taken",
+    "softmax": "probabilities: what enters the last softmax is taken",
+}
+
+
+class AsLogits(nn.Module):
+    """A module whose outputs of a kind are turned into logits, gradients included."""
+
+    def __init__(self, model: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.model, self.kind = model, kind
+        self.train(model.training)
+
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        return convert(tensor_of(self.model(*inputs, **named)), self.kind)
+
+
+def in_logits(classifier: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    """A classifier with outputs of a kind as one with logits; itself where it has them already."""
+    if kind == "logits":
+        return classifier
+    if isinstance(classifier, nn.Module):
+        return AsLogits(classifier, kind)
+    return lambda *inputs, **named: convert(tensor_of(classifier(*inputs, **named)), kind)
+
+
+def _without_softmax(classifier: Callable[..., Any]) -> nn.Sequential | None:
+    """A ``Sequential`` that ends in a softmax over classes without that end; None for any other."""
+    if type(classifier) is not nn.Sequential or len(classifier) < 2:
+        return None
+    end = classifier[-1]
+    if type(end) is not nn.Softmax or end.dim not in (1, -1):
+        return None
+    if classifier._forward_hooks or classifier._forward_pre_hooks or end._forward_hooks:
+        return None
+    cut = nn.Sequential(*list(classifier)[:-1])
+    cut.training = classifier.training
+    return cut
+
+
+def as_logits(classifier: Callable[..., Any], kind: str) -> tuple[Callable[..., Any], Told]:
+    """A classifier with outputs of a kind as one that returns logits, and what is to be told of it.
+
+    Of a ``Sequential`` that ends in a softmax, what enters it is taken: of saturated probabilities the
+    logarithm has lost the margin.
+    """
+    if kind == "probabilities" and (cut := _without_softmax(classifier)) is not None:
+        return cut, Told("softmax")
+    return in_logits(classifier, kind), Told(kind)
