@@ -147,7 +147,7 @@ def test_the_sets_of_low_margin_against_plain_sets(seed, share):
 
 @drawn(st.integers(0, 10_000), st.sampled_from([2, 3]))
 def test_junction_counts_equal_those_of_the_book(seed, block):
-    film = list(np.random.default_rng(seed).integers(0, 4, size=(3, 9, 9)).astype(np.uint8))
+    film = list(np.random.default_rng(seed).integers(0, 16, size=(3, 9, 9)).astype(np.uint8))
     counts = junction_counts(film, block)
     cells = [junction_cells(labels, block=block) for labels in film]
     assert counts["start"] == cells[0].sum()

@@ -110,7 +110,8 @@ def junction_counts(film: Sequence[np.ndarray], block: int) -> dict[str, int]:
 
 def _seen(labels: np.ndarray, block: int) -> np.ndarray:
     """The labels in each window, a bit each."""
-    return _any(np.left_shift(1, labels).astype(np.uint16), block)
+    # In bytes the bits of labels 8 and above would be lost.
+    return _any(np.left_shift(np.uint16(1), labels.astype(np.uint16)), block)
 
 
 def _any(cells: np.ndarray, block: int) -> np.ndarray:
