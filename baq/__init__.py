@@ -6,13 +6,17 @@ if TYPE_CHECKING:
     from baq.comparison import compare
     from baq.quantization import ptq_w
 
-__all__ = ["compare", "ptq_w"]
+    __version__: str
+
+__all__ = ["__version__", "compare", "ptq_w"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: torch takes seconds, and `baq.machine` does without.
-    from importlib import import_module
+    from importlib import import_module, metadata
 
+    if name == "__version__":
+        return metadata.version("baq")
     homes = {"compare": "baq.comparison", "ptq_w": "baq.quantization"}
     if name not in homes:
         raise AttributeError(f"module 'baq' has no attribute {name!r}")

@@ -64,6 +64,10 @@ def band_flip_law(flip_rate: float, share: float = 0.2) -> float:
 
     Raises:
         ValueError: for values outside these ranges.
+
+    Example:
+        >>> round(band_flip_law(0.01), 4), round(band_flip_law(0.2), 4)
+        (np.float64(0.05), np.float64(0.4215))
     """
     check_share(share=share)
     if not is_real(flip_rate) or not 0 <= flip_rate <= 0.5:
@@ -84,6 +88,11 @@ def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[fl
 
     Raises:
         ValueError: for shapes that differ, or a share outside its range.
+
+    Example:
+        >>> flip = torch.tensor([True, False, False, False])
+        >>> band_curve(torch.tensor([0.1, 0.2, 0.5, 2.0]), flip, [0.25, 0.5, 1.0])
+        [1.0, 0.5, 0.25]
     """
     margin, flip = as_tensor(margin, "margins"), as_tensor(flip, "flips")
     if margin.shape != flip.shape:
@@ -107,6 +116,11 @@ def band_by_share(z: Tensor, z_q: Tensor, shares: Sequence[float]) -> pd.DataFra
 
     Raises:
         ValueError: for logits that differ in shape, or a share outside its range.
+
+    Example:
+        >>> z = torch.tensor([[0.1, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
+        >>> band_by_share(z, z - torch.tensor([0.2, 0.0]), [0.25, 1.0])["band_flip_rate"].tolist()
+        [1.0, 0.25]
     """
     flip = flips(z, z_q)
     rate = min(float(flip.double().mean()), 0.5)
@@ -135,6 +149,11 @@ def law_errors(
 
     Raises:
         ValueError: as :func:`band_flip_law`, or for a column that is not there.
+
+    Example:
+        >>> rates = pd.DataFrame({"flip_rate": [0.02, 0.2], "band_flip_rate": [0.1, 0.6]})
+        >>> law_errors(rates).round(3).to_dict("list")
+        {'above': [0.01, 0.1], 'up_to': [0.03, 0.3], 'networks': [1, 1], 'off': [0.0, 0.424]}
     """
     if lacking := [name for name in ("flip_rate", "band_flip_rate") if name not in rates]:
         raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, rates))}")

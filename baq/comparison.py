@@ -107,9 +107,8 @@ def compare(
         ValueError: for empty or non-finite inputs or logits, or shapes that do not match.
 
     Example:
-        >>> from torch import nn
         >>> from baq import ptq_w
-        >>> model = nn.Linear(2, 2, bias=False)
+        >>> model = torch.nn.Linear(2, 2, bias=False)
         >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 0.4]])
         >>> x = torch.tensor([[1.0, 0.5], [0.2, 1.0], [1.0, 2.1]])
         >>> rows = compare(model, {b: ptq_w(model, b) for b in (8, 2)}, x)
@@ -481,6 +480,16 @@ def per_plane(
 
     Raises:
         ValueError: for no candidates, planes that are none, or as :func:`label_map`.
+
+    Example:
+        >>> model = torch.nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.1], [-0.6, 1.0], [-0.5, -0.9]])
+        >>> axes = torch.eye(2)
+        >>> plane = Plane(torch.zeros(2), axes[0], axes[1], (-1.0, 1.0, -1.0, 1.0))
+        >>> from baq import ptq_w
+        >>> rows = per_plane(model, {bits: ptq_w(model, bits) for bits in (8, 2)}, plane, n=21)
+        >>> rows[["candidate", "jaccard"]].round(2).to_dict("list")
+        {'candidate': [8, 2], 'jaccard': [0.06, 0.7]}
     """
     return _per_plane(
         reference, _by_key(candidates), _as_planes(planes), n, sides, way, batch_size, trace, None
@@ -566,6 +575,12 @@ def compare_logits(
 
     Raises:
         ValueError: as :func:`baq.compare`.
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.0], [1.1, 1.0], [0.0, 3.0]])
+        >>> rows = compare_logits(z, {"int8": z + torch.tensor([0.0, 0.2])}, torch.tensor([0, 0, 1]))
+        >>> rows[["candidate", "accuracy_reference", "flip_rate"]].round(3).to_dict("list")
+        {'candidate': ['int8'], 'accuracy_reference': [1.0], 'flip_rate': [0.333]}
     """
     if not isinstance(candidates, Mapping):
         raise ValueError(

@@ -44,7 +44,12 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 def default_device() -> torch.device:
-    """CUDA where there is a CUDA device, else the CPU."""
+    """CUDA where there is a CUDA device, else the CPU.
+
+    Example:
+        >>> default_device().type in ("cpu", "cuda")
+        True
+    """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -76,6 +81,12 @@ def place(
 
     Raises:
         ValueError: for a device that is absent, a dtype that is not a float, or as :func:`copied`.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+        >>> placed = place(model, torch.float64)
+        >>> placed.training, placed[0].weight.dtype, model.training
+        (False, torch.float64, True)
     """
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(named, torch.dtype) and named.is_floating_point):
@@ -115,6 +126,11 @@ def copied(model: _Module) -> _Module:
     Raises:
         ValueError: for a module that cannot be copied, such as one with old-style ``weight_norm`` or
             pruning masks, naming the layer.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> copied(model) is model, torch.equal(copied(model).weight, model.weight)
+        (False, True)
     """
     try:
         return copy.deepcopy(model)
@@ -132,7 +148,13 @@ def copied(model: _Module) -> _Module:
 
 @contextmanager
 def gradients() -> Iterator[None]:
-    """Record gradients, whatever mode the caller is in."""
+    """Record gradients, whatever mode the caller is in.
+
+    Example:
+        >>> with torch.no_grad(), gradients():
+        ...     torch.is_grad_enabled()
+        True
+    """
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
@@ -251,6 +273,10 @@ def check_labels(y: Tensor, count: int, classes: int | None = None) -> Tensor:
     Raises:
         ValueError: unless ``y`` has shape (count,) and holds whole numbers from 0, below ``classes``
             where that is given.
+
+    Example:
+        >>> check_labels([0, 2, 1], 3, classes=3)
+        tensor([0, 2, 1])
     """
     y = as_tensor(y, "labels")
     if y.shape != (count,):
@@ -348,6 +374,10 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
     Raises:
         ValueError: for a batch size that is not a whole number of 1 or more.
+
+    Example:
+        >>> [len(part) for part in batches(torch.zeros(5, 2), 2)]
+        [2, 2, 1]
     """
     check_whole(batch_size=batch_size)
     return x.split(int(batch_size))
@@ -427,6 +457,10 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
         ValueError: for empty or non-finite inputs, inputs that the classifier cannot take, logits of
             a wrong shape or not finite.
         MemoryError: if a batch does not fit in memory.
+
+    Example:
+        >>> logits(nn.Identity(), torch.tensor([[0.5, 2.0], [1.0, 0.0]]), batch_size=1).tolist()
+        [[0.5, 2.0], [1.0, 0.0]]
     """
     x, put = check_points(x), input_form(classifier)
     parts = []
@@ -437,12 +471,22 @@ def logits(classifier: Classifier, x: Tensor, batch_size: int = 8192) -> Tensor:
 
 
 def labels(z: Tensor) -> Tensor:
-    """Top-1 labels of logits ``(N, K)``, shape (N,); ties go to the lowest index."""
+    """Top-1 labels of logits ``(N, K)``, shape (N,); ties go to the lowest index.
+
+    Example:
+        >>> labels(torch.tensor([[0.1, 0.9], [0.5, 0.5]]))
+        tensor([1, 0])
+    """
     return z.argmax(dim=1)
 
 
 def top_pair(z: Tensor) -> tuple[Tensor, Tensor]:
-    """First and second label of logits ``(N, K)``, each of shape (N,); ties go to the lowest index."""
+    """First and second label of logits ``(N, K)``, each of shape (N,); ties go to the lowest index.
+
+    Example:
+        >>> [classes.tolist() for classes in top_pair(torch.tensor([[0.1, 0.9, 0.5]]))]
+        [[1], [2]]
+    """
     first = labels(z)
     rest = z.scatter(1, first[:, None], -torch.inf)
     return first, labels(rest)
@@ -465,6 +509,12 @@ def bisect(
         first: labels at position 0, on the CPU, shape (N,); those at 1 are others.
         steps: halvings.
         batch_size: points per evaluation.
+
+    Example:
+        >>> def step(x):
+        ...     return torch.stack([0.25 - x[:, 0], x[:, 0] - 0.25], dim=1)
+        >>> bisect(step, lambda t: t[:, None], torch.tensor([0]), steps=20).round(decimals=3).tolist()
+        [0.25]
     """
     low, high = torch.zeros(len(first)).double(), torch.ones(len(first)).double()
     for _ in range(steps):

@@ -58,6 +58,11 @@ class PairGap:
     ``first`` and ``second`` hold i and j, shape (N,); ``gap`` has shape (N,), in logits;
     ``gradient`` has shape (N, d), in logits per input unit. Where the pair is the classifier's
     own top two, the gap is the margin.
+
+    Example:
+        >>> one = torch.tensor([0]), torch.tensor([1])
+        >>> PairGap(*one, gap=torch.tensor([10.0]), gradient=torch.tensor([[3.0, 4.0]])).radius.tolist()
+        [2.0]
     """
 
     first: Tensor
@@ -76,7 +81,12 @@ class PairGap:
 
 
 def row_norms(rows: Tensor) -> Tensor:
-    """Euclidean norm of each row (N, d), shape (N,), also where squares would under- or overflow."""
+    """Euclidean norm of each row (N, d), shape (N,), also where squares would under- or overflow.
+
+    Example:
+        >>> row_norms(torch.tensor([[3.0, 4.0], [3e30, 4e30]])).tolist()[0]
+        5.0
+    """
     length = rows.norm(dim=1)
     limits = torch.finfo(rows.dtype)
     off = ~((length > (limits.tiny / limits.eps) ** 0.5) & (length < torch.inf))
@@ -101,7 +111,12 @@ def _checked(z: Tensor) -> Tensor:
 
 
 def margins(z: Tensor) -> Tensor:
-    """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits."""
+    """Difference of the two largest logits, ``m = f_(1) - f_(2)``, shape (N,), in logits.
+
+    Example:
+        >>> margins(torch.tensor([[0.5, 2.0, 1.0], [1.0, 1.0, 0.0]])).tolist()
+        [1.0, 0.0]
+    """
     z = _checked(z)
     return pair_difference(z, top_pair(z))
 
@@ -113,6 +128,10 @@ def flips(z: Tensor, z_q: Tensor) -> Tensor:
 
     Raises:
         ValueError: if the two differ in shape, or are no logits.
+
+    Example:
+        >>> flips(torch.tensor([[2.0, 1.0], [2.0, 1.0]]), torch.tensor([[2.0, 1.5], [1.0, 2.0]])).tolist()
+        [False, True]
     """
     z, z_q = _checked(z), _checked(z_q)
     _check_same_shape(z, z_q)
@@ -126,6 +145,11 @@ def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
 
     Raises:
         ValueError: if the two differ in shape, or are no logits.
+
+    Example:
+        >>> z, z_q = torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[1.0, 2.0, 3.0]])
+        >>> pair_flips(z, z_q).tolist()
+        [True]
     """
     z, z_q = _checked(z), _checked(z_q)
     _check_same_shape(z, z_q)
@@ -135,7 +159,13 @@ def pair_flips(z: Tensor, z_q: Tensor) -> Tensor:
 
 
 def pair_difference(z: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
-    """``z_i - z_j`` of logits (N, K) at a pair of classes for each point, each (N,)."""
+    """``z_i - z_j`` of logits (N, K) at a pair of classes for each point, each (N,).
+
+    Example:
+        >>> z = torch.tensor([[2.0, 1.5, 0.0]])
+        >>> pair_difference(z, (torch.tensor([0]), torch.tensor([2]))).tolist()
+        [2.0]
+    """
     first, second = pair
     return (z.gather(1, first[:, None]) - z.gather(1, second[:, None])).squeeze(1)
 
@@ -151,6 +181,11 @@ def traced_gap(
 
     Raises:
         ValueError: as :func:`baq.inference.logits`, or for classes that the classifier does not have.
+
+    Example:
+        >>> x, gap, (first, second) = traced_gap(nn.Identity(), torch.tensor([[2.0, 0.5, 1.0]]))
+        >>> gap.item(), first.item(), second.item(), x.requires_grad
+        (1.0, 0, 2, True)
     """
     batch = _leaf(batch)
     z = check_logits(evaluate(classifier, batch), len(batch))
@@ -182,6 +217,11 @@ def slopes(gap: Tensor, *inputs: Tensor, again: bool = False) -> tuple[Tensor, .
 
     Raises:
         ValueError: where the gap does not depend on an input through differentiable steps.
+
+    Example:
+        >>> x, gap, _ = traced_gap(nn.Identity(), torch.tensor([[2.0, 0.5, 1.0]]))
+        >>> slopes(gap, x)[0].tolist()
+        [[1.0, 0.0, -1.0]]
     """
     message = "the classifier's logits have no gradient: allowed is a differentiable one"
     if not gap.requires_grad:
@@ -228,6 +268,11 @@ def pair_gap(
 
     Raises:
         ValueError: as :func:`traced_gap` and :func:`slopes`, or for what is no pair of classes.
+
+    Example:
+        >>> gap = pair_gap(nn.Identity(), torch.tensor([[2.0, 0.5, 1.0]]))
+        >>> gap.gap.tolist(), gap.gradient.tolist(), round(gap.radius.item(), 4)
+        ([1.0], [[1.0, 0.0, -1.0]], 0.7071)
     """
     x, put = check_points(x), input_form(classifier)
     pair = None if pair is None else _check_pair(pair, len(x))
@@ -285,6 +330,13 @@ class Radii:
     A class that was not tried lies nearer only where its gap is more than ``slack`` times as steep as
     the steepest of those tried, since its gap is no smaller than the first one left out. It is infinite
     where all classes were tried.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> found = nearest_radii(model, torch.tensor([[3.0, 1.0]]), nearest=1)
+        >>> found.behind.tolist(), found.slack.item() > 1
+        ([1], True)
     """
 
     radius: Tensor
@@ -296,7 +348,15 @@ class Radii:
 def nearest_radii(
     classifier: Classifier, x: Tensor, batch_size: int = 1024, nearest: int | None = NEAREST
 ) -> Radii:
-    """:func:`radii`, and how far they are from what the classes that were not tried could change."""
+    """:func:`radii`, and how far they are from what the classes that were not tried could change.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> found = nearest_radii(model, torch.tensor([[3.0, 1.0]]))
+        >>> round(found.radius.item(), 4), found.behind.item(), found.slack.item()
+        (1.4142, 1, inf)
+    """
     x, put = check_points(x), input_form(classifier)
     measure = radius_measure(classifier, len(x), nearest)
     parts = [measure(put(batch)) for batch in batches(x, batch_size)]
@@ -310,6 +370,13 @@ def radius_measure(
     """:func:`nearest_radii` of one batch after the other, for ``count`` inputs in all.
 
     Batches are to be put as :func:`baq.inference.input_form` does, with :func:`baq.inference.gradients`.
+
+    Example:
+        >>> model = nn.Linear(2, 3, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> of = radius_measure(model, count=2)
+        >>> [of(batch).behind.tolist() for batch in torch.tensor([[[3.0, 1.0]], [[-3.0, 1.0]]])]
+        [[1], [1]]
     """
     if nearest is not None:
         check_whole(nearest=nearest)
@@ -404,6 +471,13 @@ def displacement(reference: PairGap, candidate: PairGap) -> Tensor:
 
     Raises:
         ValueError: if the two were taken at different pairs.
+
+    Example:
+        >>> x = torch.tensor([[2.0, 1.0]])
+        >>> gap = pair_gap(nn.Identity(), x)
+        >>> moved = pair_gap(lambda x: x + torch.tensor([0.0, 0.5]), x, (gap.first, gap.second))
+        >>> round(displacement(gap, moved).item(), 4)
+        0.3536
     """
     _check_same_pair(reference, candidate)
     change = candidate.gap - reference.gap
@@ -423,6 +497,13 @@ def displacement_to(
 
     Raises:
         ValueError: as :func:`baq.inference.logits`.
+
+    Example:
+        >>> x = torch.tensor([[2.0, 1.0]])
+        >>> gap = pair_gap(nn.Identity(), x)
+        >>> lower = lambda x: x + torch.tensor([0.0, 0.5])
+        >>> round(displacement_to(gap, lower, x).item(), 4)
+        0.3536
     """
     pair = reference.first, reference.second
     z = logits(candidate, x, batch_size).to(reference.gap)
@@ -444,6 +525,13 @@ def normal_angle(reference: PairGap, candidate: PairGap) -> Tensor:
 
     Raises:
         ValueError: if the two were taken at different pairs.
+
+    Example:
+        >>> x = torch.tensor([[2.0, 1.0]])
+        >>> gap = pair_gap(nn.Identity(), x)
+        >>> turned = pair_gap(lambda x: x * torch.tensor([1.0, 0.0]), x, (gap.first, gap.second))
+        >>> normal_angle(gap, turned).round(decimals=2).tolist()
+        [45.0]
     """
     _check_same_pair(reference, candidate)
     a, b = (

@@ -43,6 +43,11 @@ class WeightGrid:
     (out, 1, ...) per channel. The unit is 1, or a power of 2 where a scale in units of 1 would under-
     or overflow. Codes run from ``low`` to ``high``; values have the weight's ``dtype``, and what is
     beyond its range is its largest number.
+
+    Example:
+        >>> grid = weight_grid(torch.tensor([0.5, -3.5]), 4)
+        >>> grid.codes(torch.tensor([0.7, -3.5])).tolist(), grid.values(torch.tensor([1.0, -7.0])).tolist()
+        ([1.0, -7.0], [0.5, -3.5])
     """
 
     scale: Tensor
@@ -174,6 +179,11 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
         ValueError: if the model has none, or one whose weight is computed from other parameters, as
             ``weight_norm`` and pruning do, or that has a forward pass of its own, so that a new weight
             might not be used.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+        >>> list(quantized_layers(model))
+        ['0', '3']
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")
@@ -210,6 +220,11 @@ def bits_by_layer(model: nn.Module, bits: Bits) -> dict[str, int]:
     Raises:
         ValueError: for a bit width outside 2..16, names that are not just those of the layers, or as
             :func:`quantized_layers`.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> bits_by_layer(model, 4), bits_by_layer(model, {"2": 8, "0": 3})
+        ({'0': 4, '2': 4}, {'0': 3, '2': 8})
     """
     names = list(quantized_layers(model))
     if not isinstance(bits, Mapping):
@@ -227,7 +242,13 @@ def bits_by_layer(model: nn.Module, bits: Bits) -> dict[str, int]:
 
 
 def quantized_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The weights of :func:`quantized_layers`, each once, by name; errors as there."""
+    """The weights of :func:`quantized_layers`, each once, by name; errors as there.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> {name: tuple(weight.shape) for name, weight in quantized_weights(model).items()}
+        {'0.weight': (3, 4), '2.weight': (2, 3)}
+    """
     layers = quantized_layers(model)
     return {f"{name}.weight".removeprefix("."): layer.weight for name, layer in layers.items()}
 
@@ -277,7 +298,15 @@ def ptq_w(
 def quantize_layer(
     layer: nn.Linear | _ConvNd, bits: int, *, per_channel: bool = False, symmetric: bool = True
 ) -> None:
-    """Put the weight of one layer on its grid, as :func:`ptq_w` does, in place; errors as there."""
+    """Put the weight of one layer on its grid, as :func:`ptq_w` does, in place; errors as there.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> layer.weight.data = torch.tensor([[0.25, -0.5]])
+        >>> quantize_layer(layer, 2)
+        >>> layer.weight.tolist()
+        [[0.0, -0.5]]
+    """
     weight = _by_output(layer, layer.weight.detach())
     weight = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
     layer.weight.data = _by_output(layer, weight)
@@ -317,6 +346,12 @@ def interpolate(start: nn.Module, end: nn.Module, t: float) -> nn.Module:
     Raises:
         ValueError: for t outside [0, 1], or models whose weights differ in name or shape, or that
             differ in other values.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> model.weight.data = torch.tensor([[1.0, 0.25]])
+        >>> interpolate(ptq_w(model, 2), ptq_w(model, 8), 0.5).weight.round(decimals=3).tolist()
+        [[1.0, 0.12600000202655792]]
     """
     check_share(t=t, zero=True)
     quantized_layers(start)

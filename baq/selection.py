@@ -23,6 +23,10 @@ class Pick:
     """The bit width picked, and whether it keeps the rule's thresholds.
 
     Where no level keeps them the highest one is kept, and ``satisfied`` is False.
+
+    Example:
+        >>> Pick(bits=4, satisfied=True)
+        Pick(bits=4, satisfied=True)
     """
 
     bits: int
@@ -70,6 +74,12 @@ def boundary_aware_rule(
 
     Raises:
         ValueError: as :func:`accuracy_rule`.
+
+    Example:
+        >>> levels = pd.DataFrame({"candidate": [8, 6, 4], "accuracy": 0.95, "accuracy_reference": 0.95})
+        >>> levels = levels.assign(flip_rate=[0.0, 0.01, 0.1], jaccard=[0.0, 0.1, 0.4])
+        >>> boundary_aware_rule(levels, eps=0.01, tau_f=0.02, tau_j=0.2)
+        Pick(bits=6, satisfied=True)
     """
     for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
         if not is_real(threshold) or not threshold >= 0:
@@ -136,6 +146,14 @@ def picked(
 
     Raises:
         ValueError: as the rule; or where ``test`` has not just one row for a network's pick.
+
+    Example:
+        >>> calibration = pd.DataFrame({"seed": 0, "candidate": [8, 4], "accuracy": [0.95, 0.8]})
+        >>> calibration = calibration.assign(accuracy_reference=0.95)
+        >>> test = pd.DataFrame({"seed": 0, "bits": [8, 4], "flip_rate": [0.01, 0.2]})
+        >>> rows = picked(calibration, test, lambda levels: accuracy_rule(levels, 0.01), ["seed"])
+        >>> rows.to_dict("list")
+        {'seed': [0], 'bits': [8], 'satisfied': [True], 'flip_rate': [0.01]}
     """
     by = [by] if isinstance(by, str) else list(by)
     for table, names in ((calibration, by), (test, [*by, "bits"])):
@@ -167,6 +185,11 @@ def pick_counts(picks: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Raises:
         ValueError: for a column that is not there.
+
+    Example:
+        >>> picks = pd.DataFrame({"rule": "accuracy", "bits": [8, 4, 4], "satisfied": True})
+        >>> pick_counts(picks, ["rule"]).to_dict("list")
+        {'rule': ['accuracy'], '8 bits': [1], '4 bits': [2], 'not satisfied': [0]}
     """
     if missing := [name for name in (*by, "bits", "satisfied") if name not in picks]:
         raise ValueError(f"picks lack {', '.join(map(str, missing))}: they have {', '.join(picks)}")

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TypeGuard
 
 from torch import nn
+from torch.nn.modules import module as torch_module
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from baq.inference import copied
@@ -31,7 +31,15 @@ _AFFINE = (*_PRODUCTS, _BatchNorm, nn.Flatten, nn.Identity)
 
 
 def has_own_forward(module: nn.Module) -> bool:
-    """Whether a call of a module is anything but the forward pass of a class of torch, hooks aside."""
+    """Whether a call of a module is anything but the forward pass of a class of torch, hooks aside.
+
+    Example:
+        >>> class Doubled(nn.Linear):
+        ...     def forward(self, x):
+        ...         return 2 * super().forward(x)
+        >>> has_own_forward(nn.Linear(2, 2)), has_own_forward(Doubled(2, 2))
+        (False, True)
+    """
     kind = type(module)
     return (
         "forward" in vars(module)
@@ -42,19 +50,35 @@ def has_own_forward(module: nn.Module) -> bool:
 
 
 def runs_as_written(module: nn.Module) -> bool:
-    """Whether a call of a module is the forward pass of a class of torch, without hooks of any kind."""
+    """Whether a call of a module is the forward pass of a class of torch, without hooks of any kind.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> handle = layer.register_forward_hook(lambda layer, inputs, output: 2 * output)
+        >>> runs_as_written(nn.Linear(2, 2)), runs_as_written(layer)
+        (True, False)
+    """
     hooks = (
         module._forward_hooks,
         module._forward_pre_hooks,
         module._backward_hooks,
         module._backward_pre_hooks,
+        # Those of register_module_forward_hook and its like, which run with every module.
+        torch_module._global_forward_hooks,
+        torch_module._global_forward_pre_hooks,
+        torch_module._global_backward_hooks,
+        torch_module._global_backward_pre_hooks,
     )
-    # Those of register_module_forward_hook and its like, which run with every module.
-    return not has_own_forward(module) and not any(hooks) and not _has_any_global_hook()
+    return not has_own_forward(module) and not any(hooks)
 
 
 def is_sequential(model: object) -> TypeGuard[nn.Sequential]:
-    """Whether a model is a ``Sequential`` whose call is one child after the other and nothing else."""
+    """Whether a model is a ``Sequential`` whose call is one child after the other and nothing else.
+
+    Example:
+        >>> is_sequential(nn.Sequential(nn.ReLU())), is_sequential(nn.ReLU())
+        (True, False)
+    """
     return (
         isinstance(model, nn.Sequential)
         and type(model).forward is nn.Sequential.forward
@@ -67,6 +91,10 @@ def affine_part(classifier: object) -> int:
 
     Linear and convolution layers, batch norm and what only reshapes; 0 without a Linear or convolution
     among them, and for any other classifier.
+
+    Example:
+        >>> affine_part(nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+        2
     """
     if not is_sequential(classifier):
         return 0
@@ -82,7 +110,13 @@ def _is_affine(module: nn.Module) -> bool:
 
 
 def hidden_layer(model: object) -> tuple[nn.Linear, nn.Module, nn.Linear] | None:
-    """First layer, activation and last layer of a network of one hidden layer; None for any other."""
+    """First layer, activation and last layer of a network of one hidden layer; None for any other.
+
+    Example:
+        >>> first, activation, last = hidden_layer(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)))
+        >>> activation, hidden_layer(nn.Linear(4, 2)) is None
+        (Tanh(), True)
+    """
     if not is_sequential(model):
         return None
     layers = list(model)
@@ -107,7 +141,12 @@ def hidden_layer(model: object) -> tuple[nn.Linear, nn.Module, nn.Linear] | None
 
 
 def has_one_hidden_layer(model: object) -> bool:
-    """Whether a model is a ``Sequential`` of (Flatten,) Linear, ReLU or Tanh, Linear."""
+    """Whether a model is a ``Sequential`` of (Flatten,) Linear, ReLU or Tanh, Linear.
+
+    Example:
+        >>> has_one_hidden_layer(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)))
+        True
+    """
     return hidden_layer(model) is not None
 
 
@@ -122,6 +161,11 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     Raises:
         ValueError: for a model in training mode, or as :func:`baq.inference.copied`.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+        >>> [type(layer).__name__ for layer in fold_batch_norm(model)]
+        ['Conv2d', 'Identity', 'ReLU']
     """
     if not isinstance(model, nn.Module):
         raise ValueError(f"the model is a {type(model).__name__}: allowed is a module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from baq.machine import whole
 from baq.report.runs import threads
 from baq.zoo import data
-from benchmarks import maps, masks, radii, rounding, scaling
+from benchmarks import maps, masks, radii, rounding, scaling, tools
 from benchmarks.race import COLUMNS, Race, run
 from workflow.project import Project
 
@@ -51,10 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--scaling", action="store_true", help="no race: how costs grow, for the page Scaling"
     )
+    parser.add_argument(
+        "--tools",
+        action="store_true",
+        help="no race: what tools that debug quantization say of one pair; it needs those of "
+        "benchmarks/tools.txt",
+    )
     options = parser.parse_args(arguments)
     if options.scaling:
         write(scaling.measure(Project(ROOT)), options.results / "scaling.csv", 6)
         write(scaling.reference_models(), options.results / "scaling-models.csv", 6)
+        return 0
+    if options.tools:
+        with tempfile.TemporaryDirectory() as folder, threadpool_limits(1), threads(1):
+            write(tools.entries(Path(folder)), options.results / "benchmarks-tools.csv")
         return 0
     if options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}: allowed is 1 or more")

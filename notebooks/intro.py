@@ -132,10 +132,10 @@ Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
 # :::
 #
 # :::{grid-item-card} Use it on your network
-# :link: your-own-network
-# :link-type: ref
+# :link: audit
+# :link-type: doc
 #
-# One call gives every measure of this book for your float network and its copies.
+# One command audits your float network and its copies, and writes a page about them.
 # :::
 # ::::
 #

@@ -127,3 +127,15 @@ if maps is not None:
 # %% caption="Power laws fitted to the costs, with 90 % intervals." tags=["remove-input"]
 text = f"Only maps from {least_side} cells a side on are fitted.\n\n"
 Markdown(NONE if maps is None else text + costs.exponents_table(maps, least_side))
+
+# %% [markdown]
+# ## Against what a user would pick
+#
+# Who has a float network and an int8 one has tools to ask. Each answers a question of its own, by its documentation; here all
+# got one pair, a CNN on MNIST and the file that onnxruntime quantized with its defaults, and the same inputs. Seconds are
+# those of the processor on one thread, without imports. Most tools compare tensors, or a score; which labels change,
+# how surely, and where is what an [audit](audit) adds. `python -m benchmarks --tools` asks again.
+
+# %% caption="What each tool answers, what it says of one pair, and the seconds that it takes." tags=["remove-input"]
+asked = read("benchmarks-tools")
+Markdown(NONE if asked is None else costs.tools_table(asked))

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from baq import slices
+from baq.report import costs
 from baq.slices import certified_deep
 from baq.zoo import models
 from benchmarks import __main__ as command
-from benchmarks import maps, masks, radii, rounding
+from benchmarks import maps, masks, radii, rounding, tools
 from benchmarks.race import COLUMNS, Race, absent, run
 
 EYE = torch.eye(2)
@@ -179,3 +180,34 @@ def test_the_floor_of_radii_is_what_autograd_needs():
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
     entry = radii.floor_race(model, torch.randn(10, 3), "radii", 4)
     assert run(entry, 1)["agreement"] == "the floor has no answer"
+
+
+class Pretended:
+    """Stands for a pair where a tool does not look at it."""
+
+
+def test_a_tool_has_a_row_whether_it_answers_or_not():
+    def fails(pair):
+        raise ValueError("takes\nno pair")
+
+    def here(name, package, ask):
+        return tools.Tool(name, package, "Which?", "", ask)
+
+    said = tools.measured(
+        here("a", "numpy", lambda pair: f"yes of {type(pair).__name__}"), Pretended
+    )
+    assert said["said"] == "yes of type" and said["seconds"] >= 0 and said["reason"] == ""
+    assert said["package"] == f"numpy {np.__version__}" and tuple(said) == tools.COLUMNS
+    refused = tools.measured(here("b", "numpy", fails), Pretended)
+    assert (refused["said"], refused["reason"]) == ("", "takes no pair")
+    absent = tools.measured(here("c", "no-such-package", fails), Pretended)
+    assert (absent["package"], absent["reason"]) == ("no-such-package", "not installed here")
+    table = costs.tools_table(pd.DataFrame([said, refused, absent]))
+    assert "| yes of type |" in table and "*not tried: takes no pair*" in table
+    assert "*not tried: not installed here*" in table
+
+
+def test_every_tool_names_a_question_and_a_source():
+    named = tools.tools()
+    assert len({tool.name for tool in named}) == len(named) and all(t.question for t in named)
+    assert all(tool.documentation.startswith("https://") for tool in named[2:])

@@ -9,7 +9,8 @@ import sys
 import pytest
 from tiny_project import ROOT
 
-from baq.machine import from_yaml, locked, read_yaml, whole
+from baq.machine import locked, whole
+from baq.machine.yaml_core import from_yaml, read_yaml
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_inputs_that_are_no_array_are_named(x):
     ("y", "message"),
     [
         (Y + 1, "labels hold 3: allowed are whole numbers, 0 to 2"),
-        (Y - 1, "labels hold -1: allowed are whole numbers, 0 to 2"),
+        (Y - 1, "labels hold -1: allowed are whole numbers, 0 or more"),
         (torch.full((30,), torch.nan), "labels hold nan: allowed are whole numbers"),
         (Y + 0.5, "labels hold 0.5: allowed are whole numbers"),
         (Y[:5], r"labels have shape \(5,\): allowed is \(30,\)"),

@@ -179,7 +179,7 @@ def test_what_the_law_of_J_cannot_take_is_named(displacement, cell):
     ("change", "message"),
     [
         ({"candidate": [8.5, 6.5, 4.5]}, r"levels are \[8.5, 6.5, 4.5\]: allowed are whole"),
-        ({"candidate": ["float", "6", "4"]}, "candidate of the levels is .*: allowed are finite"),
+        ({"candidate": ["float", "6", "4"]}, "level is 'float': allowed are bit widths"),
         ({"accuracy": [math.inf, 0.9, 0.8]}, "accuracy of the levels is .*: allowed are finite"),
         ({"accuracy": ["a", "b", "c"]}, "accuracy of the levels is .*: allowed are finite"),
     ],

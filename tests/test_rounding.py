@@ -362,8 +362,8 @@ def test_the_directions_of_the_gradients_matter(monkeypatch):
     """A control: the same eigenvalues in directions drawn at random keep the boundary less."""
     metrics = rounding_statistics.output_metrics
 
-    def turned(*arguments):
-        found = metrics(*arguments)
+    def turned(*arguments, **how):
+        found = metrics(*arguments, **how)
         for k, (name, b) in enumerate(found.items()):
             drawn = torch.randn(b.shape, generator=torch.Generator().manual_seed(k))
             q = torch.linalg.qr(drawn)[0]

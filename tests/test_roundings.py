@@ -145,7 +145,7 @@ def test_a_damaged_file_is_an_error_in_one_line(asked, tmp_path):
 def test_what_ships_is_what_a_search_finds():
     """Parts of a network's roundings, searched anew: another processor rounds a few weights in other ways."""
     pytest.importorskip("torchvision")
-    sizes = {"train": 10000, "calibration": checkpoints.CALIBRATION, "test": 10}
+    sizes = {"train": 1000, "calibration": checkpoints.CALIBRATION, "test": 10}
     try:
         network, split = network_on("cifar10", 0, "cnn", **sizes)
     except FileNotFoundError:

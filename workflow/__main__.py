@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from workflow.files import run_record, write_json
+from workflow.files import read_json, run_record, write_json
 from workflow.gate import problems
 from workflow.graph import make
 from workflow.outcome import settle
@@ -108,6 +108,7 @@ def book(profile: str, dry_run: bool, cluster: Path | None) -> None:
 )
 @click.option("-y", "file", type=PATH, metavar="FILE", help="Give parameters by a YAML file.")
 @click.option("--no-page", is_flag=True, help="Make no HTML page.")
+@click.option("--max-flip-rate", type=click.FloatRange(0, 1), help="Fail if more may change.")
 @click.pass_context
 def run_(
     context: click.Context,
@@ -116,6 +117,7 @@ def run_(
     pairs: tuple[tuple[str, str], ...],
     file: Path | None,
     no_page: bool,
+    max_flip_rate: float | None,
 ) -> int:
     """Run one chapter with other parameters, into runs/."""
     if name is None:
@@ -128,13 +130,16 @@ def run_(
         return 0
     given = entries(file) if file else {}
     given |= {name: from_text(chapter, name, text) for name, text in pairs}
+    given |= {} if max_flip_rate is None else {"max_flip_rate": max_flip_rate}
     check(chapter, given)
     _warm_up(project)
     notebook = run(project, chapter, given)
     print(notebook)
     if not no_page:
         print(run_page(project, notebook))
-    return 0
+    made = read_json(notebook.parent / "results" / chapter.name / f"{chapter.name}.json")
+    told = made.get("gate", {}).get("told", [])
+    return _fail(*told) if told else 0
 
 
 def _describe(project: Project, chapter: Chapter) -> None:

@@ -1,5 +1,6 @@
 """Where executions differ: runs side by side, and a new execution from the recorded one."""
 
+import filecmp
 import json
 from pathlib import Path
 
@@ -64,13 +65,11 @@ def compare_runs(project: Project, paths: list[Path], table: str | None = None) 
         lines += ["", f"values that differ in {shown}", *_text(values)]
     if table is None:
         lines += ["", "tables against [1]"]
-        first, *others = names
-        told = {}
-        for name in common:
-            content = {run: (folders[run] / f"{name}.csv").read_bytes() for run in names}
-            same = {run: content[run] == content[first] for run in others}
-            told[name] = {run: "equal" if same[run] else "differs" for run in others}
-        lines += _text(pd.DataFrame(told).T)
+        first, *others = folders.values()
+        files = [f"{name}.csv" for name in common]
+        same = [[filecmp.cmp(first / f, one / f, shallow=False) for f in files] for one in others]
+        frame = pd.DataFrame(dict(zip(names[1:], same, strict=True)), common)
+        lines += _text(frame.replace({True: "equal", False: "differs"}))
     return "\n".join(lines)
 
 

@@ -72,5 +72,6 @@ _CHANGED = {
     "source": "its source has changed since it was executed",
     "package": "baq has changed since it was executed",
     "parameters": "it was executed with other parameters",
+    "files": "the files that it was given have changed since it was executed",
     "read": "the tables that it reads have changed since it was executed",
 }

@@ -44,13 +44,8 @@ def settle(project: Project, chapter: Chapter, profile: str) -> Outcome:
         if not notebook.is_file():
             raise UserError(f"{chapter.name}: {reasons[0]}, and there is no recorded notebook")
         print(f"{chapter.name}  recorded: {reasons[0]}", flush=True)
-    outcome = Outcome(
-        chapter=chapter.name,
-        notebook=notebook.relative_to(project.root).as_posix(),
-        live=not reasons,
-        reason="; ".join(reasons),
-        files=files_of(project, notebook),
-    )
+    place, files = notebook.relative_to(project.root).as_posix(), files_of(project, notebook)
+    outcome = Outcome(chapter.name, place, not reasons, "; ".join(reasons), files)
     write_json(project.record(profile, chapter.name), asdict(outcome))
     return outcome
 
@@ -78,10 +73,8 @@ def forget_changed(project: Project, profile: str) -> None:
 
 def _holds(project: Project, chapter: Chapter, profile: str) -> bool:
     outcome = load(project, chapter, profile)
-    if outcome is None:
-        return False
-    notebook = project.root / outcome.notebook
-    if outcome.files != files_of(project, notebook):
+    notebook = project.root / outcome.notebook if outcome else project.root
+    if outcome is None or outcome.files != files_of(project, notebook):
         return False
     given = project.given(profile, chapter)
     now = sources(project, chapter, given, notebook.parent) if outcome.live else {}

@@ -10,7 +10,7 @@ from typing import Annotated
 import papermill
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from baq.machine import from_yaml
+from baq.machine.yaml_core import from_yaml
 from workflow.project import Chapter, UserError
 
 #: Larger ones are typing errors: no such loop would end.

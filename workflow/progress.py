@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Self
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, such as ``2:07``."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
 class Progress:
     """Lines such as ``04-stopping  cell 7/21  levels 12/40  0:12``, from a thread of their own.
 
@@ -58,7 +53,7 @@ class Progress:
         return "".join([f"  {line.strip()}" for line in lines if line.strip()][-1:])
 
     def _say(self, state: str, last: bool = False) -> None:
-        line = f"{self.name}  {state}  {clock(self.seconds)}"
+        line = f"{self.name}  {state}  {int(self.seconds) // 60}:{int(self.seconds) % 60:02d}"
         if self._terminal:
             line = f"\r\033[K{line}"
         print(line, end="\n" if last or not self._terminal else "", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ import jupytext
 from nbformat import NotebookNode
 from pydantic import BaseModel, PositiveFloat, PositiveInt, ValidationError
 
-from baq.machine import read_yaml
+from baq.machine.yaml_core import read_yaml
 
 #: ``full`` runs each chapter's own defaults into ``book``, ``quick`` small ones into ``_build``.
 PROFILES = ("full", "quick")

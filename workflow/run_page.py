@@ -11,7 +11,7 @@ import yaml
 
 from baq.machine import whole
 from workflow.project import Project, UserError
-from workflow.site import jupyter_book
+from workflow.site import begin, jupyter_book
 
 
 def run_page(project: Project, notebook: Path) -> Path:
@@ -52,7 +52,10 @@ def _stage(project: Project, notebook: Path, site: Path) -> None:
     shutil.copy(project.root / "book" / "references.bib", site / "book")
     for folder in ("_static", "_ext"):
         shutil.copytree(project.root / "book" / folder, site / "book" / folder)
+    if (exercises := project.root / "book" / "exercises").is_dir():
+        shutil.copytree(exercises, site / place.parent / "exercises")
     made = nbformat.read(notebook, as_version=4)
+    begin(made, "")
     references = "## References\n\n```{bibliography}\n:style: unsrtalpha\n```"
     made.cells.append(nbformat.v4.new_markdown_cell(references, id="references"))
     nbformat.write(made, site / place)

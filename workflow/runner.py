@@ -87,6 +87,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             if cells := ", ".join(map(str, lost)):
                 raise UserError(f"{chapter.name} cell {cells}: the recorded figure is missing")
         stamp = {**made_from, "versions": versions()}
+        unit = 2**20 if sys.platform == "darwin" else 2**10
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
         record = {
             "date": begun.date().isoformat(),
@@ -94,7 +95,8 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             "processor": processor_name(),
             "cores": os.cpu_count(),
             "threads": chapter.header.threads,
-            "peak_memory_mib": _peak_memory(),
+            # Of the largest child process, which is the kernel.
+            "peak_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // unit,
             **stamp,
             "tables": tables_of(results),
             "notebook": digest(work / "executed.ipynb"),
@@ -200,6 +202,7 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_LEAKS)},
         # The kernel works elsewhere, where a relative path would lead nowhere.
+        "BAQ_FOLDER": os.getcwd(),
         **({"BAQ_DATA": os.path.abspath(os.path.expanduser(data))} if data else {}),
         "BAQ_RESULTS": str(work / "results"),
         "BAQ_PROGRESS": str(work / "progress"),
@@ -277,16 +280,9 @@ def _workshop(folder: Path, wait: bool) -> Iterator[tuple[Path, bool]]:
             shutil.rmtree(folder)
 
 
-def _peak_memory() -> int:
-    """Of the largest child process, which is the kernel, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak // (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def lost_figures(recorded: NotebookNode, made: NotebookNode) -> list[int]:
     """The code cells, counted from 1, that drew a figure when they were recorded, and none now."""
-    drew = {cell.source for cell in figures(recorded)}
-    draw = {cell.source for cell in figures(made)}
+    drew, draw = ({cell.source for cell in figures(one)} for one in (recorded, made))
     code = [cell.source for cell in made.cells if cell.cell_type == "code"]
     return [number for number, text in enumerate(code, start=1) if text in drew - draw]
 

@@ -9,11 +9,13 @@ from workflow.outcome import files_of
 from workflow.parameters import check, in_force
 from workflow.project import Chapter, Project, UserError
 from workflow.runner import execute
+from workflow.stamp import files_named
 
 
 def run_name(chapter: Chapter, given: dict) -> str:
-    """The chapter's name and a hash of all parameters in force: equal ones share a folder."""
-    used = json.dumps(in_force(chapter, given), sort_keys=True)
+    """The chapter's name and a hash of all parameters in force and of the files that they name."""
+    used = in_force(chapter, given)
+    used = json.dumps(used | files_named(used.values()), sort_keys=True)
     return f"{chapter.name}-{hashlib.sha256(used.encode()).hexdigest()[:16]}"
 
 

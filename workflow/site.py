@@ -116,7 +116,7 @@ def stage(project: Project, profile: str) -> Path:
         outcome = load(project, chapter, profile)
         source = project.root / outcome.notebook
         notebook = nbformat.read(source, as_version=4)
-        _open(notebook, _status(project, chapter, profile, outcome, url))
+        begin(notebook, _status(project, chapter, profile, outcome, url))
         results = source.parent / "results" / source.stem
         nbformat.write(notebook, site / "book" / source.name)
         for path, folder in ((source, "book/executed"), (chapter.source, "notebooks")):
@@ -179,7 +179,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         tables = f"{url}/tree/{_BRANCH}/book/results/{name}"
         links += f" In the repository: [source]({source}), [tables]({tables})."
         if "launch_buttons" in _with_links({}, url):
-            links += f" In Colab, begin with `%pip install git+{url}`."
+            links += f' In Colab, begin with `%pip install "baq[onnx,plot,zoo] @ git+{url}"`.'
     if outcome.live:
         text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
         if profile == "full":
@@ -193,7 +193,7 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
     return f":::{{warning}}\n{text}\n:::"
 
 
-def _open(notebook: nbformat.NotebookNode, status: str) -> None:
+def begin(notebook: nbformat.NotebookNode, status: str) -> None:
     """Put the status below the title, and above it the box that a cell tagged `opening` wrote."""
     last = [cell for cell in notebook.cells if "opening" in cell.metadata.get("tags", [])]
     boxes = [output.data["text/markdown"] for cell in last for output in cell.outputs]

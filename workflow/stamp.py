@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from modulefinder import ModuleFinder
@@ -52,10 +53,18 @@ def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Pat
     return found
 
 
+def files_named(values: Iterable[object]) -> dict[str, list[str]]:
+    """SHA-256 of the files that texts among parameters' values name, of a folder all below it."""
+    texts = {text for value in values for text in (value if isinstance(value, list) else [value])}
+    names = sorted(text for text in texts if isinstance(text, str) and Path(text or "-").exists())
+    paths = {name: [Path(name), *sorted(Path(name).rglob("*"))] for name in names}
+    return {name: [digest(p) for p in found if p.is_file()] for name, found in paths.items()}
+
+
 def sources(
     project: Project, chapter: Chapter, given: dict, book: Path | None = None
 ) -> dict[str, object]:
-    """What decides a chapter's results: its source, what it imports of ``baq``, parameters, tables."""
+    """What decides a chapter's results: its source, what it imports of ``baq``, parameters, files."""
     package, source = package_files(project), digest(chapter.source)
     used = _imported(chapter.source, project.root, (source, fingerprint(package, project.root)))
     package = [path for path in package if path.suffix != ".py" or path in used]
@@ -64,6 +73,8 @@ def sources(
         "package": fingerprint(package, project.root),
         "parameters": in_force(chapter, given),
     }
+    if files := files_named(found["parameters"].values()):
+        found["files"] = files
     if chapter.is_page:
         read = tables_read(project, chapter, book or project.root / "book").values()
         files = [

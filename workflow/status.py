@@ -7,7 +7,7 @@ from typing import Self
 
 import pandas as pd
 
-from baq.machine import read_yaml
+from baq.machine.yaml_core import read_yaml
 from baq.report import answers
 from baq.report.excerpts import markdown_table
 from baq.zoo.sources import SOURCES
@@ -49,14 +49,9 @@ class Shown:
 
 def write(project: Project, profile: str, folder: Path, url: str = "") -> None:
     """Write every part into a folder, as ``NAME.md``."""
-    parts = {
-        "status": status(project, profile),
-        "versions": versions(project, profile),
-        "costs": costs(project, profile),
-        "citation": citation(project, url),
-    }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in parts.items():
+    parts = {part.__name__: part(project, profile) for part in (status, versions, costs)}
+    for name, text in (parts | {"citation": citation(project, url)}).items():
         (folder / f"{name}.md").write_text(f"{text}\n", "utf-8")
 
 

@@ -30,6 +30,11 @@ class Inputs:
 
     ``x`` is a tensor, or an array that stays on the disk; several named ones are a dictionary.
     ``names`` is empty where the classes have none. ``source`` is where they come from.
+
+    Example:
+        >>> data = Inputs(torch.zeros(5, 2), torch.tensor([0, 1, 0, 1, 1]), names=("no", "yes"))
+        >>> len(data), data.names[data.y[1]]
+        (5, 'yes')
     """
 
     x: Tensor | np.ndarray | dict[str, Tensor | np.ndarray]
@@ -71,6 +76,14 @@ def load_inputs(
         ValueError: for a source that is none of these, that holds no array of that name, pickled
             objects or values that are not finite, for images of several sizes, labels that are not
             one whole number from 0 for each input, or a package that is absent.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "test.npz")
+        >>> np.savez(path, x=np.zeros((5, 2)), y=[0, 1, 0, 1, 1])
+        >>> data = load_inputs(path, limit=3)
+        >>> tuple(data.x.shape), data.y.tolist()
+        ((3, 2), [0, 1, 0])
     """
     if limit is not None:
         check_whole(limit=limit)

@@ -23,7 +23,12 @@ CHOICES = (2, 3, 4, 5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class Allocation:
-    """Bits for each layer by name, their mean over weights, and the flip rate that is forecast for them."""
+    """Bits for each layer by name, their mean over weights, and the flip rate that is forecast for them.
+
+    Example:
+        >>> Allocation({"0": 4, "2": 6}, mean_bits=4.5, flip_rate=0.01).bits["2"]
+        6
+    """
 
     bits: dict[str, int]
     mean_bits: float
@@ -55,6 +60,14 @@ def allocate(
     Raises:
         ValueError: where not just one of the two is given, for no choices or ones outside 2..16, or for a mean
             or rate that no assignment reaches.
+
+    Example:
+        >>> import torch
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> found = allocate(model, x, mean_bits=4)
+        >>> list(found.bits), found.mean_bits <= 4
+        (['0', '2'], True)
     """
     if (mean_bits is None) == (max_flip_rate is None):
         raise ValueError("mean_bits and max_flip_rate are both given or both not: allowed is one")
@@ -93,6 +106,12 @@ def allocate_by(network: nn.Module, scores: pd.DataFrame, mean_bits: float) -> d
 
     Raises:
         ValueError: for rows other than the layers, columns other than bit widths, or a mean below all of them.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        >>> scores = pd.DataFrame({2: [9.0, 2.0], 4: [1.0, 1.0]}, index=["0", "2"])
+        >>> allocate_by(model, scores, mean_bits=3)
+        {'0': 4, '2': 2}
     """
     layers = quantized_layers(network)
     if list(scores.index) != list(layers):
@@ -115,6 +134,10 @@ def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -
 
     Raises:
         ValueError: as :func:`baq.quantization.bits_by_layer`.
+
+    Example:
+        >>> stored_bytes(nn.Linear(100, 10), 4), stored_bytes(nn.Linear(100, 10), 4, per_channel=True)
+        (504.0, 540.0)
     """
     widths, layers = bits_by_layer(network, bits), quantized_layers(network)
     sizes = [

@@ -57,6 +57,13 @@ def forecast(
     Raises:
         ValueError: as :func:`baq.planning.sensitivity`, for bit widths outside 2..16, or a share, count or
             level outside its range.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> rows = forecast(model, x, [8, 4])
+        >>> rows["bits"].tolist(), bool(rows["flip_rate"].is_monotonic_increasing)
+        ([8, 4], True)
     """
     check_share(share=share, level=level)
     check_seed(seed=seed)
@@ -149,6 +156,14 @@ def forecast_jaccard(
 
     Raises:
         ValueError: as :func:`baq.planning.sensitivity`.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> from baq.slices import label_map, pca_plane
+        >>> rows = forecast_jaccard(model, label_map(model, pca_plane(x), 41), [8, 4])
+        >>> rows["n"].tolist(), bool(rows["jaccard"].is_monotonic_increasing)
+        ([41, 41], True)
     """
     check_whole(points=points)
     check_share(level=level)

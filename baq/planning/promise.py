@@ -120,6 +120,13 @@ def evidence(
     Raises:
         ValueError: for no levels, logits that do not match, thresholds outside (0, 1), or one whose data are
             not given.
+
+    Example:
+        >>> import torch
+        >>> z = torch.tensor([[1.0, 0.0]]).repeat(100, 1)
+        >>> rows = evidence(z, {8: z, 4: z.flip(1)}, tau_f=0.05)
+        >>> rows[["candidate", "flip_rate", "p_flip_rate"]].round(4).to_dict("list")
+        {'candidate': [8, 4], 'flip_rate': [0.0, 1.0], 'p_flip_rate': [0.0059, 1.0]}
     """
     if not candidates:
         raise ValueError("there are no levels: allowed are one or more")
@@ -163,6 +170,11 @@ def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Pick:
 
     Raises:
         ValueError: for delta outside (0, 1), no levels, or rows without p-values.
+
+    Example:
+        >>> levels = pd.DataFrame({"candidate": [8, 6, 4], "p_flip_rate": [0.001, 0.04, 0.6]})
+        >>> promised_rule(levels, delta=0.1)
+        Pick(bits=6, satisfied=True)
     """
     _check_inner(delta=delta)
     columns = [name for name in levels if str(name).startswith(_P)]

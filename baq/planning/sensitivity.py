@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,13 @@ class Sensitivity:
     that gradient in the directions asked for, (N, D). ``variances`` are those of the first gap, (L, N).
     ``changes`` are those of all gaps by M draws of the errors, (L, N, R, M): the same draw for all
     inputs, as one rounding is.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> known = sensitivity(model, x)
+        >>> known.layers, tuple(known.gaps.shape), tuple(known.change(4).shape)
+        (('0', '2'), (64, 2), (64, 2, 64))
     """
 
     model: nn.Module
@@ -74,6 +82,8 @@ class Sensitivity:
 
     def mean_bits(self, bits: Bits) -> float:
         """Bits of a weight, in the mean over all of them."""
+        if not isinstance(bits, Mapping):
+            return bits
         widths = list(bits_by_layer(self.model, bits).values())
         return float(np.average(widths, weights=self.weights))
 
@@ -117,6 +127,13 @@ def sensitivity(
     Raises:
         ValueError: as :func:`baq.inference.check_inputs` and :func:`baq.rounding.layers.matrix_layers`, or for
             counts below 1.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> known = sensitivity(model, x)
+        >>> bool((known.variance(3) > known.variance(4)).all())
+        True
     """
     check_whole(rivals=rivals, draws=draws)
     check_flag(per_channel=per_channel)

@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from baq.machine import read_yaml
+from baq.machine.yaml_core import read_yaml
 from baq.report.stats import prediction_interval, summarize
 
 __all__ = [

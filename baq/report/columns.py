@@ -146,6 +146,8 @@ COLUMNS = MEASURES | {
     "rho": Column("ρ, Spearman", "index"),
     "gap": Column("held-out less calibration J", "index"),
     "q95": Column("95th percentile"),
+    # audits
+    "band_law": Column("by the law of the band", "share"),
     # before quantizing
     "tau": Column("τ", "share"),
     "delta": Column("δ", "plain"),

@@ -299,6 +299,22 @@ def races_table(races: pd.DataFrame) -> str:
     return f"```{{table}}\n:class: races\n\n{markdown_table(header, rows)}\n```"
 
 
+def tools_table(tools: pd.DataFrame) -> str:
+    """What each tool is asked, what it says of one pair and in how many seconds, in Markdown.
+
+    Arguments:
+        tools: the table of :mod:`benchmarks.tools`; a tool that said nothing has its ``reason``.
+    """
+    rows = []
+    for _, row in tools.astype(object).fillna("").iterrows():
+        name = f"[{row['tool']}]({row['documentation']})" if row["documentation"] else row["tool"]
+        said = row["said"] or f"*not tried: {row['reason']}*"
+        seconds = _seconds(row["seconds"]) if row["said"] else ""
+        rows.append((name, row["package"], row["question"], said, seconds))
+    header = ("tool", "version", "question", "what it says of the pair", "processor time")
+    return markdown_table(header, rows, classes="races")
+
+
 def planes_table(planes: pd.DataFrame) -> str:
     """Maps beside dense ones, a row for each network and way, in Markdown."""
     rows = [

@@ -211,6 +211,13 @@ def output_metric(
 
     Raises:
         ValueError: as :func:`adaround`, or for another kind or a negative ridge.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> rounded = output_metric(model, 3, x, "logit", points=40)
+        >>> len(rounded[0].weight.unique()) <= 7  # values of a grid of 3 bits
+        True
     """
     check_whole(points=points)
     _check_ridge(ridge)
@@ -254,6 +261,13 @@ def boundary_gap(
     Raises:
         ValueError: as :func:`adaround`, for a negative weight, or a start that is no rounding of the
             network on the same grid.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> rounded = boundary_gap(model, 3, x, weights=[0.0, 1.0], points=20)
+        >>> list(rounded), type(rounded[1.0]).__name__
+        ([0.0, 1.0], 'Sequential')
     """
     _check_weights("weights", weights)
     check_whole(points=points)
@@ -321,6 +335,15 @@ def boundary_metric(
 
     Raises:
         ValueError: as :func:`adaround`, for a negative weight, or several without validation inputs.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> rounded = boundary_metric(model, 3, x, exact=[0.0], points=40)
+        >>> from baq import compare, ptq_w
+        >>> rows = compare(model, {"nearest": ptq_w(model, 3), "boundary metric": rounded}, x)
+        >>> rows["band_shift"].iloc[1] < rows["band_shift"].iloc[0]
+        np.True_
     """
     _check_weights("exact", exact)
     check_whole(points=points, rows=rows)

@@ -45,6 +45,15 @@ class Statistics:
     Raises:
         ValueError: as :func:`baq.rounding.layers.matrix_layers`, for inputs that are empty or not finite, or
             positions or a batch size below 1.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(64, 4)
+        >>> known = Statistics(model, x)
+        >>> from baq.rounding import adaround
+        >>> four, three = (adaround(model, bits, known) for bits in (4, 3))
+        >>> {name: tuple(moment.shape for moment in known.moments(name)) for name in known.layers}
+        {'0': (torch.Size([4, 4]), torch.Size([8, 4])), '2': (torch.Size([8, 8]), torch.Size([3, 8]))}
     """
 
     def __init__(

@@ -138,6 +138,10 @@ def jaccard_law(displacement: np.ndarray | float, cell: float) -> float:
 
     Raises:
         ValueError: for no distances, one that is NaN, or a side that is not above 0.
+
+    Example:
+        >>> [jaccard_law(shift, cell=1.0) for shift in (0.0, 0.5, 2.0, 9.0)]
+        [0.0, 0.4, 1.0, 1.0]
     """
     displacement = np.asarray(displacement, dtype=float)
     if not is_real(cell) or not 0 < cell < np.inf:
@@ -153,6 +157,10 @@ def grid_change(a: ArrayLike | Tensor | LabelMap, b: ArrayLike | Tensor | LabelM
 
     Raises:
         ValueError: if the maps differ in shape.
+
+    Example:
+        >>> grid_change([[0, 0], [1, 1]], [[0, 1], [1, 1]])
+        0.25
     """
     a, b = as_map(a), as_map(b)
     check_maps(a, b)

@@ -31,6 +31,10 @@ def junction_cells(
 
     Raises:
         ValueError: for an order below 2, or a block below 2 or above the map's side.
+
+    Example:
+        >>> junction_cells([[0, 0, 1], [0, 2, 1], [2, 2, 1]]).astype(int).tolist()
+        [[0, 1], [0, 0]]
     """
     labels = as_map(labels)
     check_maps(labels)
@@ -52,6 +56,15 @@ def junction_distance(grid: LabelMap, order: int = 3, block: int = 2) -> np.ndar
     """Distance from each cell to the nearest junction cell of a label map, in input units (n, n).
 
     Cells inside a junction block are at distance 0. Without a junction all distances are infinite.
+
+    Example:
+        >>> import torch
+        >>> from baq.slices import Plane
+        >>> axes = torch.eye(2)
+        >>> plane = Plane(torch.zeros(2), axes[0], axes[1], (0.0, 4.0, 0.0, 2.0))
+        >>> labels = np.array([[0, 1, 1, 1], [2, 1, 1, 1]])
+        >>> junction_distance(LabelMap(labels, plane, "dense", 8)).tolist()
+        [[0.0, 0.0, 2.0, 4.0], [0.0, 0.0, 2.0, 4.0]]
     """
     check_label_maps(grid)
     found = junction_cells(grid.labels, order, block)
@@ -72,6 +85,10 @@ def vanished_regions(
 
     A region is a 4-connected set of cells of one label; it has vanished if none of its cells keeps
     its label. The regions that appear are those of ``b`` that vanish towards ``a``.
+
+    Example:
+        >>> [region.astype(int).tolist() for region in vanished_regions([[0, 1, 0]] * 2, [[0, 0, 0]] * 2)]
+        [[[0, 1, 0], [0, 1, 0]]]
     """
     a, b = as_map(a), as_map(b)
     check_maps(a, b)
@@ -98,6 +115,10 @@ def region_events(
 
     Raises:
         ValueError: for maps of unequal sides, or what is no map.
+
+    Example:
+        >>> region_events([[0, 1, 0]] * 2, [[0, 0, 0]] * 2)
+        {'births': 0, 'deaths': 1, 'merges': 1, 'splits': 0, 'inner': 0}
     """
     a, b = as_map(before), as_map(after)
     check_maps(a, b)
@@ -129,6 +150,16 @@ def rearrangement(before: LabelMap, after: LabelMap) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: if the maps differ in cells a side, or lie on planes of different extent.
+
+    Example:
+        >>> import torch
+        >>> from baq.slices import Plane
+        >>> axes = torch.eye(2)
+        >>> plane = Plane(torch.zeros(2), axes[0], axes[1], (0.0, 4.0, 0.0, 2.0))
+        >>> before = LabelMap(np.array([[0, 1, 1, 1], [2, 1, 1, 1]]), plane, "dense", 8)
+        >>> after = LabelMap(np.array([[0, 1, 1, 1], [2, 2, 1, 1]]), plane, "dense", 8)
+        >>> rearrangement(before, after)["changed cells"].tolist()
+        [0.0]
     """
     check_label_maps(before, after)
     check_same_extent(before.plane, after.plane)

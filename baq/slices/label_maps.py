@@ -37,6 +37,13 @@ class LabelMap:
 
     ``way`` is how they were found, ``evaluated`` how many boxes and cells that took. ``error_bound`` is
     an upper 95 % bound of the share of cells with a wrong label; 0 where every label is exact.
+
+    Example:
+        >>> axes = torch.eye(2)
+        >>> plane = Plane(torch.zeros(2), axes[0], axes[1], (-1.0, 1.0, -1.0, 1.0))
+        >>> grid = LabelMap(np.zeros((4, 4), dtype=int), plane, "dense", 16)
+        >>> grid.n, grid.cell
+        (4, (0.5, 0.5))
     """
 
     labels: np.ndarray

@@ -95,11 +95,14 @@ class Bounds:
 def _plain_sums() -> Iterator[None]:
     """No fast algorithm and no shorter format in a sum of products."""
     backend: Any = torch.backends.mkldnn
-    settings = backend.conv, backend.matmul
+    settings = [getattr(backend, name) for name in ("conv", "matmul") if hasattr(backend, name)]
     before = [setting.fp32_precision for setting in settings]
+    older = None if settings else torch.get_float32_matmul_precision()  # before torch 2.9
     try:
         for setting in settings:
             setting.fp32_precision = "ieee"
+        if older:
+            torch.set_float32_matmul_precision("highest")
         with (
             torch.backends.nnpack.flags(enabled=False),
             torch.autocast("cpu", enabled=False),
@@ -110,6 +113,8 @@ def _plain_sums() -> Iterator[None]:
     finally:
         for setting, precision in zip(settings, before, strict=True):
             setting.fp32_precision = precision
+        if older:
+            torch.set_float32_matmul_precision(older)
 
 
 class PlaneBounds:

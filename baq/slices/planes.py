@@ -29,6 +29,12 @@ class Plane:
 
     ``origin``, ``u``, ``v`` have the shape of one input; ``extent`` is (a_min, a_max, b_min, b_max)
     in input units.
+
+    Example:
+        >>> axes = torch.eye(2)
+        >>> plane = Plane(torch.zeros(2), axes[0], axes[1], (-1.0, 1.0, -1.0, 1.0))
+        >>> plane.inputs(torch.tensor([[0.5, -1.0]])).tolist(), plane.cell(4)
+        ([[0.5, -1.0]], (0.5, 0.5))
     """
 
     origin: Tensor
@@ -177,6 +183,11 @@ def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
 
     Raises:
         ValueError: if there are not three points, or if they lie on a line or are not finite.
+
+    Example:
+        >>> plane = plane_through(torch.tensor([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0], [0.0, 4.0, 1.0]]), pad=0)
+        >>> plane.u.tolist(), plane.v.tolist(), plane.extent
+        ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], (0.0, 2.0, 0.0, 4.0))
     """
     x = _floats(x)
     if len(x) != 3:
@@ -203,6 +214,12 @@ def random_planes(x: Tensor, y: Tensor, count: int, seed: int = 0) -> list[Plane
     Raises:
         ValueError: for a count below 1, labels of another shape, fewer than three classes, or if no
             three inputs of three classes were found that span a plane.
+
+    Example:
+        >>> x, y = torch.eye(3).repeat(4, 1), torch.arange(3).repeat(4)
+        >>> planes = random_planes(x, y, count=2)
+        >>> [tuple(plane.origin.shape) for plane in planes]
+        [(3,), (3,)]
     """
     x = _floats(x)
     y = check_labels(y, len(x)).cpu()

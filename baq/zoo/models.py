@@ -27,6 +27,10 @@ def cnn(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Seque
 
     Raises:
         ValueError: for channels or width below 1, or fewer than 2 classes.
+
+    Example:
+        >>> tuple(cnn(1, 10, width=4).eval()(torch.zeros(2, 1, 28, 28)).shape)
+        (2, 10)
     """
     check_whole(channels=channels, width=width)
     check_whole(2, classes=classes)
@@ -61,6 +65,10 @@ def mlp(
 
     Raises:
         ValueError: for an unknown activation or a width below 1.
+
+    Example:
+        >>> mlp(4, 3, hidden=8)[1]
+        Linear(in_features=4, out_features=8, bias=True)
     """
     check_choice(tuple(ACTIVATIONS), activation=activation)
     check_whole(inputs=inputs, hidden=hidden)
@@ -80,6 +88,10 @@ class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions with batch norm around a shortcut (He et al. 2016, arXiv:1512.03385).
 
     Where the number of channels or pixels changes, the shortcut is a 1 x 1 convolution with batch norm.
+
+    Example:
+        >>> tuple(ResidualBlock(4, 8, stride=2)(torch.zeros(2, 4, 8, 8)).shape)
+        (2, 8, 4, 4)
     """
 
     #: Each convolution with the batch norm that follows it, for :func:`baq.structure.fold_batch_norm`.
@@ -121,6 +133,10 @@ def resnet(channels: int, classes: int, width: int = 16, seed: int = 0) -> nn.Se
 
     Raises:
         ValueError: for channels or width below 1, or fewer than 2 classes.
+
+    Example:
+        >>> tuple(resnet(3, 10, width=4).eval()(torch.zeros(2, 3, 32, 32)).shape)
+        (2, 10)
     """
     check_whole(channels=channels, width=width)
     check_whole(2, classes=classes)

@@ -85,6 +85,11 @@ def fit(
         ValueError: for inputs that are empty or not finite, labels that differ from them in number
             or are no classes of the model, a model whose weights are all frozen, epochs or a batch
             size below 1, or a loss that is not finite at the end.
+
+    Example:
+        >>> x = torch.tensor([[-1.0], [1.0]])
+        >>> fit(nn.Linear(1, 2), x, torch.tensor([0, 1]), learning_rate=0.1)(x).argmax(dim=1).tolist()
+        [0, 1]
     """
     x, y = _checked(model, x, y)
     check_whole(epochs=epochs, batch_size=batch_size)
@@ -132,6 +137,10 @@ class Recipe:
     peak of the cycle. ``momentum``: Nesterov's (Sutskever et al. 2013). ``weight_decay``: of all
     weights. ``crop``: pixels that an image is shifted by at most, either way, with its edge mirrored.
     ``warmup``: share of the steps in which the step size rises.
+
+    Example:
+        >>> Recipe(epochs=3).learning_rate
+        0.2
     """
 
     epochs: int = 20
@@ -215,6 +224,12 @@ def fit_images(
     Raises:
         ValueError: for inputs, labels or a model as :func:`fit`, a resume file of another recipe,
             seed or model, a batch too large for the memory, or a loss that is not finite.
+
+    Example:
+        >>> from baq.zoo.models import cnn
+        >>> x, y = torch.rand(8, 1, 28, 28), torch.arange(8) % 2
+        >>> fit_images(cnn(1, 2, width=2), x, y, Recipe(epochs=1)).training
+        False
     """
     recipe = recipe or Recipe()
     check_seed(seed=seed)

@@ -1,0 +1,130 @@
+"""A quantized network as an ONNX file that holds the codes of its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import baq
+from baq.adapters.codes import CodedWeight, coded_weights, key_of
+from baq.adapters.packages import needed
+from baq.inference import check_inputs, copied
+from baq.machine import whole
+from baq.quantization import Bits
+
+__all__ = ["save_onnx"]
+
+#: The first opset whose DequantizeLinear takes codes of 4 and of 16 bits.
+_OPSET = 21
+
+
+def save_onnx(
+    path: str | Path,
+    model: nn.Module,
+    candidate: nn.Module,
+    bits: Bits,
+    x: Tensor,
+    *,
+    per_channel: bool = False,
+    symmetric: bool = True,
+) -> None:
+    """Write a quantized network as an ONNX file that holds codes, which it dequantizes (QDQ).
+
+    Each quantized weight is an initializer of whole numbers, of 4 bits where they suffice, followed by
+    ``DequantizeLinear``; what is computed is float32, as in torch. So labels are those of the candidate,
+    but for margins as small as the rounding of float32.
+
+    Arguments:
+        path: the file, which is replaced as a whole. Its input is ``x`` with a free batch size, its
+            output ``logits``.
+        model, candidate, bits, per_channel, symmetric: as for :func:`coded_weights`; the model is one of
+            float32 that torch can export.
+        x: inputs, shape (N, *), of which the first two are used to trace the network.
+
+    Raises:
+        ValueError: as :func:`coded_weights`; for a network that is not of float32 or cannot be
+            exported; or where onnx or onnxscript are not installed, or torch is older than 2.6.
+
+    Example:
+        >>> import tempfile, onnxruntime
+        >>> from baq import ptq_w
+        >>> model, x = nn.Linear(3, 2), torch.eye(3)
+        >>> candidate, path = ptq_w(model, 4), Path(tempfile.mkdtemp(), "four-bits.onnx")
+        >>> save_onnx(path, model, candidate, 4, x)
+        >>> (z,) = onnxruntime.InferenceSession(path).run(None, {"x": x.numpy()})
+        >>> bool(abs(z - candidate(x).detach().numpy()).max() < 1e-6)
+        True
+    """
+    onnx = needed("onnx", "an ONNX file", "onnx")
+    optimizer = needed("onnxscript.optimizer", "an ONNX file", "onnx")
+    coded = coded_weights(model, candidate, bits, per_channel=per_channel, symmetric=symmetric)
+    if kinds := {w.dtype for w in candidate.parameters()} - {torch.float32}:
+        raise ValueError(f"the candidate holds {kinds.pop()}: allowed is torch.float32")
+    plain = copied(candidate).cpu().eval()
+    written = _exported(plain, check_inputs(plain, x)[:2])
+    graph = written.graph
+    held = {one.name: one for one in graph.initializer}
+    nodes = []
+    for name, one in coded.items():
+        key = key_of(name)
+        value = onnx.numpy_helper.to_array(held[key]) if key in held else None
+        if value is None or not np.array_equal(value, one.weight().numpy()):
+            raise ValueError(f"layer {name!r} is not in the exported graph as it is in torch")
+        graph.initializer.remove(held[key])
+        parts = {"codes": one.codes, "scale": one.scale, "zero_point": one.zero_point}
+        kind = _onnx_kind(onnx, one)
+        for part, values in parts.items():
+            array = values.numpy()
+            made = onnx.helper.make_tensor(
+                f"{key}.{part}",
+                onnx.TensorProto.FLOAT if part == "scale" else kind,
+                array.shape,
+                array.flatten(),
+            )
+            graph.initializer.append(made)
+        axis = {} if one.axis is None else {"axis": one.axis}
+        inputs = [f"{key}.{part}" for part in parts]
+        nodes.append(onnx.helper.make_node("DequantizeLinear", inputs, [key], name=key, **axis))
+    later = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *later])
+    # Constants become one; the weights, which are no constants any more, stay codes.
+    written = optimizer.optimize(written)
+    written.producer_name, written.producer_version = "baq", baq.__version__
+    onnx.checker.check_model(written)
+    with whole(Path(path)) as file:
+        onnx.save(written, file)
+
+
+def _onnx_kind(onnx: Any, coded: CodedWeight) -> int:
+    signed = coded.codes.dtype in (torch.int8, torch.int16)
+    width = 4 if coded.bits <= 4 else 8 if coded.bits <= 8 else 16
+    return int(getattr(onnx.TensorProto, f"{'' if signed else 'U'}INT{width}"))
+
+
+def _exported(model: nn.Module, x: Tensor) -> Any:
+    """The ONNX model of a network in float, whose initializers have the names of its parameters."""
+    # A batch of one would be taken for the only size that is allowed.
+    example = torch.cat([x, x])[:2]
+    try:
+        program: Any = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=["x"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            optimize=False,  # it would fold weights into others
+            verbose=False,
+        )
+    except Exception as error:  # each version of torch has its own
+        reason = next(
+            (line for line in str(error).splitlines() if line.strip()), type(error).__name__
+        )
+        raise ValueError(f"torch.onnx cannot export {type(model).__name__}: {reason}") from None
+    return program.model_proto
