@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from baq.machine import read_yaml
+from baq.machine.yaml_core import read_yaml
 
 __all__ = ["GROUPS", "Choice", "Space", "folder", "read_space", "space"]
 
