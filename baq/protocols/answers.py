@@ -121,8 +121,8 @@ def _digits(folder: Path) -> dict[str, Answers]:
         found[claim] = Answers.of(("digits_j", *over, *grid, "mask"), j, 1e-3)
     named = [[TRANSITIONS.index(pair) for pair in ((8, 6), (6, 4), (4, 3))]]
     named += [[TRANSITIONS.index(pair) for pair in ((5, 4), (4, 3), (3, 2))]]
-    columns = [f"{b} to {c}, {k}, {w}" for b, c in TRANSITIONS for k in (2, 3) for w in COUNTED]
-    counts = array(rows, (*over, *grid), columns)
+    ways = [f"{b} to {c}, {k}, {w}" for b, c in TRANSITIONS for k in (2, 3) for w in COUNTED]
+    counts = array(rows, (*over, *grid), ways)
     counts = counts.reshape(*counts.shape[:-2], len(TRANSITIONS), 2, len(COUNTED), -1)
     for k, claim in enumerate(("T1", "T2", "T3")):
         these = counts.take([way[k] for way in named], axis=8)
@@ -228,19 +228,15 @@ def _judged(
                 values = values.reshape(*values.shape[:-2], *sizes, values.shape[-1])
             step, span = steps[name.partition(" ")[0]]
             parts.setdefault(name, []).append(Answers.of(over[name], values, step, span))
-    return {
-        name: Answers(
-            (*conventions, *over[name]),
-            *(
-                np.stack([getattr(one, field) for one in found]).reshape(
-                    *shape, *found[0].mean.shape
-                )
-                for field in ("mean", "std", "n")
-            ),
-            *steps[name.partition(" ")[0]],
+    whole = {}
+    for name, some in parts.items():
+        mean, std, n = (
+            np.stack([getattr(one, field) for one in some]).reshape(*shape, *some[0].mean.shape)
+            for field in ("mean", "std", "n")
         )
-        for name, found in parts.items()
-    }
+        step, span = steps[name.partition(" ")[0]]
+        whole[name] = Answers((*conventions, *over[name]), mean, std, n, step, span)
+    return whole
 
 
 def _stopping(folder: Path) -> dict[str, Answers]:
@@ -317,8 +313,8 @@ def _subsets(folder: Path) -> dict[str, Answers]:
     for part in ("calibration", "test"):
         by_level = []
         for b in levels:
-            here = [rows[(rows["part"] == part) & (rows["bits"] == b)] for rows in (slices, inputs)]
-            by_level.append(_natural_j(*here, over, extra))
+            a, z = (rows[(rows["part"] == part) & (rows["bits"] == b)] for rows in (slices, inputs))
+            by_level.append(_natural_j(a, z, over, extra))
         # Axes: conventions, kind of J, plane, n, mask, levels, runs.
         j[part] = np.moveaxis(np.stack(by_level, axis=-2), 0, 5)
     steps = {"bits": (1.0, 6.0), "flips": (1 / 600, 1.0), "j": (1e-3, 1.0)}

@@ -113,8 +113,8 @@ def _once(network: nn.Module, split: data.Splits) -> dict[str, list[dict[str, An
     x, y = split.x_test, split.y_test
     z, gap = logits(network, x), local.pair_gap(network, x)
     band = boundary_band(local.margins(z), 0.2)
-    planes = {"train": split.x_train, "own": x}
-    planes = {name: pca_plane(points, FINE[1]) for name, points in planes.items()}
+    spanned = {"train": split.x_train, "own": x}
+    planes = {name: pca_plane(points, FINE[1]) for name, points in spanned.items()}
     floats = {name: (_fine(network, p), _on_cells(network, p)) for name, p in planes.items()}
     widths = sorted({b for pair in TRANSITIONS for b in pair}, reverse=True)
     inputs, on_slices, on_cells = [], [], []
