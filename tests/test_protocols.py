@@ -299,3 +299,28 @@ def test_a_level_is_picked_as_the_book_s_rule_picks():
             book = boundary_aware_rule(known, 0.01, 0.02, 0.03)
             found = picked_level(kept.to_numpy()[:, None], levels, walked)
             assert levels[found[0]] == book.bits
+
+
+def test_bits_gained_are_those_of_bayes_rule_written_out(inference):
+    """p(D4 | D2) and p(D4) as sums over all protocols of prior and likelihoods."""
+    by_name = {
+        name: log_likelihood(inference.numbers[name], inference.answers[name], 0.05).log
+        for name in ("D2", "D4")
+    }
+    prior = np.outer([0.25, 0.25, 0.5], [0.5, 0.5])
+    p = {name: np.exp(log.astype(float)) for name, log in by_name.items()}
+    alone = (prior * p["D4"]).sum()
+    after = (prior * p["D2"] * p["D4"]).sum() / (prior * p["D2"]).sum()
+    assert inference.gain(["D2"], "D4") == pytest.approx(np.log2(after / alone), rel=1e-4)
+    assert inference.gain([], "D4") == pytest.approx(0, abs=1e-6)
+    held = inference.held_out(["digits"])
+    assert set(held["number"]) == {"D2", "D4"} and (held["gain"] > 1).all()
+
+
+def test_without_fitted_numbers_the_prior_predicts(inference):
+    """Means of D2 from 0.2 to 0.8: the prior's mixture has 0.5 inside and 0.95 outside."""
+    assert inference.predicted([], "D2")[1]
+    high = dict(inference.numbers) | {"D2": Number("D2", "0.950", 1)}
+    other = Inference(inference.space, inference.answers, high)
+    at, hit = other.predicted([], "D2")
+    assert at > 0.99 and not hit

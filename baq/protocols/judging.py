@@ -10,7 +10,7 @@ import pandas as pd
 
 from baq.protocols.answers import GROUP_OF
 from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood, printed
-from baq.protocols.posterior import Factor, belief, best, marginals
+from baq.protocols.posterior import Factor, belief, best, evidence, marginals
 from baq.protocols.space import GROUPS, Space
 from baq.report.stats import LEVEL, prediction_interval
 
@@ -93,7 +93,8 @@ class Inference:
     def predicted(self, fitted: Sequence[str], name: str) -> tuple[float, bool]:
         """A number that was held out: where it lies in its prediction, and whether that is within 90 %.
 
-        The prediction is the mixture over all protocols, each with its probability given the fitted numbers.
+        The prediction is the mixture over all protocols, each with its probability given the fitted numbers;
+        where none are fitted, with that of the prior.
 
         Returns:
             The share of the prediction below the number, of a range below its middle; and whether the number, as
@@ -108,6 +109,15 @@ class Inference:
         ends = [float((weight * below(number, answers, v)).sum()) for v in _edges(number)]
         tail = (1 - LEVEL) / 2
         return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail
+
+    def gain(self, fitted: Sequence[str], name: str) -> float:
+        """By how many bits fitted numbers make a number that was held out more probable than the prior does.
+
+        It is ``log2 p(number | fitted) - log2 p(number)``: below 0 where the fitted ones mislead. A prediction that
+        is right because it is wide gains nothing.
+        """
+        log = evidence(self.factors([*fitted, name])) - evidence(self.factors([name]))
+        return (log - evidence(self.factors(fitted)) if fitted else log) / float(np.log(2))
 
     def reached(self, name: str) -> tuple[float, float, float]:
         """How much of the prior, and of the posterior of its group, has a number inside; and where it lies.
@@ -131,7 +141,8 @@ class Inference:
         """Every number, predicted from the half that it is not in: one row each way and number.
 
         Columns: ``group``, ``fitted`` (which half), ``number``, ``paper``, ``below``, ``hit`` by the mixture of
-        all protocols, and ``best``, whether the most probable protocol of the fitted half has it inside.
+        all protocols, ``prior``, whether the mixture by the prior has it inside too, ``best``, whether the most
+        probable protocol of the fitted half has, and ``gain`` in bits.
         """
         rows = []
         for group in groups:
@@ -143,11 +154,11 @@ class Inference:
                 judged = self.judged(top, rest).set_index("number")["inside"]
                 for name in rest:
                     at, hit = self.predicted(fitted, name)
-                    rows.append(
-                        (group, k + 1, name, self.numbers[name].text, at, hit, judged[name])
-                    )
-        columns = ["group", "fitted", "number", "paper", "below", "hit", "best"]
-        return pd.DataFrame(rows, columns=columns)
+                    row = {"group": group, "fitted": k + 1, "number": name}
+                    row |= {"paper": self.numbers[name].text, "below": at, "hit": hit}
+                    row |= {"prior": self.predicted([], name)[1], "best": bool(judged[name])}
+                    rows.append(row | {"gain": self.gain(fitted, name)})
+        return pd.DataFrame(rows)
 
     def _completed(self, protocol: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
         """A protocol with the value of largest prior, the first of equal ones, where a number needs more."""
@@ -209,10 +220,11 @@ def control_rows(
 ) -> list[dict[str, object]]:
     """One control, a row a group: how many numbers the most probable protocol has inside, and what it found.
 
-    Columns: ``control``, ``seed``, ``group``, ``numbers``, ``inside``; for a hidden protocol ``equal``, the
-    choices that are the hidden one's, of ``choices``, ``covered``, those of which the smallest set of values
-    with 90 % of the posterior holds it, and ``gain``, the mean over choices of the logarithm to base 2 of
-    posterior over prior at the hidden value, NaN for shuffled numbers.
+    Columns: ``kind`` (``hidden`` or ``shuffled``), ``seed``, ``group``, ``numbers``, ``inside``, and of :meth:`Inference.held_out` how many
+    are a ``hit`` and in ``best``, and the sum of ``gain``; for a hidden protocol ``equal``, the choices that are the
+    hidden one's, of ``choices``, ``covered``, those of which the smallest set of values with 90 % of the posterior
+    holds it, and ``learnt``, the mean over choices of the logarithm to base 2 of posterior over prior at the hidden
+    value. The last four are NaN for shuffled numbers.
     """
     rng = np.random.default_rng(seed)
     truth, numbers = hidden_numbers(inference, rng) if hidden else ({}, {})
@@ -224,9 +236,12 @@ def control_rows(
         factors = now.factors(names)
         top = best(factors)
         row: dict[str, object] = {
-            "control": "hidden" if hidden else "shuffled", "seed": seed, "group": group,
+            "kind": "hidden" if hidden else "shuffled", "seed": seed, "group": group,
             "numbers": len(names), "inside": int(now.judged(top, names)["inside"].sum()),
         }  # fmt: skip
+        held = now.held_out([group])
+        row |= {"hit": int(held["hit"].sum()), "best": int(held["best"].sum())}
+        row["gain"] = float(held["gain"].sum())
         if hidden:
             found = marginals(factors)
             prior = inference.space.choices
@@ -234,7 +249,7 @@ def control_rows(
             row["choices"] = len(found)
             row["equal"] = sum(top[name] == truth[name] for name in found)
             row["covered"] = sum(_in_set(p, truth[name]) for name, p in found.items())
-            row["gain"] = float(
+            row["learnt"] = float(
                 np.mean([np.log2(p / prior[n].prior[truth[n]]) for n, p in at_truth.items()])
             )
         rows.append(row)

@@ -16,10 +16,13 @@ from baq.report.style import MARKERS, WIDTH
 from baq.report.tables import interval_text
 
 __all__ = [
+    "COVERED",
     "DECIDED",
     "WORDS",
     "against_best",
     "beside",
+    "compared",
+    "controls_figure",
     "controls_line",
     "controls_table",
     "decided",
@@ -36,6 +39,8 @@ __all__ = [
 
 #: From this probability on a value is called decided, below it open.
 DECIDED = 0.8
+#: The hidden control passes where sets with 90 % of a posterior hold at least this share of the hidden values.
+COVERED = 0.85
 #: What each choice is called on the page.
 WORDS = {
     "scale": "one scale for each", "zero": "levels", "folded": "batch norm folded",
@@ -186,44 +191,99 @@ def _interval(row: object) -> str:
 
 
 def hits_table(held_out: pd.DataFrame) -> pd.DataFrame:
-    """How often a held-out number lies inside, by group and way, for display."""
-    found = held_out.groupby(["group", "fitted"], sort=False)[["hit", "best"]].agg(["sum", "count"])
+    """How often a held-out number lies inside, by group and way, for display.
+
+    Arguments:
+        held_out: as :meth:`baq.protocols.judging.Inference.held_out` returns it.
+    """
     rows = []
-    for (group, fitted), row in found.iterrows():
-        rows.append(
-            {
-                "claims on": group,
-                "fitted on half": str(fitted),
-                "inside the mixture": f"{row['hit', 'sum']} of {row['hit', 'count']}",
-                "inside the best protocol": f"{row['best', 'sum']} of {row['best', 'count']}",
-            }
-        )
+    for (group, fitted), part in held_out.groupby(["group", "fitted"], sort=False):
+        row = {"claims on": group, "fitted on half": str(fitted)}
+        for column, words in (
+            ("prior", "inside by the prior alone"),
+            ("hit", "inside the mixture"),
+            ("best", "inside the best protocol"),
+        ):
+            row[words] = f"{part[column].sum()} of {len(part)}"
+        rows.append(row | {"bits gained": f"{part['gain'].sum():z.1f}"})
     return pd.DataFrame(rows)
 
 
-def controls_table(controls: pd.DataFrame, found: int) -> pd.DataFrame:
-    """What the controls gave, for display: a row each kind.
+#: What is compared between the paper's numbers and the controls, with its words.
+_COMPARED = {
+    "inside": "inside the best protocol of all",
+    "hit": "held out, inside the mixture",
+    "best": "held out, inside the best protocol",
+    "gain": "held out, bits gained",
+}
+
+
+def compared(judged: pd.DataFrame, held_out: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """The paper's numbers and the controls side by side, a row a group and control, and for all groups.
 
     Arguments:
+        judged: rows of :meth:`baq.protocols.judging.Inference.judged`, with ``group``.
+        held_out: as :meth:`baq.protocols.judging.Inference.held_out` returns it.
         controls: rows of :func:`baq.protocols.judging.control_rows`.
-        found: from how many numbers inside a protocol is found.
+
+    Returns:
+        ``kind`` (``paper``, ``hidden``, ``shuffled``), ``seed`` (0 for the paper), ``group`` (or ``all``),
+        ``numbers``, and how many are ``inside``, held out a ``hit`` or in ``best``, and ``gain``.
     """
-    total = controls.groupby(["control", "seed"], sort=False)[["numbers", "inside"]].sum()
-    rows = []
-    for kind, part in total.groupby("control", sort=False):
-        here = controls[controls["control"] == kind]
-        row = {
-            "control": kind,
-            "number of them": len(part),
-            "numbers inside": f"{part['inside'].mean():.1f} of {part['numbers'].iloc[0]}",
-            "a protocol is found": f"{(part['inside'] >= found).sum()} of {len(part)}",
-        }
-        if kind == "hidden":
-            choices = here["choices"].sum()
-            row["choices found again"] = f"{here['equal'].sum() / choices:.0%}"
-            row["covered by 90 % sets"] = f"{here['covered'].sum() / choices:.0%}"
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("–")
+    columns = ["numbers", *_COMPARED]
+    own = judged.groupby("group", sort=False)["inside"].agg(numbers="count", inside="sum")
+    own = own.join(held_out.groupby("group")[["hit", "best", "gain"]].sum()).reset_index()
+    rows = pd.concat([own.assign(kind="paper", seed=0), controls])
+    rows = rows[["kind", "seed", "group", *columns]]
+    total = rows.groupby(["kind", "seed"], sort=False)[columns].sum().reset_index()
+    return pd.concat([rows, total.assign(group="all")], ignore_index=True)
+
+
+def controls_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The paper's numbers beside the controls, mean and range over these, for display.
+
+    Arguments:
+        rows: as :func:`compared` returns them.
+    """
+    shown = []
+    for name, words in _COMPARED.items():
+        for group in dict.fromkeys(rows["group"]):
+            part = rows[rows["group"] == group].set_index("kind")
+            row = {
+                "what is counted": words,
+                "claims on": group,
+                "numbers": str(part["numbers"].iloc[0]),
+            }
+            for kind, values in part.groupby(level=0, sort=False)[name]:
+                digits = 1 if name == "gain" else 0
+                text = f"{values.mean():z.1f} ({values.min():z.{digits}f} to {values.max():z.{digits}f})"
+                row[kind] = text if len(values) > 1 else f"{values.iloc[0]:z.{digits}f}"
+            shown.append(row)
+    return pd.DataFrame(shown).rename(columns={"paper": "the paper's numbers"})
+
+
+def controls_figure(rows: pd.DataFrame) -> Figure:
+    """The paper's numbers, hidden protocols and shuffles on one axis a measure, a dot each.
+
+    Arguments:
+        rows: as :func:`compared` returns them.
+    """
+    rows = rows[rows["group"] == "all"]
+    figure, axes = plt.subplots(1, len(_COMPARED), figsize=(WIDTH, 2.6), layout="constrained")
+    kinds, colours = ("hidden", "paper", "shuffled"), sns.color_palette()
+    for ax, (name, words) in zip(axes, _COMPARED.items(), strict=True):
+        for k, kind in enumerate(kinds):
+            values = np.sort(rows.loc[rows["kind"] == kind, name].to_numpy(dtype=float))
+            # Equal values side by side.
+            nth = np.arange(len(values)) - np.searchsorted(values, values)
+            many = np.searchsorted(values, values, side="right") - np.searchsorted(values, values)
+            ax.plot(k + 0.14 * (nth - (many - 1) / 2), values, MARKERS[k], color=colours[k], ms=5)
+        ax.set_xticks(range(len(kinds)), kinds, rotation=35, ha="right")
+        ax.set(xlim=(-0.7, len(kinds) - 0.3), title=words.replace(", ", ",\n"))
+        ax.title.set_fontsize(8)
+        if name != "gain":
+            ax.set_ylim(bottom=0, top=rows["numbers"].max() * 1.04)
+    return figure
 
 
 def rest_table(
@@ -252,24 +312,27 @@ def rest_table(
     return pd.DataFrame(rows)
 
 
-def controls_line(controls: pd.DataFrame, found: int, own: int) -> str:
-    """What the controls say of the result on the paper's own numbers, in a sentence or two.
+def controls_line(controls: pd.DataFrame, rows: pd.DataFrame, found: int) -> str:
+    """What the controls say of the method, and of the result on the paper's own numbers, in sentences.
 
     Arguments:
         controls: rows of :func:`baq.protocols.judging.control_rows`.
+        rows: as :func:`compared` returns them.
         found: from how many numbers inside a protocol is found.
-        own: how many of the paper's numbers lie inside.
     """
-    total = controls.groupby(["control", "seed"])["inside"].sum()
-    hidden, shuffled = total["hidden"], total["shuffled"]
-    here = controls[controls["control"] == "hidden"]
+    every = rows[rows["group"] == "all"].set_index("kind")
+    paper, hidden, shuffled = every.loc["paper"], every.loc[["hidden"]], every.loc[["shuffled"]]
+    here = controls[controls["kind"] == "hidden"]
     covered = here["covered"].sum() / here["choices"].sum()
-    above = int((shuffled >= own).sum())
-    verdict = "The controls pass" if above == 0 and covered >= 0.85 else "The controls do not pass"
+    again, none = (hidden["inside"] >= found).sum(), (shuffled["inside"] >= found).sum()
+    passes = again == len(hidden) and covered >= COVERED
+    above = {name: int((shuffled[name] >= paper[name]).sum()) for name in _COMPARED}
     return (
-        f"{verdict}: with numbers of a hidden protocol {hidden.mean():.1f} lie inside in the mean, and the sets that hold 90 % of a "
-        f"posterior hold {covered:.0%} of the hidden values; with the paper's numbers shuffled {shuffled.mean():.1f} lie inside, in "
-        f"{above} of {len(shuffled)} shuffles as many as with its own, in {(shuffled >= found).sum()} at least {found}."
+        f"{'The hidden control passes' if passes else 'The hidden control does not pass'}: a protocol is found, with at least {found} "
+        f"numbers inside, in {again} of {len(hidden)}, and the sets that hold 90 % of a posterior hold {covered:.0%} of the hidden values. "
+        f"{'The shuffled control passes' if none == 0 else 'The shuffled control does not pass'}: one is found in {none} of {len(shuffled)}. "
+        f"Of the shuffles {above['inside']} have as many numbers inside as the paper's own, {above['hit']} as many held-out ones, and "
+        f"{above['gain']} gain as many bits on these."
     )
 
 
