@@ -44,7 +44,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from baq.protocols.answers import answers, numbers
-from baq.protocols.judging import Inference, control_rows
+from baq.protocols.judging import DECIDED, Inference, control_rows
 from baq.protocols.posterior import belief
 from baq.protocols.simulation import cost
 from baq.protocols.space import GROUPS, folder, space
@@ -129,7 +129,7 @@ lines = [
     f"* **{g}**: {report.decided_line(gained, g)}." for g in (*GROUPS, "together")
 ]
 Markdown(
-    f"With at least {report.DECIDED:.0%}, and where that says more than the prior, the numbers decide:\n\n"
+    f"With at least {DECIDED:.0%}, and where that says more than the prior, the numbers decide:\n\n"
     + "\n".join(lines)
 )
 
@@ -201,6 +201,7 @@ else:
 
 # %% caption="Held-out numbers in their 90 % intervals." tags=["remove-input"]
 held = inference.held_out()
+held["prior"] = [inference.predicted([], name)[1] for name in held["number"]]
 tables.save(held, "held-out")
 tables.styled(report.hits_table(held), "shown-held-out")
 
@@ -245,7 +246,7 @@ Markdown(controls_told)
 # ## What the author most likely did
 
 # %% tags=["remove-input"]
-likely = report.likely(gained)
+likely = report.likely(gained, tried)
 Markdown(likely)
 
 # %% [markdown]

@@ -5,7 +5,10 @@ import pytest
 
 from baq.report import protocols as report
 
-CHOICES = {"hidden": {"choices": 4, "equal": 3, "covered": 4}, "shuffled": {}}
+CHOICES = {
+    "hidden": {"choices": 4, "equal": 3, "covered": 4, "decided": 2, "right": 1},
+    "shuffled": {},
+}
 
 
 def control(kind, seed, group, inside, hit=1, gain=0.0):
@@ -67,6 +70,25 @@ def test_a_value_is_decided_from_a_probability_on():
     groups = {"mask": "digits", "scale": "digits"}
     assert report.open_ones(found.reset_index(), groups) == report.WORDS["scale"]
     assert report.decided_line(found.reset_index(), "digits") == "boundary mask: one (90%)"
+
+
+def test_what_the_author_did_is_said_with_how_sure_it_is(controls):
+    """Of choices that gained nothing nothing is said; half of what was decided of hidden protocols was right."""
+    rows = [
+        ("activation", "digits", "tanh", 0.5, 0.97, 0.8),
+        ("hidden", "digits", "64", 0.5, 0.76, 0.3),
+    ]
+    rows += [
+        ("zero", "digits", "symmetric", 0.75, 0.81, 0.02),
+        ("pad", "digits", "0.1", 0.5, 0.4, 0.5),
+    ]
+    columns = ["choice", "group", "value", "prior", "posterior", "bits"]
+    found = pd.DataFrame(rows, columns=columns)
+    said = report.likely(found.assign(decided=found["posterior"] >= 0.8), controls)
+    assert said.startswith("On digits: tanh units (97%); perhaps 64 hidden units (76%). ")
+    assert "In rounding: nothing that the prior does not say." in said
+    assert "symmetric" not in said and "pad" not in said
+    assert "at least 80%, 4 of 8 values (50%)" in said
 
 
 def test_numbers_are_placed_in_their_interval():

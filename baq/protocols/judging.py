@@ -14,7 +14,10 @@ from baq.protocols.posterior import Factor, belief, best, evidence, marginals
 from baq.protocols.space import GROUPS, Space
 from baq.report.stats import LEVEL, prediction_interval
 
-__all__ = ["Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
+__all__ = ["DECIDED", "Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
+
+#: From this probability on a value is called decided, below it open.
+DECIDED = 0.8
 
 
 class Inference:
@@ -106,7 +109,13 @@ class Inference:
         prior = self.space.log_prior()
         factors += [Factor((n,), prior[n]) for n in answers.over if n not in known]
         weight = belief(factors, answers.over)
-        ends = [float((weight * below(number, answers, v)).sum()) for v in _edges(number)]
+        # Improbable protocols, most of them, are not worth their cost: all together they have less than a thousandth.
+        likely = weight > 1e-10 * weight.max()
+        some = replace(
+            answers, mean=answers.mean[likely], std=answers.std[likely], n=answers.n[likely]
+        )
+        weight = weight[likely] / weight[likely].sum()
+        ends = [float((weight * below(number, some, v)).sum()) for v in _edges(number)]
         tail = (1 - LEVEL) / 2
         return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail
 
@@ -141,8 +150,8 @@ class Inference:
         """Every number, predicted from the half that it is not in: one row each way and number.
 
         Columns: ``group``, ``fitted`` (which half), ``number``, ``paper``, ``below``, ``hit`` by the mixture of
-        all protocols, ``prior``, whether the mixture by the prior has it inside too, ``best``, whether the most
-        probable protocol of the fitted half has, and ``gain`` in bits.
+        all protocols, ``best``, whether the most probable protocol of the fitted half has it inside, and ``gain``
+        in bits.
         """
         rows = []
         for group in groups:
@@ -156,7 +165,7 @@ class Inference:
                     at, hit = self.predicted(fitted, name)
                     row = {"group": group, "fitted": k + 1, "number": name}
                     row |= {"paper": self.numbers[name].text, "below": at, "hit": hit}
-                    row |= {"prior": self.predicted([], name)[1], "best": bool(judged[name])}
+                    row |= {"best": bool(judged[name])}
                     rows.append(row | {"gain": self.gain(fitted, name)})
         return pd.DataFrame(rows)
 
@@ -223,8 +232,8 @@ def control_rows(
     Columns: ``kind`` (``hidden`` or ``shuffled``), ``seed``, ``group``, ``numbers``, ``inside``, and of :meth:`Inference.held_out` how many
     are a ``hit`` and in ``best``, and the sum of ``gain``; for a hidden protocol ``equal``, the choices that are the
     hidden one's, of ``choices``, ``covered``, those of which the smallest set of values with 90 % of the posterior
-    holds it, and ``learnt``, the mean over choices of the logarithm to base 2 of posterior over prior at the hidden
-    value. The last four are NaN for shuffled numbers.
+    holds it, ``decided``, those with a value of at least :data:`DECIDED`, and ``right``, of how many of these it is the
+    hidden one's. The last five are NaN for shuffled numbers.
     """
     rng = np.random.default_rng(seed)
     truth, numbers = hidden_numbers(inference, rng) if hidden else ({}, {})
@@ -244,14 +253,12 @@ def control_rows(
         row["gain"] = float(held["gain"].sum())
         if hidden:
             found = marginals(factors)
-            prior = inference.space.choices
-            at_truth = {name: float(p[truth[name]]) for name, p in found.items()}
             row["choices"] = len(found)
             row["equal"] = sum(top[name] == truth[name] for name in found)
             row["covered"] = sum(_in_set(p, truth[name]) for name, p in found.items())
-            row["learnt"] = float(
-                np.mean([np.log2(p / prior[n].prior[truth[n]]) for n, p in at_truth.items()])
-            )
+            decided = [name for name, p in found.items() if p.max() >= DECIDED]
+            row["decided"] = len(decided)
+            row["right"] = sum(int(found[name].argmax()) == truth[name] for name in decided)
         rows.append(row)
     return rows
 

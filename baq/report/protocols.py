@@ -11,13 +11,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from baq.protocols.judging import DECIDED
 from baq.report.excerpts import markdown_table
 from baq.report.style import MARKERS, WIDTH
 from baq.report.tables import interval_text
 
 __all__ = [
     "COVERED",
-    "DECIDED",
+    "LEAST",
     "WORDS",
     "against_best",
     "beside",
@@ -37,10 +38,10 @@ __all__ = [
     "space_table",
 ]
 
-#: From this probability on a value is called decided, below it open.
-DECIDED = 0.8
 #: The hidden control passes where sets with 90 % of a posterior hold at least this share of the hidden values.
 COVERED = 0.85
+#: From so many bits over the prior on a choice is spoken of.
+LEAST = 0.2
 #: What each choice is called on the page.
 WORDS = {
     "scale": "one scale for each", "zero": "levels", "folded": "batch norm folded",
@@ -194,7 +195,8 @@ def hits_table(held_out: pd.DataFrame) -> pd.DataFrame:
     """How often a held-out number lies inside, by group and way, for display.
 
     Arguments:
-        held_out: as :meth:`baq.protocols.judging.Inference.held_out` returns it.
+        held_out: as :meth:`baq.protocols.judging.Inference.held_out` returns it, with ``prior``, whether the
+            mixture by the prior has the number inside.
     """
     rows = []
     for (group, fitted), part in held_out.groupby(["group", "fitted"], sort=False):
@@ -336,43 +338,56 @@ def controls_line(controls: pd.DataFrame, rows: pd.DataFrame, found: int) -> str
     )
 
 
-def likely(found: pd.DataFrame) -> str:
-    """What the author most likely did, in a paragraph, with the probability of each choice that is decided.
+#: What an author did, by choice, in words that a value is put into.
+_DID = {
+    "scale": "one scale for each {}", "zero": "{} levels", "folded": "batch norm folded: {}",
+    "share": "a band of {} of the inputs", "mask": "boundary masks: {}", "eps": "a loss of at most {}",
+    "tau_f": "a flip rate of at most {}", "tau_j": "a J of at most {}", "levels": "bits walked down: {}",
+    "hidden": "{} hidden units", "activation": "{} units", "inputs": "{} inputs", "digits_j": "J of {}",
+    "digits_plane": "PCA plane of: {}", "digits_n": "{} cells a side", "pad": "a pad of {}",
+    "shift": "shift over: {}", "transitions": "transitions: {}", "block": "junction windows of {} cells a side",
+    "counted": "junctions counted: {}", "training": "{} training images", "images": "{} test images",
+    "natural_j": "J of {}", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
+    "family": "a {}", "search": "{} before the gap term", "gap": "a gap term of weight {}",
+}  # fmt: skip
+_WHERE = {
+    "digits": "On digits", "subsets": "On subsets of CIFAR-10", "full": "On all of CIFAR-10", "rounding": "In rounding",
+}  # fmt: skip
+
+
+def likely(found: pd.DataFrame, controls: pd.DataFrame) -> str:
+    """What the author most likely did, in a paragraph, with the probability of each choice, and how sure that is.
+
+    Of choices that gain less than :data:`LEAST` bits on the prior nothing is said.
 
     Arguments:
         found: as :func:`decided` returns it.
+        controls: rows of :func:`baq.protocols.judging.control_rows`.
     """
-    best = found.set_index(["choice", "group"])
-
-    def told(choice: str, group: str, text: str) -> str:
-        if (choice, group) not in best.index:
-            return ""
-        row = best.loc[(choice, group)]
-        how = "" if row["posterior"] >= DECIDED else "perhaps "
-        return f"{how}{text.format(row['value'])} ({row['posterior']:.0%})"
-
-    sentences = (
-        ("On digits", "digits", (
-            ("inputs", "{} inputs"), ("activation", "{} units"), ("scale", "one scale for each {}"),
-            ("digits_j", "J from {}"), ("digits_n", "{} cells a side"), ("mask", "masks on side {}"),
-            ("block", "junction windows of {} cells a side"), ("counted", "junctions counted: {}"),
-        )),
-        ("On subsets of CIFAR-10", "subsets", (
-            ("natural_j", "J from {}"), ("natural_n", "if on a slice, of {} cells a side"),
-            ("training", "{} training images"), ("scale", "one scale for each {}"),
-        )),
-        ("On all of CIFAR-10", "full", (
-            ("family", "a {}"), ("share", "a band of {}"), ("scale", "one scale for each {}"),
-        )),
-        ("In rounding", "rounding", (
-            ("search", "{} before the gap term"), ("natural_j", "J from {}"), ("share", "a band of {}"), ("family", "a {}"),
-        )),
-    )  # fmt: skip
     lines = []
-    for start, group, parts in sentences:
-        said = [text for choice, form in parts if (text := told(choice, group, form))]
-        lines.append(f"{start}: {', '.join(said)}.")
-    return " ".join(lines) + " In brackets the posterior probability, given this space."
+    for group, where in _WHERE.items():
+        part = found[(found["group"] == group) & (found["bits"] > LEAST)]
+        part = part.sort_values("posterior", ascending=False)
+        said = {
+            row.choice: f"{_DID[row.choice].format(row.value)} ({row.posterior:.0%})"
+            for row in part.itertuples()
+            if row.posterior >= 0.5
+        }
+        sure = [
+            text for choice, text in said.items() if part.set_index("choice")["decided"][choice]
+        ]
+        rest = [text for text in said.values() if text not in sure]
+        told = [", ".join(sure)] if sure else []
+        told += ["perhaps " + ", ".join(rest)] if rest else []
+        lines.append(f"{where}: {'; '.join(told) or 'nothing that the prior does not say'}.")
+    hidden = controls[controls["kind"] == "hidden"]
+    right, of = int(hidden["right"].sum()), int(hidden["decided"].sum())
+    kept = f"{right} of {of} values ({right / of:.0%})" if of else "no value"
+    return (
+        " ".join(lines)
+        + " In brackets the posterior probability, given this space. How sure that is the hidden protocols "
+        f"tell: among what was decided there with at least {DECIDED:.0%}, {kept} were the hidden ones."
+    )
 
 
 def open_ones(found: pd.DataFrame, groups: Mapping[str, str]) -> str:
@@ -389,7 +404,7 @@ def open_ones(found: pd.DataFrame, groups: Mapping[str, str]) -> str:
 
 def decided_line(found: pd.DataFrame, group: str) -> str:
     """The choices of a group that its numbers decide, each with its value and probability."""
-    part = found[(found["group"] == group) & found["decided"] & (found["bits"] > 0.2)]
+    part = found[(found["group"] == group) & found["decided"] & (found["bits"] > LEAST)]
     part = part.sort_values("bits", ascending=False)
     told = [
         f"{WORDS.get(r.choice, r.choice)}: {r.value} ({r.posterior:.0%})" for r in part.itertuples()
