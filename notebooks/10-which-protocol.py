@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: []
-#     minutes: 2
+#     minutes: 6
 #     threads: 1
 # ---
 
