@@ -54,6 +54,8 @@ def test_what_the_controls_say(controls, rows):
     # Inside, held out and bits: the second shuffle reaches the paper's 3, 2 and 0.5.
     assert "1 have as many" in said and "1 as many held-out" in said and "1 gain as many" in said
     assert "shuffled control passes" in report.controls_line(controls, rows, 4)
+    # The hidden protocols gain 6 bits each, the paper's numbers 0.5.
+    assert "less than 2 of 2 of them: they agree with one another less" in said
     lost = controls.assign(covered=controls["covered"] - 1)
     assert "hidden control does not pass" in report.controls_line(lost, rows, 3)
 
@@ -84,11 +86,17 @@ def test_what_the_author_did_is_said_with_how_sure_it_is(controls):
     ]
     columns = ["choice", "group", "value", "prior", "posterior", "bits"]
     found = pd.DataFrame(rows, columns=columns)
-    said = report.likely(found.assign(decided=found["posterior"] >= 0.8), controls)
+    both = found.assign(group="together", value=["relu", "64", "symmetric", "0.1"])
+    found = pd.concat([found, both])
+    found = found.assign(decided=found["posterior"] >= 0.8)
+    said = report.likely(found)
     assert said.startswith("On digits: tanh units (97%); perhaps 64 hidden units (76%). ")
     assert "In rounding: nothing that the prior does not say." in said
     assert "symmetric" not in said and "pad" not in said
-    assert "at least 80%, 4 of 8 values (50%)" in said
+    sure = report.how_sure(found, controls)
+    assert "4 of 8 values (50%) with at least 80%" in sure
+    assert "decide differently on activation (digits: tanh, together: relu): " in sure
+    assert "activation" not in report.how_sure(found[found["choice"] != "activation"], controls)
 
 
 def test_numbers_are_placed_in_their_interval():

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from baq.protocols.judging import DECIDED
 from baq.report.excerpts import markdown_table
+from baq.report.stats import LEVEL
 from baq.report.style import MARKERS, WIDTH
 from baq.report.tables import interval_text
 
@@ -29,6 +30,7 @@ __all__ = [
     "decided",
     "decided_line",
     "hits_table",
+    "how_sure",
     "likely",
     "numbers_table",
     "open_ones",
@@ -48,12 +50,12 @@ WORDS = {
     "share": "share of the band", "mask": "boundary mask", "eps": "largest loss ε",
     "tau_f": "largest flip rate τ", "tau_j": "largest J", "levels": "bits walked down",
     "hidden": "hidden units", "activation": "activation", "inputs": "input scaling",
-    "digits_j": "J compares, digits", "digits_plane": "PCA plane of, digits",
-    "digits_n": "cells a side, digits", "pad": "pad", "shift": "shift over",
+    "digits_j": "what J compares (digits)", "digits_plane": "points of the PCA plane (digits)",
+    "digits_n": "cells a side (digits)", "pad": "pad", "shift": "shift over",
     "transitions": "transitions", "block": "junction window", "counted": "junctions counted",
     "training": "training images", "images": "test images",
-    "natural_j": "J compares, CIFAR-10", "natural_plane": "plane, CIFAR-10",
-    "natural_n": "cells a side, CIFAR-10", "family": "network", "search": "rounding before the gap term",
+    "natural_j": "what J compares (CIFAR-10)", "natural_plane": "plane (CIFAR-10)",
+    "natural_n": "cells a side (CIFAR-10)", "family": "network", "search": "rounding before the gap term",
     "gap": "weight of the gap term",
 }  # fmt: skip
 
@@ -334,8 +336,17 @@ def controls_line(controls: pd.DataFrame, rows: pd.DataFrame, found: int) -> str
         f"numbers inside, in {again} of {len(hidden)}, and the sets that hold 90 % of a posterior hold {covered:.0%} of the hidden values. "
         f"{'The shuffled control passes' if none == 0 else 'The shuffled control does not pass'}: one is found in {none} of {len(shuffled)}. "
         f"Of the shuffles {above['inside']} have as many numbers inside as the paper's own, {above['hit']} as many held-out ones, and "
-        f"{above['gain']} gain as many bits on these."
+        f"{above['gain']} gain as many bits on these. {_beside_hidden(float(paper['gain']), hidden['gain'])}"
     )
+
+
+def _beside_hidden(own: float, hidden: pd.Series) -> str:
+    """Whether the paper's numbers gain as many bits as numbers of a protocol that is in the space."""
+    below = int((hidden > own).sum())
+    text = f"Hidden protocols gain {hidden.mean():z.1f} bits in the mean, the paper's numbers {own:z.1f}, less than {below} of {len(hidden)} of them"
+    if below > (1 + LEVEL) / 2 * len(hidden):
+        return f"{text}: they agree with one another less than numbers of a protocol in this space would."
+    return f"{text}."
 
 
 #: What an author did, by choice, in words that a value is put into.
@@ -348,21 +359,20 @@ _DID = {
     "shift": "shift over: {}", "transitions": "transitions: {}", "block": "junction windows of {} cells a side",
     "counted": "junctions counted: {}", "training": "{} training images", "images": "{} test images",
     "natural_j": "J of {}", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
-    "family": "a {}", "search": "{} before the gap term", "gap": "a gap term of weight {}",
+    "family": "a {} network", "search": "{} before the gap term", "gap": "a gap term of weight {}",
 }  # fmt: skip
 _WHERE = {
     "digits": "On digits", "subsets": "On subsets of CIFAR-10", "full": "On all of CIFAR-10", "rounding": "In rounding",
 }  # fmt: skip
 
 
-def likely(found: pd.DataFrame, controls: pd.DataFrame) -> str:
-    """What the author most likely did, in a paragraph, with the probability of each choice, and how sure that is.
+def likely(found: pd.DataFrame) -> str:
+    """What the author most likely did, in a paragraph, with the probability of each choice.
 
     Of choices that gain less than :data:`LEAST` bits on the prior nothing is said.
 
     Arguments:
         found: as :func:`decided` returns it.
-        controls: rows of :func:`baq.protocols.judging.control_rows`.
     """
     lines = []
     for group, where in _WHERE.items():
@@ -380,14 +390,36 @@ def likely(found: pd.DataFrame, controls: pd.DataFrame) -> str:
         told = [", ".join(sure)] if sure else []
         told += ["perhaps " + ", ".join(rest)] if rest else []
         lines.append(f"{where}: {'; '.join(told) or 'nothing that the prior does not say'}.")
+    return " ".join(lines)
+
+
+def how_sure(found: pd.DataFrame, controls: pd.DataFrame) -> str:
+    """How sure that is: how often the method was right on hidden protocols, and where groups and all disagree.
+
+    Arguments:
+        found: as :func:`decided` returns it.
+        controls: rows of :func:`baq.protocols.judging.control_rows`.
+    """
     hidden = controls[controls["kind"] == "hidden"]
     right, of = int(hidden["right"].sum()), int(hidden["decided"].sum())
     kept = f"{right} of {of} values ({right / of:.0%})" if of else "no value"
-    return (
-        " ".join(lines)
-        + " In brackets the posterior probability, given this space. How sure that is the hidden protocols "
-        f"tell: among what was decided there with at least {DECIDED:.0%}, {kept} were the hidden ones."
+    text = (
+        "In brackets stand posterior probabilities, given this space. Of hidden protocols, whose values we know, "
+        f"{kept} with at least {DECIDED:.0%} were the hidden ones."
     )
+    common = found[found["group"] == "together"].set_index("choice")
+    odd = [
+        f"{WORDS[row.choice]} ({row.group}: {row.value}, together: {common.loc[row.choice, 'value']})"
+        for row in found[(found["group"] != "together") & found["decided"]].itertuples()
+        if common.loc[row.choice, "decided"] and common.loc[row.choice, "value"] != row.value
+    ]
+    if odd:
+        text += (
+            " A group alone and all together decide differently on "
+            + "; ".join(odd)
+            + ": there no single program fits both well, and neither value is to be trusted."
+        )
+    return text
 
 
 def open_ones(found: pd.DataFrame, groups: Mapping[str, str]) -> str:
@@ -399,7 +431,7 @@ def open_ones(found: pd.DataFrame, groups: Mapping[str, str]) -> str:
     """
     here = found[found["group"] == found["choice"].map(groups)]
     names = [WORDS.get(name, name) for name in here.loc[~here["decided"], "choice"]]
-    return ", ".join(names) or "nothing"
+    return "; ".join(names) or "nothing"
 
 
 def decided_line(found: pd.DataFrame, group: str) -> str:
