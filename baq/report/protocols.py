@@ -417,7 +417,7 @@ def how_sure(found: pd.DataFrame, controls: pd.DataFrame) -> str:
         text += (
             " A group alone and all together decide differently on "
             + "; ".join(odd)
-            + ": there no single program fits both well, and neither value is to be trusted."
+            + ": there the groups pull apart, and neither value is to be trusted."
         )
     return text
 
