@@ -55,15 +55,12 @@ from baq.report.boxes import opening
 style.use_style()
 known = space()
 
-# %% tags=["remove-input"]
+# %% caption="Every choice, its values with their prior probabilities, and why." tags=["remove-input"]
 listed = {
     name: (list(map(str, c.values)), c.prior, c.groups, c.why)
     for name, c in known.choices.items()
 }
-Markdown(
-    ":::{admonition} Every choice, its values with their prior probabilities, and why\n:class: dropdown\n\n"
-    f"{report.space_table(listed)}\n:::"
-)
+Markdown(report.space_table(listed))
 
 # %% [markdown]
 # ## Simulated answers
