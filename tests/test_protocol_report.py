@@ -102,3 +102,17 @@ def test_what_the_author_did_is_said_with_how_sure_it_is(controls):
 def test_numbers_are_placed_in_their_interval():
     table = pd.DataFrame({"paper": ["0.5", "2 to 4"], "lo": [0.3, 1.0], "hi": [0.5, 2.0]})
     assert report.placed(table)["place"].tolist() == pytest.approx([1.0, 3.0])
+
+
+def test_the_page_of_claims_has_the_inferred_protocol_beside_ours(tmp_path):
+    """One number in both, outside under ours and inside under the inferred; one that was not inferred."""
+    assert "not been executed" in report.beside(pd.DataFrame(), tmp_path / "answers.csv")
+    inferred = {"number": ["T2"], "paper": ["34"], "mean": [19.4], "lo": [2.7], "hi": [36.0]}
+    pd.DataFrame(inferred | {"inside": [True]}).to_csv(tmp_path / "answers.csv", index=False)
+    ours = {"claim": ["T2", "T4"], "part": None, "quantity": "cells", "paper": ["34", "x"]}
+    ours |= {"mean": 8.0, "at_least": 5.0, "at_most": 11.0, "verdict": "outside"}
+    lines = report.beside(pd.DataFrame(ours), tmp_path / "answers.csv").splitlines()
+    (row,) = [line for line in lines if "T2" in line]
+    assert not [line for line in lines if "T4" in line]
+    assert [cell.strip() for cell in row.split("|")][3:6:2] == ["34", "outside"]
+    assert "19.4" in row and row.rstrip(" |").endswith("inside")

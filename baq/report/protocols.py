@@ -453,14 +453,15 @@ def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
     """
     if not inferred.is_file():
         return "*The chapter has not been executed.*"
-    table = pd.read_csv(inferred, dtype={"paper": str}).set_index("number")
+    table = pd.read_csv(inferred, dtype={"paper": str})
+    known = {row.number: row for row in table.itertuples()}
     rows = []
     for row in verdicts.itertuples():
         part = "" if pd.isna(row.part) else row.part
         name = f"{row.claim} {part}".strip()
-        if name not in table.index:
+        if name not in known:
             continue
-        other = table.loc[name]
+        other = known[name]
         ours = "–"
         if not pd.isna(row.mean):
             ours = interval_text(row.mean, row.at_least, row.at_most, 3 if abs(row.mean) < 2 else 1)
@@ -469,11 +470,11 @@ def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
             (
                 name,
                 row.quantity,
-                other["paper"],
+                other.paper,
                 ours,
                 own,
                 _interval(other),
-                "inside" if other["inside"] else "outside",
+                "inside" if other.inside else "outside",
             )
         )
     header = (
