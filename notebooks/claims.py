@@ -29,7 +29,7 @@ most: int = 5  # claims in the list of the largest disagreements [0..]
 # %% tags=["remove-cell"]
 from IPython.display import Markdown
 
-from baq.report import answers, charts, style, tables
+from baq.report import answers, charts, protocols, style, tables
 from baq.report.excerpts import results
 
 style.use_style()
@@ -57,6 +57,17 @@ fig = charts.claims_overview(table)
 
 # %% caption="Every claim: the paper's value, ours, and the verdict." tags=["remove-input"]
 Markdown(answers.claims_table(table, experiments))
+
+# %% [markdown]
+# ## Under the inferred protocol
+#
+# The chapter [Which protocol?](10-which-protocol.ipynb) infers from the paper's own numbers the conventions under which they agree. The last two
+# columns have what the most probable protocol of each group of claims answers. They were fitted to these numbers, so they are no evidence
+# for them, and no verdict of this page comes from them.
+
+# %% caption="The paper's numbers beside ours as chosen beforehand, and under the inferred protocol." tags=["remove-input"]
+inferred = results() / "10-which-protocol" / "answers.csv"
+Markdown(protocols.beside(table, inferred))
 
 # %% [markdown]
 # ## The largest disagreements

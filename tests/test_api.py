@@ -16,7 +16,7 @@ PAGES = ROOT / "book" / "api"
 #: Files on top of ``baq`` that are no measures.
 _BEHIND = {"__main__", "arguments"}
 #: Rooms that serve the book and the command line.
-_SERVING = {"machine", "report"}
+_SERVING = {"machine", "protocols", "report"}
 MODULES = {
     "measures": [
         "baq",

@@ -19,6 +19,7 @@ NEVER = {
     "comparison": ("baq.zoo", "baq.report", "baq.rounding", "baq.planning", "workflow"),
     "rounding": ("baq.zoo", "baq.report", "workflow"),
     "planning": ("baq.zoo", "baq.report", "workflow"),
+    "protocols": ("workflow",),
     "adapters": ("baq.zoo", "baq.report", "baq.slices", "baq.rounding", "baq.planning", "workflow"),
     "audit": ("baq.zoo", "baq.report", "workflow"),
     "zoo": ("baq.report", "workflow"),

@@ -21,6 +21,7 @@ KEYS = frozenset(
         *("method", "model", "n", "pair", "part", "path", "plane", "quantity", "rounding", "row"),
         *("rule", "scheme", "scope", "section", "seed", "setting", "share", "sides", "step", "t"),
         *("tau_f", "tau_j", "tenth", "transition", "up_to", "way", "weight", "work"),
+        *("fitted", "group", "number"),
     )
 )
 #: Keys that are an outcome where another column stands: answers count by n, rules pick bits.
