@@ -1,6 +1,5 @@
 """Roundings in a bit a weight, and in files that are taken only where they were made of the same."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -47,18 +47,18 @@ def allocate(
 
     To first order the variance of a gap is a sum over layers (:class:`baq.planning.Sensitivity`), and the flip
     rate is the mean over inputs of ``Phi(-gap / sqrt(variance))``: any assignment of bits is forecast without
-    trying it. All layers start at the fewest bits; then the layer gets more that lowers the forecast most for
-    each bit of size.
+    trying it. From several starts, the layer gets more bits that lowers the forecast most for each bit of size; the
+    best end is taken. Equal bits everywhere are among the starts, so that these are never better.
 
     Arguments:
         network: the float network, or what :func:`baq.planning.sensitivity` says of it.
         x: inputs without labels, shape (N, *); None with a sensitivity.
         mean_bits: bits of a weight in the mean that are not passed; or
         max_flip_rate: the forecast flip rate that is reached; one of the two is given.
-        choices: bit widths that a layer may have.
+        choices: bit widths that a layer may have, two or more.
 
     Raises:
-        ValueError: where not just one of the two is given, for no choices or ones outside 2..16, or for a mean
+        ValueError: where not just one of the two is given, for fewer choices or ones outside 2..16, or for a mean
             or rate that no assignment reaches.
 
     Example:
@@ -74,8 +74,8 @@ def allocate(
     widths = _widths(choices)
     if max_flip_rate is None:
         _check_mean(mean_bits, widths)
-    elif not is_real(max_flip_rate) or not max_flip_rate > 0:
-        raise ValueError(f"max_flip_rate is {max_flip_rate!r}: allowed is above 0")
+    elif not is_real(max_flip_rate) or not 0 < max_flip_rate < 1:
+        raise ValueError(f"max_flip_rate is {max_flip_rate!r}: allowed is above 0 and below 1")
     known = as_sensitivity(network, x, draws=1)
     gap, spread = known.gaps[:, 0].cpu().numpy(), known.variances.cpu().numpy()
     squares = np.array([known.steps(b).square().cpu().numpy() for b in widths])  # (choices, L)
@@ -85,7 +85,7 @@ def allocate(
         variance = squares[at, layers] @ spread
         return float(ndtr(-gap / np.sqrt(np.maximum(variance, 1e-300))).mean())
 
-    at, least = _greedy(rate, known.weights, widths, mean_bits or math.inf, max_flip_rate or 0.0)
+    at, least = _best(rate, known.weights, widths, mean_bits or math.inf, max_flip_rate or 0.0)
     if max_flip_rate is not None and least > max_flip_rate:
         raise ValueError(
             f"max_flip_rate is {max_flip_rate!r}: with {widths[-1]} bits everywhere {least:.2g} is forecast"
@@ -120,7 +120,7 @@ def allocate_by(network: nn.Module, scores: pd.DataFrame, mean_bits: float) -> d
     _check_mean(mean_bits, widths)
     table, rows = scores[widths].to_numpy(dtype=float), np.arange(len(layers))
     weights = [layer.weight.numel() for layer in layers.values()]
-    at, _ = _greedy(lambda at: float(table[rows, at].sum()), weights, widths, mean_bits, 0.0)
+    at, _ = _best(lambda at: float(table[rows, at].sum()), weights, widths, mean_bits, 0.0)
     return dict(zip(layers, np.array(widths)[at].tolist(), strict=True))
 
 
@@ -149,8 +149,10 @@ def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -
 
 def _widths(choices: Sequence[int]) -> list[int]:
     widths = sorted(set(choices)) if len(choices) else []
-    if not widths or len(widths) < len(choices):
-        raise ValueError(f"choices are {list(choices)}: allowed are bit widths, each once")
+    if len(widths) < max(2, len(choices)):
+        raise ValueError(
+            f"choices are {list(choices)}: allowed are two bit widths or more, each once"
+        )
     for width in widths:
         check_whole(2, 16, choices=width)
     return [int(width) for width in widths]
@@ -163,22 +165,50 @@ def _check_mean(mean_bits: float | None, widths: Sequence[int]) -> None:
         )
 
 
-def _greedy(
+def _best(
     total: Callable[[np.ndarray], float],
     weights: Sequence[int],
     widths: Sequence[int],
     mean_bits: float,
     goal: float,
 ) -> tuple[np.ndarray, float]:
-    """Places of the layers' bits among the widths, and the total there.
+    """Places of the layers' bits among the widths, and the total there: the best of :func:`_greedy`'s ends.
 
-    From the fewest bits everywhere, the layer takes the step that lowers the total most for each bit of size,
-    until none fits into the mean, or the total has reached the goal. A step may have to be several widths long
-    to pay.
+    It starts at equal bits everywhere, as many as fit; and with those of the largest layer alone, which small layers
+    must not take the room from. Of ends that reach the goal the smallest is best, of others the least total.
     """
     size = np.array(weights, dtype=float)
-    at, room = np.zeros(len(size), dtype=int), (mean_bits - widths[0]) * size.sum() + 1e-9
-    now = total(at)
+    most, each = mean_bits * size.sum() + 1e-9, np.array(widths)
+    starts = [np.full(len(size), k) for k in range(len(widths))]
+    starts += [np.where(np.arange(len(size)) == size.argmax(), k, 0) for k in range(1, len(widths))]
+    ends = [
+        _greedy(total, size, each, start, most, goal)
+        for start in starts
+        if each[start] @ size <= most
+    ]
+
+    def order(end: tuple[np.ndarray, float]) -> tuple[bool, float, float]:
+        at, now = end
+        bits = float(each[at] @ size)
+        return (False, bits, now) if now <= goal else (True, now, bits)
+
+    return min(ends, key=order)
+
+
+def _greedy(
+    total: Callable[[np.ndarray], float],
+    size: np.ndarray,
+    widths: np.ndarray,
+    at: np.ndarray,
+    most: float,
+    goal: float,
+) -> tuple[np.ndarray, float]:
+    """From a start the layer takes the step that lowers the total most for each bit of size.
+
+    Until none fits into the most bits, or the total has reached the goal. A step may have to be several widths long
+    to pay.
+    """
+    room, now = most - widths[at] @ size, total(at)
     while now > goal:
         best = None
         for k in range(len(size)):

@@ -106,7 +106,10 @@ def _rate(
     rates = generator.beta(found + 0.5, points - found + 0.5)
     if count is not None:
         rates = generator.binomial(count, rates) / count
-    return {name: float(hits.mean())} | _ends(name, rates, level)
+    rate, ends = float(hits.mean()), _ends(name, rates, level)
+    # Where no input flips by any draw, the posterior's lower end lies above 0 (Brown, Cai, DasGupta 2001).
+    ends[f"{name}_lo"] = min(rate, ends[f"{name}_lo"])
+    return {name: rate} | ends
 
 
 def _median(

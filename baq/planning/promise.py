@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,21 @@ from baq.inference import check_labels, labels
 from baq.local import flips
 from baq.selection import Pick
 
-__all__ = ["evidence", "inputs_needed", "mean_p_value", "promised_rule", "rate_p_value"]
+__all__ = ["Promise", "evidence", "inputs_needed", "mean_p_value", "promised_rule", "rate_p_value"]
 
 _P = "p_"  # the columns of evidence that hold p-values begin so
+
+
+@dataclass(frozen=True)
+class Promise(Pick):
+    """A pick, and where nothing can be promised (``satisfied`` is False) why not.
+
+    Example:
+        >>> Promise(bits=8, satisfied=False, reason="nothing can be promised").reason
+        'nothing can be promised'
+    """
+
+    reason: str = ""
 
 
 def rate_p_value(hits: int, points: int, tau: float) -> float:
@@ -114,7 +127,7 @@ def evidence(
         tau_j: largest mean J over planes as they were drawn.
 
     Returns:
-        A row for each level: ``candidate``, ``points``, ``flip_rate``, ``p_flip_rate``, and for each further
+        A row for each level: ``candidate``, ``points``, ``tau_f``, ``flip_rate``, ``p_flip_rate``, and for each further
         threshold ``p_loss`` or ``p_jaccard``.
 
     Raises:
@@ -133,7 +146,7 @@ def evidence(
     rows = []
     for level, z_q in candidates.items():
         flip = flips(z, z_q)
-        row: dict[str, Any] = {"candidate": level, "points": len(flip)}
+        row: dict[str, Any] = {"candidate": level, "points": len(flip), "tau_f": tau_f}
         row["flip_rate"] = float(flip.double().mean())
         row[f"{_P}flip_rate"] = rate_p_value(int(flip.sum()), len(flip), tau_f)
         if eps is not None:
@@ -152,7 +165,7 @@ def evidence(
     return pd.DataFrame(rows)
 
 
-def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Pick:
+def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Promise:
     """Fewest bits for which every threshold of :func:`evidence` is kept, but with probability delta at most.
 
     Learn then Test with a fixed sequence (Angelopoulos et al. 2021, arXiv:2110.01052): walk down from the
@@ -165,28 +178,42 @@ def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Pick:
         delta: probability of a broken promise.
 
     Returns:
-        The pick; where not even the highest level passes, that one with ``satisfied`` False: nothing can be
-        promised (:func:`inputs_needed`).
+        The pick; where not even the highest level passes, that one with ``satisfied`` False, and the reason: there
+        are fewer than :func:`inputs_needed`, or a threshold is not seen to be kept.
 
     Raises:
-        ValueError: for delta outside (0, 1), no levels, or rows without p-values.
+        ValueError: for delta outside (0, 1), fewer than two levels, or rows without p-values.
 
     Example:
         >>> levels = pd.DataFrame({"candidate": [8, 6, 4], "p_flip_rate": [0.001, 0.04, 0.6]})
         >>> promised_rule(levels, delta=0.1)
-        Pick(bits=6, satisfied=True)
+        Promise(bits=6, satisfied=True, reason='')
     """
     _check_inner(delta=delta)
     columns = [name for name in levels if str(name).startswith(_P)]
     if not columns or len(levels) == 0 or levels[columns].isna().any(axis=None):
         raise ValueError("levels have no p-values: allowed are rows of evidence")
-    if levels["candidate"].duplicated().any():
-        raise ValueError(f"levels are {levels['candidate'].tolist()}: allowed is each once")
+    if len(levels) < 2 or levels["candidate"].duplicated().any():
+        raise ValueError(
+            f"levels are {levels['candidate'].tolist()}: allowed are two or more, each once"
+        )
     walked = levels.sort_values("candidate", ascending=False)
     passed = np.logical_and.accumulate((walked[columns] <= delta).all(axis=1).to_numpy())
     bits = walked["candidate"].to_numpy()
     kept = bits[passed]
-    return Pick(int(kept[-1] if len(kept) else bits[0]), bool(len(kept)))
+    if len(kept):
+        return Promise(int(kept[-1]), True)
+    return Promise(int(bits[0]), False, _too_little(walked.iloc[0], columns, delta))
+
+
+def _too_little(level: pd.Series, columns: Sequence[str], delta: float) -> str:
+    """Why nothing can be promised of the highest level."""
+    if {"points", "tau_f"} <= set(level.index):
+        needed = inputs_needed(float(level["tau_f"]), delta)
+        if level["points"] < needed:
+            return f"nothing can be promised with {int(level['points'])} inputs: n >= {needed} is allowed"
+    failed = [name.removeprefix(_P) for name in columns if not level[name] <= delta]
+    return f"nothing can be promised: at level {level['candidate']} {', '.join(failed)} may break its threshold"
 
 
 def _check_inner(**named: Any) -> None:

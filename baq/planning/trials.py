@@ -143,6 +143,7 @@ def smallest_kept(
     most = allocate(known, mean_bits=max(CHOICES))
     within = [target * tau for target in TARGETS if target * tau >= most.flip_rate]
     walked = [most, *(allocate(known, max_flip_rate=rate) for rate in within)]
+    walked.append(allocate(known, mean_bits=min(CHOICES)))
     found = {round(stored_bytes(network, one.bits)): one for one in walked}
     made = {size: ptq_w(network, one.bits) for size, one in found.items()}
     z = logits(network, held_out, 100)
