@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,7 @@ def _rate(text: str) -> float:
 def _compare(given: argparse.Namespace) -> int:
     # Slow to import.
     from baq.adapters import load_classifier, load_inputs
+    from baq.audit.given import depends_on_batch
     from baq.comparison import compare
     from baq.slices import pca_plane
 
@@ -133,7 +134,19 @@ def _compare(given: argparse.Namespace) -> int:
     data = load_inputs(given.data, key=given.key, labels=given.labels, limit=given.limit)
     how = {"inputs": given.inputs, "output": given.output, "trust": given.trust}
     reference = load_classifier(given.reference, **how)
-    candidates = {source: load_classifier(source, **how) for source in given.candidates}
+    if given.csv and not given.csv.absolute().parent.is_dir():
+        raise ValueError(
+            f"{given.csv.parent} is no folder: allowed is one that is there, for --csv"
+        )
+    candidates: dict[str, Any] = {}
+    absent: dict[str, str] = {}
+    for source in given.candidates:
+        try:
+            candidates[source] = load_classifier(source, **how)
+        except (OSError, ValueError) as error:  # one that fails must not lose the others
+            absent[source] = " ".join(str(error).split())
+    if not candidates:
+        raise ValueError(next(iter(absent.values())))
     x: Any = data.x
     cut = {"planes": pca_plane(x), "n": given.slice} if given.slice else {}
     rows = compare(
@@ -146,18 +159,27 @@ def _compare(given: argparse.Namespace) -> int:
         **cut,
     )
     print(_shown(rows))
+    for source, classifier in candidates.items():
+        if not isinstance(x, Mapping) and (note := depends_on_batch(classifier, x)):
+            print(f"{source}: {note}")
     if given.csv:
         rows.to_csv(given.csv, index=False)
-    if given.max_flip_rate is None:
-        return 0
-    return max(
-        _gate(name, rate, len(data), given.max_flip_rate)
-        for name, rate in zip(rows["candidate"], rows["flip_rate"], strict=True)
-    )
+    status = 0
+    if given.max_flip_rate is not None:
+        status = max(
+            _gate(name, rate, len(data), given.max_flip_rate)
+            for name, rate in zip(rows["candidate"], rows["flip_rate"], strict=True)
+        )
+    for source, why in absent.items():
+        status = _fail(f"{source} is left out: {why}")
+    return status
 
 
 def _shown(rows: Any) -> str:
     """A line for each measure and a column for each candidate; measures that none has are left out."""
+    short = [Path(name).name for name in rows["candidate"]]
+    if len(set(short)) == len(short):
+        rows = rows.assign(candidate=short)
     table = rows.set_index("candidate").dropna(axis="columns", how="all").T
     return str(table.rename_axis(columns=None).to_string(float_format="{:.6g}".format))
 

@@ -174,3 +174,36 @@ def test_a_reader_who_leaves_ends_it_in_silence(data):
     code += f"sys.exit(main(['compare', {FLOAT!r}, {TWO!r}, '--data', {data!r}, '--no-gradients']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_candidate_that_does_not_load_loses_no_other(data, tmp_path, capsys):
+    broken = tmp_path / "broken.onnx"
+    broken.write_text("no network", "utf-8")
+    assert main(["compare", FLOAT, EIGHT, str(broken), "--data", data, "--no-gradients"]) == 2
+    out, err = capsys.readouterr()
+    assert "flip_rate" in out and "eight" in out
+    assert err.count("\n") == 1 and f"{broken} is left out: " in err
+
+
+def test_a_folder_that_is_not_there_is_named_before_the_work(data, capsys):
+    assert main(["compare", FLOAT, EIGHT, "--data", data, "--csv", "/no/such/folder/x.csv"]) == 2
+    assert "/no/such/folder is no folder" in capsys.readouterr().err
+
+
+class Scaled(nn.Module):
+    """Its outputs depend on the batch, as dynamic quantization's do."""
+
+    def forward(self, x):
+        return Networks.float(x) / x.abs().max()
+
+
+Networks.scaled = Scaled().eval()
+
+
+def test_outputs_that_depend_on_the_batch_are_told_of(data, capsys):
+    name = f"{__name__}:Networks.scaled"
+    assert main(["compare", FLOAT, name, EIGHT, "--data", data, "--no-gradients"]) == 0
+    (told,) = [
+        line for line in capsys.readouterr().out.splitlines() if "evaluated together" in line
+    ]
+    assert told.startswith(name)

@@ -9,12 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from baq.adapters.outputs import as_logits, convert, kind_of
 from baq.inference import Classifier, check_inputs, check_logits, evaluate
 
-__all__ = ["named", "users_folder", "with_logits"]
+__all__ = ["depends_on_batch", "named", "users_folder", "with_logits"]
+
+#: Inputs that are evaluated together and one by one, and how far outputs may differ, as a share of the largest.
+_ALONE, _APART = 16, 1e-3
 
 
 @contextlib.contextmanager
@@ -105,6 +109,32 @@ def with_logits(
     return ours, found, notes
 
 
+def depends_on_batch(classifier: Classifier, x: Tensor) -> str:
+    """A sentence where outputs depend on which inputs are evaluated together, else nothing.
+
+    Dynamic quantization does so: the scale of its activations is that of a batch.
+
+    Arguments:
+        x: inputs, shape (N, *); the first few are evaluated together and one by one.
+
+    Example:
+        >>> import torch
+        >>> x = torch.arange(6.0).reshape(3, 2)
+        >>> depends_on_batch(lambda x: x, x), depends_on_batch(lambda x: x / x.max(), x)[:33]
+        ('', 'its outputs depend on which input')
+    """
+    some = check_inputs(classifier, x[:_ALONE])
+    together = evaluate(classifier, some).detach()
+    alone = torch.cat([evaluate(classifier, one).detach() for one in some.split(1)])
+    apart = (together - alone).abs().max()
+    if not apart > _APART * together.abs().max():
+        return ""
+    return (
+        "its outputs depend on which inputs are evaluated together, as the scales of dynamic quantization do: "
+        "with other batches other labels may change"
+    )
+
+
 def _with_logits(classifier: Classifier, x: Tensor, like: str) -> tuple[str, Classifier, str]:
     """What a classifier's outputs are, the classifier with logits, and what is to be told of it."""
     raw = evaluate(classifier, check_inputs(classifier, x)).detach()
@@ -112,5 +142,5 @@ def _with_logits(classifier: Classifier, x: Tensor, like: str) -> tuple[str, Cla
     check_logits(convert(raw, kind), len(x))
     known, told = as_logits(classifier, kind)
     told.add(raw)
-    own = getattr(classifier, "note", "")
-    return kind, known, "; ".join(str(part) for part in (own, told) if str(part))
+    parts = getattr(classifier, "note", ""), told, depends_on_batch(classifier, x)
+    return kind, known, "; ".join(str(part) for part in parts if str(part))

@@ -213,7 +213,7 @@ def _too_little(level: pd.Series, columns: Sequence[str], delta: float) -> str:
         if level["points"] < needed:
             return f"nothing can be promised with {int(level['points'])} inputs: n >= {needed} is allowed"
     failed = [name.removeprefix(_P) for name in columns if not level[name] <= delta]
-    return f"nothing can be promised: at level {level['candidate']} {', '.join(failed)} may break its threshold"
+    return f"nothing can be promised: at level {level['candidate']:g} {', '.join(failed)} may break its threshold"
 
 
 def _check_inner(**named: Any) -> None:

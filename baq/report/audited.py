@@ -65,7 +65,11 @@ def verdicts(
             inside = {0: "None", row.labels_changed: "All"}.get(row.in_band, f"{row.in_band:,}")
             text += (
                 f" {inside} of these lie in the boundary band, the {row.share:.0%} of inputs with the lowest margins; "
-                f"the most frequent change is from {most[0]} to {most[1]} ({most[2]:,})."
+                + (
+                    f"the most frequent change is from {most[0]} to {most[1]} ({most[2]:,})."
+                    if most[2] > 1
+                    else "no change from one class to another occurs twice."
+                )
             )
         else:
             text += " No input stands out, then, nor a class."
