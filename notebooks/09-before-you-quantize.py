@@ -220,21 +220,10 @@ shown = quality.rename(columns={"flip_rate": "forecast"}).drop(columns="networks
 display(tables.show(quality, "quality", shown=shown))
 most = forecasts[forecasts["bits"] >= min(5, max(bits))]
 of = f"{most['bits'].min():g} bits and more"
-CUTS = {
-    of: most,
-    "where the first order explains 90 % and more": forecasts[forecasts["holds"]],
-}
-GROUPS = {f"all {len(tasks)} networks": forecasts.index >= 0}
-GROUPS["those with 1,000 test images or more"] = forecasts["images"] >= 1000
-GROUPS |= {
-    name: forecasts["setting"] == name for name in forecasts["setting"].unique()
-}
-lines = []
-for name, rows in GROUPS.items():
-    for cut, at in CUTS.items():
-        both = forecasts[rows & forecasts.index.isin(at.index)]
-        lines += [f"* {name}, {cut}: {judge.in_short(both)}."] if len(both) else []
-Markdown("\n".join(lines))
+
+# %% caption="How good forecasts are, by networks: with enough bits, and where the first order explains 90 % and more." tags=["remove-input"]
+parts = {of: most, "explained": forecasts[forecasts["holds"]]}
+tables.show(judge.at_a_glance(forecasts, parts), "forecast-quality")
 
 # %% [markdown]
 # *By noise itself*: one draw of errors is added to the weights and the network is run, which does not end with the first order. It

@@ -159,7 +159,8 @@ Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
 # * Which bits to keep: [Calibration-to-test stopping](04-stopping), [CIFAR-10 subsets](05-cifar-subsets),
 #   [Full CIFAR-10](06-cifar-full).
 # * Which way to round: [Rounding](07-rounding). How far calibration data can be trusted:
-#   [Calibration](08-calibration).
+#   [Calibration](08-calibration). What can be known before: [Before you quantize](09-before-you-quantize).
+# * Under which conventions the paper's numbers agree: [Which protocol?](10-which-protocol)
 # * [Choices](choices.ipynb) says what depends on what the abstract leaves open, [Performance](performance.ipynb) and
 #   [Scaling](scaling.ipynb) what the measures cost, [Status](status.md) when and where each chapter was executed.
 #

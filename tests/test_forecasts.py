@@ -48,6 +48,16 @@ def test_the_sentence_has_error_coverage_and_rank():
     assert judge.in_short(found[2:3]) == "100% of what came within the 90 % interval"
 
 
+def test_at_a_glance_all_networks_come_first_and_say_what_the_sentence_says():
+    found = judge.judged(rows()).assign(images=[1000, 500, 1000, 500])
+    settings = found["setting"].unique()
+    glance = judge.at_a_glance(found, {"whole": found, "none": found[:0]})
+    assert glance["setting"].tolist() == ["all", "1,000 test images or more", *settings]
+    assert (glance["part"] == "whole").all()
+    assert glance["error"][0] == pytest.approx(0.2) and glance["held"][0] == 1
+    assert glance["rank"][0] == pytest.approx(1)
+
+
 def test_figures_draw_every_forecast_and_every_promise():
     style.use_style()
     figure = judge.against_what_came(rows())

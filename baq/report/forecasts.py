@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -15,6 +16,7 @@ from baq.report.style import DASHES, MARKERS, WIDTH
 __all__ = [
     "FEWEST",
     "against_what_came",
+    "at_a_glance",
     "beyond",
     "broken_most",
     "by_inputs",
@@ -76,6 +78,35 @@ def in_short(forecasts: pd.DataFrame) -> str:
     if (pair.nunique() > 1).all():
         told.append(f"a rank correlation of {spearmanr(*pair.to_numpy().T).statistic:.3f}")
     return ", ".join(told[:-1]) + f" and {told[-1]}" if len(told) > 1 else told[0]
+
+
+def at_a_glance(forecasts: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Error, coverage and rank by groups of networks, of all of them first, for each part of their forecasts.
+
+    Arguments:
+        forecasts: those of :func:`judged`, of networks of several settings, with ``images``.
+        parts: some of their rows, by a name.
+
+    Returns:
+        ``setting``, ``part``, and as far as known ``error`` (median, relative), ``held`` (share of intervals) and
+        ``rank`` (Spearman's correlation of forecasts with what came).
+    """
+    groups = {
+        "all": forecasts.index,
+        "1,000 test images or more": forecasts.index[forecasts["images"] >= 1000],
+    }
+    groups |= {name: rows.index for name, rows in forecasts.groupby("setting", sort=False)}
+    found = []
+    for name, index in groups.items():
+        for part, some in parts.items():
+            rows = some[some.index.isin(index)]
+            if rows.empty:
+                continue
+            pair = rows[["flip_rate", "came"]]
+            ranked = (pair.nunique() > 1).all()
+            rank = spearmanr(*pair.to_numpy().T).statistic if ranked else math.nan
+            found.append((name, part, rows["error"].abs().median(), rows["held"].mean(), rank))
+    return pd.DataFrame(found, columns=["setting", "part", "error", "held", "rank"])
 
 
 def beyond(forecasts: pd.DataFrame, most: int) -> str:
