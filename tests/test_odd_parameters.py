@@ -32,7 +32,7 @@ ODD = {
 @pytest.fixture
 def checkout(tmp_path):
     """What it takes to execute a chapter, away from the working tree."""
-    for folder in ("baq", "book/claims", "notebooks", "checkpoints"):
+    for folder in ("baq", "book/claims", "book/protocols", "notebooks", "checkpoints"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "_toc.yml", tmp_path)
     return Project(tmp_path)
