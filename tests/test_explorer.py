@@ -631,6 +631,27 @@ class TestInABrowser:
         assert set(address(page).split("&")) == {"network=mnist%2Frelu-0", "n=33"}
         assert wrong(shown(page)) == []
 
+    def test_a_link_to_images_on_a_line_shows_another_plane_and_says_so(self, visit):
+        page = visit("#plane=three&images=1,1,1&n=33")
+        settle(page)
+        assert "plane=three" not in address(page)
+        assert page.get_by_text("This cannot be shown: ").is_visible()
+        assert page.locator(f"{PLACE} select").count() > 0
+
+    def test_values_of_another_state_are_dimmed(self, visit):
+        page = visit("#n=33")
+        settle(page)
+        page.evaluate(
+            f"""() => {{
+              const place = document.querySelector("{PLACE}");
+              window.dimmed = [];
+              new MutationObserver(() => window.dimmed.push(place.hasAttribute("data-waiting"))).observe(
+                place, {{ attributes: true, attributeFilter: ["data-waiting"] }});
+              place.set({{ network: "mnist/relu-0", n: 1025 }}); }}"""
+        )
+        page.wait_for_function("window.dimmed.includes(false)")
+        assert page.evaluate("window.dimmed") == [True, False]
+
     def test_t_plays_to_its_end_and_stops(self, visit):
         page = visit("#t=0.9&n=33")
         settle(page)

@@ -40,6 +40,7 @@ explore.part("page", function (use) {
     let busy = false;
     let stale = true;
     let plotted = "";
+    let refused = ""; // why a link is not shown as it is
 
     const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
     const get = () => state;
@@ -87,12 +88,26 @@ explore.part("page", function (use) {
           const asked = state;
           if (!shown || key(shown.state) !== key(asked)) {
             controls.sync(state, known());
-            shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
+            // Values of another state are dimmed until those of this one are there.
+            const late = setTimeout(() => place.setAttribute("data-waiting", ""), 120);
+            try {
+              shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
+            } finally {
+              clearTimeout(late);
+              place.removeAttribute("data-waiting");
+            }
           }
-          complain("");
+          complain(refused);
+          refused = "";
           draw();
           await look();
         } catch (error) {
+          if (!shown && state.plane !== "pca") {
+            refused = error.message; // such as a link to images on a line
+            state = { ...state, plane: "pca" };
+            stale = true;
+            continue;
+          }
           complain(error.message);
           if (!shown) {
             return;
