@@ -159,9 +159,12 @@ def _compare(given: argparse.Namespace) -> int:
         **cut,
     )
     print(_shown(rows))
-    for source, classifier in candidates.items():
-        if not isinstance(x, Mapping) and (note := depends_on_batch(classifier, x)):
-            print(f"{source}: {note}")
+    if not isinstance(x, Mapping):
+        for source in rows.loc[
+            rows["flip_rate"].notna(), "candidate"
+        ]:  # those that could be evaluated
+            if note := depends_on_batch(candidates[source], x):
+                print(f"{source}: {note}")
     if given.csv:
         rows.to_csv(given.csv, index=False)
     status = 0

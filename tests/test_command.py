@@ -185,6 +185,32 @@ def test_a_candidate_that_does_not_load_loses_no_other(data, tmp_path, capsys):
     assert err.count("\n") == 1 and f"{broken} is left out: " in err
 
 
+class Narrow(nn.Module):
+    """Loads, and takes no input of this width."""
+
+    def forward(self, x):
+        return nn.functional.linear(x, torch.ones(3, 5))
+
+
+Networks.narrow = Narrow().eval()
+
+
+def test_a_candidate_that_cannot_be_evaluated_loses_neither_table_nor_gate(data, tmp_path, capsys):
+    csv = tmp_path / "out.csv"
+    given = [
+        "compare",
+        FLOAT,
+        f"{__name__}:Networks.narrow",
+        EIGHT,
+        "--data",
+        data,
+        "--no-gradients",
+    ]
+    assert main([*given, "--csv", str(csv), "--max-flip-rate", "1"]) == 0
+    assert pd.read_csv(csv)["flip_rate"].notna().tolist() == [False, True]
+    assert capsys.readouterr().out.count("flip rate at most") == 2
+
+
 def test_a_folder_that_is_not_there_is_named_before_the_work(data, capsys):
     assert main(["compare", FLOAT, EIGHT, "--data", data, "--csv", "/no/such/folder/x.csv"]) == 2
     assert "/no/such/folder is no folder" in capsys.readouterr().err
