@@ -97,8 +97,7 @@ def place(
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if dtype is not None and not (isinstance(named, torch.dtype) and named.is_floating_point):
         raise ValueError(f"dtype is {dtype!r}: allowed are floating ones, such as torch.float32")
-    if not callable(classifier):
-        raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
+    _check_callable(classifier)
     if not isinstance(classifier, nn.Module):
         return classifier
     here = _first_parameter(classifier)
@@ -115,6 +114,14 @@ def place(
     if same and not any(module.training for module in classifier.modules()):
         return classifier
     return _evaluating(copied(classifier).to(device=goal, dtype=named))
+
+
+def _check_callable(classifier: object) -> None:
+    if not callable(classifier):
+        raise ValueError(
+            f"the classifier is a {type(classifier).__name__}: allowed is a callable, as "
+            "baq.adapters.load_classifier makes of files, fitted estimators and exported programs"
+        )
 
 
 def _evaluating(model: _Module) -> _Module:
@@ -319,8 +326,7 @@ def input_form(classifier: Classifier) -> Callable[[Tensor], Tensor]:
         ValueError: if the classifier is no callable, or a module, or a method or partial call of one, in
             training mode whose output may depend on that.
     """
-    if not callable(classifier):
-        raise ValueError(f"the classifier is a {type(classifier).__name__}: allowed is a callable")
+    _check_callable(classifier)
     model = _module_of(classifier)
     if model is None:
         return lambda x: x

@@ -98,9 +98,9 @@ def row_norms(rows: Tensor) -> Tensor:
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """``numerator / denominator``; 0 where the numerator is 0, else infinite over 0."""
-    value = torch.where(denominator > 0, numerator / denominator, torch.inf)
-    return torch.where(numerator == 0, torch.zeros_like(value), value)
+    """``numerator / denominator``; 0 where the numerator is 0, else infinite over 0, and NaN over NaN."""
+    value = torch.where(denominator == 0, torch.inf, numerator / denominator)
+    return torch.where((numerator == 0) & ~value.isnan(), torch.zeros_like(value), value)
 
 
 def _checked(z: Tensor) -> Tensor:
@@ -388,9 +388,12 @@ def radius_measure(
         left_out = norms.isnan()
         distance = _ratio(gaps, norms).masked_fill(left_out, torch.inf).scatter(1, top, torch.inf)
         radius, behind = distance.min(dim=1)
+        known = (~left_out).sum(dim=1) > 1  # more than the own class, whose norm is 0
+        radius = torch.where(known, radius, torch.nan)
         beyond = gaps.masked_fill(~left_out, torch.inf).amin(dim=1)
         steepest = norms.nan_to_num(0).amax(dim=1)
-        slack = torch.where(beyond.isinf(), torch.inf, _ratio(beyond, radius * steepest))
+        reach = (radius * steepest).nan_to_num(0, posinf=torch.inf)
+        slack = torch.where(beyond.isinf(), torch.inf, _ratio(beyond, reach))
         return Radii(radius, behind, slack)
 
     return of

@@ -18,7 +18,7 @@ from torch import nn
 
 from baq import local
 from baq.adapters import load_classifier, recognized
-from baq.adapters.outputs import as_logits, convert, kind_of, tensor_of
+from baq.adapters.outputs import as_logits, convert, in_logits, kind_of, tensor_of
 from baq.inference import labels, logits
 from baq.zoo import models
 
@@ -104,10 +104,28 @@ def test_what_was_done_is_told_with_ties_and_zeros_counted():
         note.add(row[None])
     assert str(note) == (
         "probabilities: their logarithm is taken; 1 of 3 inputs tie at the top; 1 of 3 inputs have a "
-        "second of 0, so that margin and radius are cut"
+        "second of 0: their margin is cut, their radius unknown and left out"
     )
     assert torch.isfinite(found(p)).all() and labels(found(p)).tolist() == [0, 0, 0]
     assert str(as_logits(lambda x: x, "logits")[1]) == ""
+
+
+def test_vanished_probabilities_have_a_margin_and_no_slope():
+    """Row 0 keeps all classes, row 1 the nearer of two, row 2 none; the gap of the last is only known to be large."""
+    model = nn.Linear(3, 3, bias=False)
+    model.weight.data = torch.eye(3)
+    z = torch.tensor([[1.0, 0.5, 0.0], [30.0, 0.0, -300.0], [400.0, 0.0, -10.0]])
+    behind = in_logits(lambda x: model(x).softmax(1), "probabilities")
+    expected = local.nearest_radii(model, z)
+    found = local.nearest_radii(behind, z)
+    assert torch.allclose(found.radius[:2], expected.radius[:2], rtol=1e-4)
+    assert found.radius.isnan().tolist() == [False, False, True]
+    assert torch.isfinite(found.slack).tolist() == [False, True, False]
+    gap = local.pair_gap(behind, z)
+    assert gap.radius.isnan().tolist() == [False, False, True]
+    assert gap.gap[2] == pytest.approx(-np.log(torch.finfo(torch.float32).tiny))
+    one = in_logits(lambda x: (2 * x[:, :1]).sigmoid(), "one probability")
+    assert local.pair_gap(one, z).radius.isnan().tolist() == [False, True, True]
 
 
 def test_a_last_softmax_is_left_out_so_that_saturation_loses_nothing():

@@ -100,6 +100,8 @@ def test_wrong_files_end_in_one_line(tmp_path):
     refused("holds no images: allowed are .png", tmp_path / "empty")
     refused("a.png is no image that can be read", tmp_path / "broken")
     refused("has no array 'z': allowed are x", npz("a.npz", x=X), key="z")
+    refused("has no array of inputs", npz("e.npz"))
+    refused("has no array of inputs", npz("e.npz", y=[0, 1]))
     refused("has arrays p, q: name the inputs by key", npz("b.npz", p=X, q=X))
     refused(
         "inputs hold 20 values that are not finite",

@@ -63,7 +63,8 @@ def test_one_broken_candidate_loses_no_row_of_the_others():
         "nan": "all: logits hold 320 values that are not finite: check the weights",
         "classes": "all: logits have shapes (80, 4) and (80, 5): allowed are equal ones",
         "text": "all: logits are a str that is no array",
-        "none": "all: the classifier is a NoneType: allowed is a callable",
+        "none": "all: the classifier is a NoneType: allowed is a callable, as baq.adapters.load_classifier makes of "
+        "files, fitted estimators and exported programs",
     }
     for key, reason in told.items():
         assert rows.loc[key, "reason"].startswith(reason)
@@ -171,7 +172,10 @@ def test_batches_of_several_named_inputs_are_measured():
     z, z_q = (m(ids, mask)["logits"].detach() for m in (reference, candidate))
     assert row["flip_rate"] == local.flips(z, z_q).double().mean() > 0
     assert row["accuracy"] == (z_q.argmax(1) == torch.arange(N) % K).double().mean()
-    assert "radius, shift, normal_angle: " in row["reason"]
+    assert (
+        "radius, shift, normal_angle: the reference has none, they are taken by one input"
+        in row["reason"]
+    )
     with pytest.raises(ValueError, match="inputs have .* rows: allowed are equal numbers"):
         compare(reference, candidate, {"input_ids": ids, "attention_mask": mask[:5]})
 
@@ -224,6 +228,34 @@ def test_probabilities_are_recognized_and_said():
         assert "note" not in taken
         assert taken["margin"][0] <= 1
     assert taken["radius"][0] > 1e3 * expected["radius"][0]
+
+
+def test_distances_of_vanished_probabilities_are_unknown():
+    reference, x = network(), points()
+    candidate = ptq_w(reference, 3)
+    for model in (reference, candidate):
+        model[-1].weight.data *= 200
+        model[-1].bias.data *= 200
+
+    def behind(model):
+        return Wrapping(model, lambda z: z.softmax(1)).eval()
+
+    z = logits(reference, x)
+    z_q = logits(candidate, x)
+    tiny = torch.finfo(torch.float32).tiny
+    known = z.softmax(1).topk(2).values[:, 1] >= tiny
+    assert 0 < known.sum() < len(x)
+    found = compare(behind(reference), behind(candidate), x)
+    assert f"{(~known).sum()} of {len(x)} inputs have a second of 0" in found["note"][0]
+    shift = local.displacement_to(local.pair_gap(reference, x), candidate, x).abs()
+    both = known & (z_q.softmax(1).gather(1, z.topk(2).indices).amin(dim=1) >= tiny)
+    assert 0 < both.sum() < known.sum()
+    np.testing.assert_allclose(found["shift"], np.median(shift[both]), rtol=1e-3)
+    none = compare(behind(reference), behind(candidate), x[~known])
+    assert none[["radius", "shift", "normal_angle"]].isna().all(axis=None)
+    assert none["reason"][0] == (
+        "radius, shift, normal_angle: the second probability of every input is 0"
+    )
 
 
 def test_one_logit_has_a_second_of_0():

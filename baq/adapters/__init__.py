@@ -6,13 +6,7 @@ what rounding returns. Packages that a kind needs are imported when it is loaded
 and named in one line where they are absent.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from baq.adapters.classifiers import load_classifier, recognized
-    from baq.adapters.codes import CodedWeight, coded_weights, load_codes, save_codes
-    from baq.adapters.inputs import Inputs, load_inputs
-    from baq.adapters.onnx_export import save_onnx
+from typing import Any
 
 __all__ = [
     "CodedWeight",
@@ -29,7 +23,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: `baq.inference` reads outputs by a module of this room, and this room
-    # uses `baq.inference`.
+    # uses `baq.inference`. Their types are in the stub beside this file.
     from importlib import import_module
 
     homes = {

@@ -180,6 +180,8 @@ def _chosen(
         return {name: get(name) for name in key}, y
     others = [n for n in arrays if n != name]
     first = next((n for n in _INPUTS if n in arrays), others[0] if len(others) == 1 else None)
+    if not others:
+        raise ValueError(f"{path} has no array of inputs: allowed is one or more")
     if first is None:
         raise ValueError(
             f"{path} has arrays {', '.join(arrays)}: name the inputs by key, or call them x"

@@ -138,7 +138,8 @@ def convert(z: Tensor, kind: str) -> Tensor:
     """Outputs of a kind as logits (N, K).
 
     Of one logit s, which speaks for the second of two classes, the logits are 0 and s. The logarithm is
-    taken of probabilities, of those that are 0 that of the smallest normal number.
+    taken of probabilities, of those that are 0 that of the smallest normal number; there its gradient is NaN,
+    since nothing is left that it could be known from.
     """
     if kind == "logits":
         return z
@@ -148,7 +149,22 @@ def convert(z: Tensor, kind: str) -> Tensor:
         if kind == "one logit":
             return torch.cat([torch.zeros_like(s), s], dim=1)
         z = torch.cat([1 - s, s], dim=1)
-    return z.clamp(min=torch.finfo(z.dtype).tiny).log()
+    return _Log.apply(z)
+
+
+class _Log(torch.autograd.Function):
+    """The logarithm of probabilities, with a gradient only where they have not vanished."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor) -> Tensor:
+        ctx.save_for_backward(p)
+        return p.clamp(min=torch.finfo(p.dtype).tiny).log()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (p,) = ctx.saved_tensors
+        known = torch.where(p < torch.finfo(p.dtype).tiny, torch.nan, slope / p)
+        return torch.where(slope == 0, 0.0, known)
 
 
 class Told:
@@ -174,7 +190,8 @@ class Told:
         two = z.detach().double().topk(2, dim=1).values
         self._count += len(z)
         self._ties += int((two[:, 0] == two[:, 1]).sum())
-        self._zeros += int((two[:, 1] <= 0).sum())
+        least = torch.finfo(z.dtype if z.is_floating_point() else torch.double).tiny
+        self._zeros += int((two[:, 1] < least).sum())
 
     def __str__(self) -> str:
         told = _TOLD[self.kind]
@@ -182,8 +199,8 @@ class Told:
             told += f"; {self._ties} of {self._count} inputs tie at the top"
         if self._zeros:
             told += (
-                f"; {self._zeros} of {self._count} inputs have a second of 0, so that margin and "
-                "radius are cut"
+                f"; {self._zeros} of {self._count} inputs have a second of 0: their margin is cut, their "
+                "radius unknown and left out"
             )
         return told
 

@@ -88,8 +88,12 @@ def over_points(
             if not other.failed:
                 why = f"the reference has none, {first.missing['gradients']}"
                 other.missing = {"radius, shift, normal_angle": why}
-    first.notes = _radii_told(slack, first)
     whole: dict[Any, Any] = {name: torch.cat(parts) for name, parts in found.items()}
+    if "radius" in whole:
+        first.notes = _radii_told(slack, z.shape[1])
+        if whole["radius"].isnan().all():
+            for other in others.values():
+                other.missing |= {"radius, shift, normal_angle": _SATURATED}
     for key, other in others.items():
         columns = {} if other.failed else of[key]
         if "gradients" in first.missing:
@@ -136,12 +140,19 @@ def _of_candidate(
         other.missing["normal_angle"] = one_line(error)
         known = local.pair_difference(z_q.to(gap.gap), pair)
         gap_q = local.PairGap(*pair, known, gap.gradient)
-    return found | {"shift": local.displacement(gap, gap_q).abs()}
+    shift = local.displacement(gap, gap_q).abs()
+    return found | {
+        "shift": shift.masked_fill(other.vanished(z_q, pair).to(shift.device), torch.nan)
+    }
 
 
-def _radii_told(slack: list[Tensor], first: Measured) -> str:
+#: Why nothing is known of distances where all rows are such.
+_SATURATED = "the second probability of every input is 0"
+
+
+def _radii_told(slack: list[Tensor], classes: int) -> str:
     """How many classes radii were taken to, and what that can miss; empty where all of them were."""
-    if not slack or "gradients" in first.missing:
+    if classes - 1 <= local.NEAREST:
         return ""
     values = torch.cat(slack)
     cut = values[~values.isinf()]

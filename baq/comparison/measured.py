@@ -60,6 +60,14 @@ class Measured:
             z = convert(z, self.kind)
         return check_logits(z, len(batch))
 
+    def vanished(self, z: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
+        """Where the probability of a class of a pair was 0, so that logits tell a bound of the gap only, (N,)."""
+        if "probabilit" not in self.told.kind:
+            return torch.zeros(len(z), dtype=torch.bool)
+        least = convert(torch.zeros_like(z[:1, :1]), "probabilities")
+        lower = torch.stack([z.gather(1, classes.to(z.device)[:, None]) for classes in pair])
+        return lower.amin(dim=0)[:, 0] <= least[0]
+
     def _outputs_of(self, batch: Tensor) -> Tensor:
         return evaluate(self._raw, input_form(self._raw)(batch))
 
@@ -111,4 +119,5 @@ def as_points(x: Any, first: Measured, others: Mapping[Any, Measured]) -> Tensor
             measured.classifier = measured._raw = taken
     if len(data) == 1:
         return check_points(next(iter(data.values())))
+    first.missing["gradients"] = f"they are taken by one input, and there are {len(data)}"
     return torch.arange(next(iter(counts.values())))[:, None]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from baq.protocols.answers import GROUP_OF
 from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood, printed
-from baq.protocols.posterior import Factor, belief, best, evidence, marginals
+from baq.protocols.posterior import Factor, belief, best, marginals
 from baq.protocols.space import GROUPS, Space
 from baq.report.stats import LEVEL, prediction_interval
 
@@ -93,40 +93,38 @@ class Inference:
         """The values of a protocol by choice, from their indices."""
         return {name: str(self.space.choices[name].values[k]) for name, k in protocol.items()}
 
-    def predicted(self, fitted: Sequence[str], name: str) -> tuple[float, bool]:
-        """A number that was held out: where it lies in its prediction, and whether that is within 90 %.
+    def predicted(self, fitted: Sequence[str], name: str) -> tuple[float, bool, float]:
+        """A number that was held out: where it lies in its prediction, whether that is within 90 %, and the gain.
 
         The prediction is the mixture over all protocols, each with its probability given the fitted numbers;
         where none are fitted, with that of the prior.
 
         Returns:
-            The share of the prediction below the number, of a range below its middle; and whether the number, as
-            it is printed, lies between the 5 % and the 95 % point.
+            The share of the prediction below the number, of a range below its middle; whether the number, as it is
+            printed, lies between the 5 % and the 95 % point; and by how many bits the fitted numbers make it more
+            probable than the prior does, ``log2 p(number | fitted) - log2 p(number)``. That is below 0 where they
+            mislead, and a prediction that is right because it is wide gains nothing.
         """
         answers, number = self.answers[name], self.numbers[name]
-        factors = self.factors(fitted)
-        known = {n for factor in factors for n in factor.over}
-        prior = self.space.log_prior()
-        factors += [Factor((n,), prior[n]) for n in answers.over if n not in known]
-        weight = belief(factors, answers.over)
+        *_, likelihood = self.factors([name])
+        before = belief(self._prior([likelihood]), answers.over)
+        after = belief(self._with_prior(fitted, answers.over), answers.over) if fitted else before
+        gain = _probability(likelihood, after) - _probability(likelihood, before)
         # Improbable protocols, most of them, are not worth their cost: all together they have less than a thousandth.
-        likely = weight > 1e-10 * weight.max()
+        likely = after > 1e-10 * after.max()
         some = replace(
             answers, mean=answers.mean[likely], std=answers.std[likely], n=answers.n[likely]
         )
-        weight = weight[likely] / weight[likely].sum()
+        weight = after[likely] / after[likely].sum()
         ends = [float((weight * below(number, some, v)).sum()) for v in _edges(number)]
         tail = (1 - LEVEL) / 2
-        return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail
+        return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail, gain
 
-    def gain(self, fitted: Sequence[str], name: str) -> float:
-        """By how many bits fitted numbers make a number that was held out more probable than the prior does.
-
-        It is ``log2 p(number | fitted) - log2 p(number)``: below 0 where the fitted ones mislead. A prediction that
-        is right because it is wide gains nothing.
-        """
-        log = evidence(self.factors([*fitted, name])) - evidence(self.factors([name]))
-        return (log - evidence(self.factors(fitted)) if fitted else log) / float(np.log(2))
+    def _with_prior(self, fitted: Sequence[str], over: Sequence[str]) -> list[Factor]:
+        """Prior and likelihoods of some numbers, with the prior of further choices."""
+        factors, prior = self.factors(fitted), self.space.log_prior()
+        known = {name for factor in factors for name in factor.over}
+        return factors + [Factor((name,), prior[name]) for name in over if name not in known]
 
     def reached(self, name: str) -> tuple[float, float, float]:
         """How much of the prior, and of the posterior of its group, has a number inside; and where it lies.
@@ -162,11 +160,11 @@ class Inference:
                 top = self._completed(self.best(group, fitted), rest)
                 judged = self.judged(top, rest).set_index("number")["inside"]
                 for name in rest:
-                    at, hit = self.predicted(fitted, name)
+                    at, hit, gain = self.predicted(fitted, name)
                     row = {"group": group, "fitted": k + 1, "number": name}
                     row |= {"paper": self.numbers[name].text, "below": at, "hit": hit}
                     row |= {"best": bool(judged[name])}
-                    rows.append(row | {"gain": self.gain(fitted, name)})
+                    rows.append(row | {"gain": gain})
         return pd.DataFrame(rows)
 
     def _completed(self, protocol: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
@@ -174,6 +172,12 @@ class Inference:
         over = {choice for name in names for choice in self.answers[name].over}
         prior = self.space.log_prior()
         return {name: int(prior[name].argmax()) for name in over} | dict(protocol)
+
+
+def _probability(likelihood: Factor, weight: np.ndarray) -> float:
+    """The probability of a number as a mixture over protocols, as a logarithm to base 2."""
+    top = float(likelihood.log.max())
+    return (top + float(np.log((weight * np.exp(likelihood.log - top)).sum()))) / float(np.log(2))
 
 
 def _edges(number: Number) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Factor", "belief", "best", "eliminate", "evidence", "given", "marginals"]
+__all__ = ["Factor", "belief", "best", "eliminate", "given", "marginals"]
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,6 @@ def eliminate(factors: Sequence[Factor], keep: Sequence[str], *, largest: bool =
         rest = [n for n in rest if n not in gone]
     found = _product(left, keep)
     return Factor(tuple(keep), np.array(found.log))
-
-
-def evidence(factors: Sequence[Factor]) -> float:
-    """The logarithm of the sum of the product over all choices."""
-    return float(eliminate(factors, ()).log)
 
 
 def belief(factors: Sequence[Factor], over: Sequence[str]) -> np.ndarray:

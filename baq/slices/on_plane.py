@@ -24,7 +24,8 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     Raises:
         ValueError: for a network in training mode, or one that cannot take inputs of this shape.
     """
-    size = batch_in_cache(classifier, check_inputs(classifier, plane.origin[None]))
+    like = check_inputs(classifier, plane.origin[None])
+    size = batch_in_cache(classifier, like)
     count = affine_part(classifier)
     if count == 0 or not isinstance(classifier, nn.Sequential):
         return lambda coordinates: torch.cat(
@@ -33,7 +34,6 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
                 for part in coordinates.split(size)
             ]
         )
-    like = check_inputs(classifier, plane.origin[None])
     modules = list(classifier)
     first = copied(nn.Sequential(*modules[:count])).double().eval()
     points = torch.stack([torch.zeros_like(plane.origin), plane.u, plane.v, plane.origin])
