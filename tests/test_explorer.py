@@ -652,6 +652,56 @@ class TestInABrowser:
         page.wait_for_function("window.dimmed.includes(false)")
         assert page.evaluate("window.dimmed") == [True, False]
 
+    def test_a_wipe_is_dragged_on_the_map(self, visit):
+        page = visit("#look=wipe&wipe=0.5&n=33")
+        settle(page)
+        handle = page.locator(".handle")
+        box, width = handle.bounding_box(), page.locator(".stack >> nth=0").bounding_box()["width"]
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 0.2 * width, y, steps=4)
+        page.mouse.up()
+        page.wait_for_timeout(200)
+        settle(page)
+        assert float(re.search(r"wipe=([\d.]+)", address(page))[1]) == pytest.approx(0.7, abs=0.02)
+        assert "zoom" not in address(page)
+        page = visit("#n=33")
+        settle(page)
+        assert not page.locator(".handle").is_visible()
+
+    @pytest.mark.parametrize(
+        "state, told",
+        [
+            ("n=5&bits=99,99&t=0.2", "n=5, bits=99,99 of the link, which are not allowed"),
+            ("network=digits/none", "network=digits/none of the link, which are not allowed"),
+            ("rounding=adaround&bits=12,12", "the nearest are shown"),
+            ("plane=three&images=0,1,9999", "the nearest are shown"),
+        ],
+    )
+    def test_what_a_link_asks_for_in_vain_is_told(self, visit, state, told):
+        page = visit(f"#{state}")
+        settle(page)
+        assert told in page.locator(".explore-error").inner_text()
+        page.locator("input[name=n]").fill("2")
+        page.wait_for_timeout(200)
+        settle(page)
+        assert not page.locator(".explore-error").is_visible()
+
+    def test_the_law_is_told_to_be_of_masks_of_two_sides(self, visit):
+        page = visit("#n=33&sides=one")
+        settle(page)
+        assert page.locator(".lined").inner_text() == "the law: for both sides only"
+
+    def test_another_plane_has_no_point_that_was_looked_at(self, visit):
+        page = visit("#n=33&probe=0.1,0.2")
+        settle(page)
+        assert page.locator(".probe").is_visible()
+        page.get_by_label("network", exact=True).select_option("digits/tanh-1")
+        page.wait_for_timeout(200)
+        settle(page)
+        assert not page.locator(".probe").is_visible() and "probe" not in address(page)
+
     def test_t_plays_to_its_end_and_stops(self, visit):
         page = visit("#t=0.9&n=33")
         settle(page)

@@ -74,13 +74,13 @@ explore.part("board", function (use) {
       change: (value) => ({ to: value }),
     });
     const t = make.slider("t", {
-      label: "position t between the levels",
+      label: "position t",
       min: 0,
       max: 1,
       step: 0.01,
       play: plays.t,
       value: (one) => one.t,
-      text: (one) => one.t.toFixed(2),
+      text: (one) => `${one.t.toFixed(2)}, from ${words.bits({ ...one, t: 0 })} to ${one.to}`,
       change: (value) => ({ t: value }),
     });
     const wipe = make.slider("wipe", {

@@ -15,6 +15,8 @@ explore.part("guide", function (use) {
     zoom: 1,
   };
 
+  const change = (from, to) => (from === to ? `stays at ${to}` : `goes from ${from} to ${to}`);
+
   const steps = [
     {
       title: "8 bits",
@@ -43,8 +45,8 @@ explore.part("guide", function (use) {
       state: { ...plain, bits: [4, 4], n: 129, layers: ["boundaries", "changed"] },
       says: (m) =>
         `At 4 bits ${share(m.gridChange)} of the plane has another label, and of the test images ${share(m.flips / m.points)}: ` +
-        `${m.bandFlips} of ${m.flips} lie in the fifth with the lowest margins. The accuracy goes from ` +
-        `${share(m.accuracyReference)} to ${share(m.accuracy)}.`,
+        `${m.bandFlips} of ${m.flips} lie in the fifth with the lowest margins. The accuracy ` +
+        `${change(share(m.accuracyReference), share(m.accuracy))}.`,
     },
     {
       title: "between levels",

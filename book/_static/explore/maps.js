@@ -168,6 +168,15 @@ explore.part("maps", function (use) {
       button("whole plane", "whole", () => set({ zoom: 1, x: 0.5, y: 0.5 })),
     );
     const places = h("div", { class: "maps" }, ...panels.map((panel) => panel.place));
+    // Where a wipe divides the map; to be dragged, and the slider is for keys.
+    const handle = h("div", { class: "handle", "aria-hidden": "true", hidden: true });
+    panels[0].marks.after(handle);
+    handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
+    handle.addEventListener("pointermove", function (event) {
+      if (handle.hasPointerCapture(event.pointerId)) {
+        set({ wipe: Number(between(share(event, panels[0].marks).x, 0, 1).toFixed(2)) });
+      }
+    });
 
     // Sizes change the space for marks, so that these are drawn last.
     function draw(next) {
@@ -180,9 +189,11 @@ explore.part("maps", function (use) {
       if (!side || panels[1].place.hidden !== wiped) {
         places.classList.toggle("wiped", wiped);
         panels[1].place.hidden = wiped;
+        handle.hidden = !wiped;
         panels[0].title.textContent = wiped ? "float | quantized" : NAMES[0];
         side = panels[0].marks.clientWidth;
       }
+      handle.style.left = `${100 * state.wipe}%`;
       panels.slice(0, wiped ? 1 : 2).forEach(function ({ cells, marks }, k) {
         paint.cells(cells, found, wiped ? state.wipe : 1 - k, state.layers, side);
         paint.marks(marks, found, k, state, wiped ? state.wipe : null, side);

@@ -3,7 +3,7 @@ explore.part("page", function (use) {
   "use strict";
   const { fold, h } = use("controls");
   const { board } = use("board");
-  const { fitting, initial, read, write } = use("state");
+  const { fitting, initial, read, unread, write } = use("state");
   const paint = use("paint");
   const words = use("words");
   const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
@@ -33,14 +33,13 @@ explore.part("page", function (use) {
     );
     const workers = use("engine").start();
     const about = {};
-    let state = small
-      ? { ...initial(names), layers: ["boundaries", "junctions"] }
-      : read(location.hash, names);
+    let state = small ? { ...initial(names), layers: ["boundaries", "junctions"] } : null;
     let shown = null; // what was computed last, with the state that it is of
     let busy = false;
     let stale = true;
     let plotted = "";
     let refused = ""; // why a link is not shown as it is
+    let linked = false; // whether the state is that of a link
 
     const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
     const get = () => state;
@@ -84,8 +83,11 @@ explore.part("page", function (use) {
           if (state.network !== network) {
             continue; // the reader was faster
           }
-          state = fitting(state, about[network]);
-          const asked = state;
+          const asked = fitting(state, about[network]);
+          if (linked && write(asked, names) !== write(state, names)) {
+            refuse("bits or images of the link that did not come with this network; the nearest are shown");
+          }
+          [state, linked] = [asked, false];
           if (!shown || key(shown.state) !== key(asked)) {
             controls.sync(state, known());
             // Values of another state are dimmed until those of this one are there.
@@ -122,6 +124,21 @@ explore.part("page", function (use) {
       refresh.rest = setTimeout(rest, 120);
     }
 
+    // Is told with what is shown instead.
+    function refuse(text) {
+      refused = refused ? `${refused}; ${text}` : text;
+    }
+
+    // A state from the page's address.
+    function follow() {
+      const entries = unread(location.hash, names);
+      [refused, linked] = ["", true];
+      if (entries.length) {
+        refuse(`${entries.join(", ")} of the link, which are not allowed; its other entries are shown`);
+      }
+      return read(location.hash, names);
+    }
+
     function complain(text) {
       trouble.textContent = text ? `This cannot be shown: ${text}.` : "";
       trouble.hidden = !text;
@@ -153,6 +170,7 @@ explore.part("page", function (use) {
           "the boundary metric with the same bits in both layers.";
         guide.show(state, shown.measures);
         python.show(state, shown.extent);
+        lawful.textContent = state.sides === "two" ? "the law" : "the law: for both sides only";
         spanning.hidden = state.plane !== "three";
         corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
         history.replaceState(null, "", write(state, names) || location.pathname + location.search);
@@ -253,7 +271,10 @@ explore.part("page", function (use) {
       }
       // The words of a step are for its state.
       const left = !("step" in changes) && COMPUTED.some((name) => name in changes);
-      set(left ? { ...changes, step: 0 } : changes);
+      // A point lies on the plane that it was chosen on.
+      const moves = (name) => name in changes && String(changes[name]) !== String(state[name]);
+      const moved = ["network", "plane", "images"].some(moves);
+      set({ ...(moved && { probe: null }), ...(left && { step: 0 }), ...changes });
     }
 
     const controls = board(get, byHand, names, player.plays);
@@ -310,11 +331,12 @@ explore.part("page", function (use) {
     const guide = use("guide").guide(byHand);
     const more = h("a", {}, "Explore further");
     const ends = h("p", { class: "key" });
+    const lawful = h("span", { class: "lined" }, "the law");
     const plotKey = h(
       "p",
       { class: "key" },
       h("span", { class: "dotted" }, "measured"),
-      h("span", { class: "lined" }, "the law"),
+      lawful,
       h("span", { class: "owned" }, "your grid"),
     );
 
@@ -332,7 +354,9 @@ explore.part("page", function (use) {
           guide.row,
           guide.saying,
           h("div", { class: "first" }, controls.which, controls.bits, controls.grid),
+          trouble,
           view.places,
+          controls.t,
           probed.place,
           measured.list,
           legend,
@@ -341,12 +365,7 @@ explore.part("page", function (use) {
           chart,
           plotKey,
           h("div", { class: "actions" }, python.copy, reset),
-          fold(
-            "Bits of each layer, and from one level to the next",
-            ...controls.inner,
-            controls.t,
-            controls.to,
-          ),
+          fold("Bits of each layer, and at t = 1", ...controls.inner, controls.to),
           fold(
             "Rounding and boundary cells",
             controls.rounding,
@@ -358,11 +377,12 @@ explore.part("page", function (use) {
           fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
           python.fold,
         ];
+    state ??= follow();
     await fetched(state.network);
-    place.replaceChildren(...parts, measured.told, trouble);
+    place.replaceChildren(...parts, measured.told, ...(small ? [trouble] : []));
     player.marked();
     if (!small) {
-      window.addEventListener("hashchange", () => byHand(read(location.hash, names)));
+      window.addEventListener("hashchange", () => byHand(follow()));
     }
     place.set = byHand;
     await refresh();

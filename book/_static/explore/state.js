@@ -72,6 +72,14 @@ explore.part("state", function () {
     return found;
   }
 
+  // What an address asks for and does not get, as it stands there.
+  function unread(hash, networks) {
+    const ignored = ([name, text]) =>
+      name === "network" ? !networks.includes(text) : ENTRIES[name]?.[1](text) === undefined;
+    const asked = [...new URLSearchParams(hash.replace(/^#/, ""))];
+    return asked.filter(ignored).map(([name, text]) => `${name}=${text}`);
+  }
+
   function write(state, networks) {
     const first = initial(networks);
     const words = new URLSearchParams();
@@ -84,5 +92,5 @@ explore.part("state", function () {
     return text ? `#${text}` : "";
   }
 
-  return { GRIDS, LAYERS, ROUNDINGS, fitting, initial, read, write };
+  return { GRIDS, LAYERS, ROUNDINGS, fitting, initial, read, unread, write };
 });
