@@ -226,6 +226,9 @@ parts = {of: most, "explained": forecasts[forecasts["holds"]]}
 tables.show(judge.at_a_glance(forecasts, parts), "forecast-quality")
 
 # %% [markdown]
+# *Attainable* is the rank correlation that the same forecasts would have if each were exactly the truth: what comes is a count on
+# as many test images, and with a flip or two its order is chance. No forecast can do better there.
+#
 # *By noise itself*: one draw of errors is added to the weights and the network is run, which does not end with the first order. It
 # costs a pass for each bit width.
 

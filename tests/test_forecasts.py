@@ -43,7 +43,8 @@ def test_quality_is_a_row_a_group():
 def test_the_sentence_has_error_coverage_and_rank():
     found = judge.judged(rows())
     assert judge.in_short(found) == (
-        "a median relative error of 20%, 100% of what came within the 90 % interval and a rank correlation of 1.000"
+        "a median relative error of 20%, 100% of what came within the 90 % interval and a rank correlation of 1.000 "
+        f"({judge.attainable_rank(found):.3f} if each forecast were the truth)"
     )
     assert judge.in_short(found[2:3]) == "100% of what came within the 90 % interval"
 
@@ -56,6 +57,16 @@ def test_at_a_glance_all_networks_come_first_and_say_what_the_sentence_says():
     assert (glance["part"] == "whole").all()
     assert glance["error"][0] == pytest.approx(0.2) and glance["held"][0] == 1
     assert glance["rank"][0] == pytest.approx(1)
+    assert glance["attainable"][0] == judge.attainable_rank(found)
+
+
+def test_the_attainable_rank_is_that_of_draws_around_the_forecast():
+    """With two rates far apart and many images it is 1; with one image each it is known by enumeration."""
+    told = pd.DataFrame({"flip_rate": [0.1, 0.9], "images": 10_000})
+    assert judge.attainable_rank(told) == pytest.approx(1)
+    # Of counts 0 or 1, equal ones have no order: 0.81 of draws with one of each are in order, 0.01 are not.
+    few = judge.attainable_rank(told.assign(images=1), draws=20_000)
+    assert few == pytest.approx((0.81 - 0.01) / 0.82, abs=0.01)
 
 
 def test_figures_draw_every_forecast_and_every_promise():

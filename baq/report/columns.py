@@ -156,6 +156,8 @@ COLUMNS = MEASURES | {
     "came": Column("came", "share"),
     "error": Column("median error", "share"),
     "held": Column("intervals held", "share"),
+    "rank": Column("rank correlation", "index"),
+    "attainable": Column("attainable rank correlation", "index"),
     "explained": Column("explained", "share"),
     "broken": Column("broken", "share"),
     "unpromised": Column("nothing promised", "share"),

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from baq.report.charts import share_axis
 from baq.report.style import DASHES, MARKERS, WIDTH
@@ -17,6 +18,7 @@ __all__ = [
     "FEWEST",
     "against_what_came",
     "at_a_glance",
+    "attainable_rank",
     "beyond",
     "broken_most",
     "by_inputs",
@@ -76,7 +78,11 @@ def in_short(forecasts: pd.DataFrame) -> str:
     told.append(f"{forecasts['held'].mean():.0%} of what came within the 90 % interval")
     pair = forecasts[["flip_rate", "came"]]
     if (pair.nunique() > 1).all():
-        told.append(f"a rank correlation of {spearmanr(*pair.to_numpy().T).statistic:.3f}")
+        rank = spearmanr(*pair.to_numpy().T).statistic
+        best = attainable_rank(forecasts)
+        told.append(
+            f"a rank correlation of {rank:.3f} ({best:.3f} if each forecast were the truth)"
+        )
     return ", ".join(told[:-1]) + f" and {told[-1]}" if len(told) > 1 else told[0]
 
 
@@ -88,8 +94,8 @@ def at_a_glance(forecasts: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> p
         parts: some of their rows, by a name.
 
     Returns:
-        ``setting``, ``part``, and as far as known ``error`` (median, relative), ``held`` (share of intervals) and
-        ``rank`` (Spearman's correlation of forecasts with what came).
+        ``setting``, ``part``, and as far as known ``error`` (median, relative), ``held`` (share of intervals),
+        ``rank`` (Spearman's correlation of forecasts with what came) and ``attainable`` (:func:`attainable_rank`).
     """
     groups = {
         "all": forecasts.index,
@@ -105,8 +111,31 @@ def at_a_glance(forecasts: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> p
             pair = rows[["flip_rate", "came"]]
             ranked = (pair.nunique() > 1).all()
             rank = spearmanr(*pair.to_numpy().T).statistic if ranked else math.nan
-            found.append((name, part, rows["error"].abs().median(), rows["held"].mean(), rank))
-    return pd.DataFrame(found, columns=["setting", "part", "error", "held", "rank"])
+            best = attainable_rank(rows) if ranked else math.nan
+            error, held = rows["error"].abs().median(), rows["held"].mean()
+            found.append((name, part, error, held, rank, best))
+    columns = ["setting", "part", "error", "held", "rank", "attainable"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def attainable_rank(forecasts: pd.DataFrame, draws: int = 400, seed: int = 0) -> float:
+    """The rank correlation that forecasts would have in the mean if every one were the true flip rate.
+
+    What comes is a count on so many images, and a binomial draw around the truth: with few flips its order is
+    a matter of chance, whatever the forecast. Rounding itself, which differs from draw to draw, only adds to it.
+
+    Arguments:
+        forecasts: rows with ``flip_rate`` and ``images``.
+        draws: simulated outcomes.
+        seed: of the draws.
+    """
+    truth, images = (forecasts[name].to_numpy() for name in ("flip_rate", "images"))
+    rng = np.random.default_rng(seed)
+    came = rng.binomial(images, truth, size=(draws, len(truth)))
+    ranks = [rankdata(values) for values in (truth, *came)]
+    with np.errstate(invalid="ignore"):
+        found = [np.corrcoef(ranks[0], other)[0, 1] for other in ranks[1:]]
+    return float(np.nanmean(found))
 
 
 def beyond(forecasts: pd.DataFrame, most: int) -> str:
