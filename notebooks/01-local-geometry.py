@@ -328,9 +328,11 @@ band = (
     if at["flip_rate"][few]
     else np.nan
 )
+far = at["shift"][few] / at["shift"][max(bits)]
+per_bit = far ** (1 / max(1, max(bits) - few))
 Markdown(
-    f"* Each bit fewer doubles the movement: the median shift is {at['shift'][max(bits)]:.4f} at {max(bits)} bits and "
-    f"{at['shift'][few]:.4f} at {few}, while half of the images have {radius_table['radius'].median():.2f} of room.\n"
+    f"* Each bit fewer multiplies the movement by {per_bit:.1f} down to {few} bits: the median shift is {at['shift'][max(bits)]:.4f} "
+    f"at {max(bits)} and {at['shift'][few]:.4f} at {few}, while half of the images have {radius_table['radius'].median():.2f} of room.\n"
     f"* Flips lie where room is short: at {few} bits they are {band:.1f} times as frequent in the boundary band as "
     "among all images.\n"
     "* Accuracy sees little of it, for gains and losses cancel in the count.\n\n"

@@ -274,9 +274,9 @@ grid_of_claim = pd.DataFrame(
 grid_of_claim = summarize(grid_of_claim, ["claim"], ["n"])
 tables.save(grid_of_claim, "grid-of-claim")
 Markdown(
-    "; ".join(
+    " ".join(
         f"{row.claim} on {tables.interval_text(row.median, row.lo, row.hi, 0)} cells a side, {row.count} of {seeds} "
-        "seeds pass it"
+        "seeds pass it."
         for row in grid_of_claim.itertuples(index=False)
     )
 )
@@ -297,7 +297,7 @@ by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %% caption="The claims under other choices: median and interval over seeds." tags=["remove-input"]
+# %% caption="The claims under other choices: median and how far seeds spread." tags=["remove-input"]
 ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
 ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
 by_claim = pd.concat(

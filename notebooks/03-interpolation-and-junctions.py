@@ -199,7 +199,7 @@ tables.show(readings_summary, "readings", shown=wide)
 tables.save(distances, "distances")
 fig = charts.shares_within(distances[distances["path"] == "levels"], near)
 
-# %% caption="Share near a junction, and number of regions: median and interval over seeds." tags=["remove-input"]
+# %% caption="Share near a junction: median and interval over seeds." tags=["remove-input"]
 counted = distances.assign(
     near=distances["count"] * (distances["distance"] <= near + 1e-9)
 )

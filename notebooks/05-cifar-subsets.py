@@ -155,7 +155,7 @@ display(Markdown(text + tables.audit_text(by_plane["error_bound"])))
 # %% [markdown]
 # ## Against the bit width
 
-# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} caption="Measures on test data against the bit width: median and interval over seeds." data=["by-bits"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Four panels over bit widths from 8 to 3, on test data: loss of accuracy; flip rate overall and in the boundary band, with the paper's values at 6 and 8 bits; Jaccard distance with the paper's values at 6 and 8 bits; grid prediction change."}} caption="Measures on test data against the bit width: median and how far seeds spread." data=["by-bits"] tags=["remove-input"]
 on_test = on_test.assign(loss=on_test["accuracy_reference"] - on_test["accuracy"])
 MEASURES = ["loss", "flip_rate", "band_flip_rate", "jaccard"]
 summary = summarize(on_test, ["bits"], [*MEASURES, "grid_change"])
@@ -226,7 +226,7 @@ Markdown(f"{more}. Where one does, it keeps more for {both} of {chose.sum()}.")
 #
 # At the levels that our rules picked, whichever they are:
 
-# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims C2 to C5 at 6 and 8 bits: our seeds beside the paper." data=["picks"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "One row for each of the claims C2 to C5, at the bit width that the rule picked: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims C2 to C5 at the levels that our rules picked: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 CLAIMED = [
     ("C2", 6, "accuracy", "flip_rate"),
     ("C3", 6, "accuracy", "jaccard"),
@@ -285,7 +285,7 @@ SLICES = {
 CHOICES = [*KINDS[:3], *SLICES, FULL]
 
 
-# %% caption="The claims under other choices: median and interval over seeds." tags=["remove-input"]
+# %% caption="The claims under other choices: median and how far seeds spread." tags=["remove-input"]
 def chosen(kind, seed, own):
     """Both levels of one kind of network, on each slice that is measured with it."""
     split = subset(seed)

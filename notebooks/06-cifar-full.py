@@ -160,9 +160,10 @@ fig = charts.by_bits_and_group(summary, "family", "scheme", rows, paper, ["loss"
 # %% [markdown]
 # ## Which convention gives the paper's numbers
 #
-# All six settings at 6 bits. A setting answers a claim if the paper's value lies in its prediction interval.
+# All six settings at 6 bits, with what our seeds show in brackets. A setting answers a claim if the paper's value lies in its
+# [prediction interval](claims), which is wider than what a few seeds show.
 
-# %% caption="Claims F1 to F3 in each setting at 6 bits: median and interval over seeds." tags=["remove-input"]
+# %% caption="Claims F1 to F3 in each setting at 6 bits: median and how far seeds spread." tags=["remove-input"]
 six = levels[levels["bits"] == 6]
 text = "*No network was measured at 6 bits.*"
 if len(six):
@@ -185,7 +186,7 @@ Markdown(text)
 # What does each setting lose and flip in the band where it reaches the paper's flip rate, F2? Each seed answers
 # by interpolation between its levels, linear in log flip rate.
 
-# %% caption="Where a setting flips as many labels as the paper says: median and interval over seeds." tags=["remove-input"]
+# %% caption="Where a setting flips as many labels as the paper says: median and how far seeds spread." tags=["remove-input"]
 keys, INSIDE = ["setting", "seed"], ["bits", "loss", "band_flip_rate"]
 equal = interpolate_at(levels, keys, "flip_rate", F2, INSIDE)
 tables.save(equal, "equal-flips")

@@ -275,7 +275,7 @@ told = ", ".join(f"{share:.1%} at δ = {d:g}" for d, share in worst.items())
 Markdown(
     f"The promise is broken in at most {told}, over all settings, thresholds and sizes; the plug-in rule in up to "
     f"{plug_in:.0%}. Where calibration inputs are no sample of what comes, it is broken in up to {control:.0%}: the "
-    "promise is one about the same distribution."
+    f"promise is one about the same distribution. {judge.where_given(promises)}"
 )
 
 # %% mystnb={"image": {"alt": "Share of draws in which something can be promised against the number of calibration inputs, a panel for each setting and a line for each threshold. Small thresholds need hundreds of inputs."}} caption="How often any level can be promised, by the number of calibration inputs, at the larger delta." data=["promises"] tags=["remove-input"]

@@ -94,7 +94,8 @@ data-digests="{" ".join(f"{name}:{digest}" for name, digest in digests.items())}
 #
 # The two maps cut the input space by one plane, through the data's principal components or through three test images of your
 # choice, and each cell has the colour of its label. The measures are those of the [Definitions](definitions), and *copy as Python*
-# writes the calls of `baq` that give the same numbers. Labels are certified cell for cell, as everywhere in this book.
+# writes the calls of `baq` that give the same numbers. Labels are certified cell for cell, as those of all networks
+# with one hidden layer in this book.
 #
 # A pointer on a map, or a tap, shows the input there and what both networks say of it. Drag a map to move the view once it is
 # zoomed, by the wheel with *Ctrl* held; on a touch screen two fingers zoom and move it, and one scrolls the page. With a map in

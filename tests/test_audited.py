@@ -96,8 +96,8 @@ def test_the_floor_decides_what_flips_mean(p, floor, told):
 
 def test_the_box_names_both_ends_and_the_floor():
     assert audited.in_short(RATES, noise(0.1)) == [
-        "Of the labels a changes 0.00% [0.00%, 0.25%] and b changes 1.00% [0.50%, 1.60%], 100% of "
-        "that in the band.",
+        "a: 0.00% [0.00%, 0.25%] of the labels change.",
+        "b: 1.00% [0.50%, 1.60%] of the labels change, 100% of these in the band.",
         "Another training changes 2.00% [1.50%, 2.50%].",
     ]
     assert len(audited.in_short(RATES[:1])) == 1

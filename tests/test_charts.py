@@ -136,6 +136,15 @@ def test_against_paper_marks_zero_for_a_sign_and_both_ends_of_a_range():
     plt.close(figure)
 
 
+def test_far_ends_are_drawn_by_their_square_root():
+    frame = pd.DataFrame({"pair": list("abcd"), "flip_rate": [0.5, 0.01, 0.02, 0.015]})
+    for rows, scale in ((frame, "function"), (frame[1:], "linear")):
+        summary = summarize(rows, ["pair"], ["flip_rate"])
+        (ax,) = charts.interval_rows(summary, "pair", {"flip_rate": "flip rate"}).axes
+        assert ax.get_xscale() == scale
+        plt.close("all")
+
+
 def test_interval_rows_run_from_top_to_bottom():
     style.use_style()
     frame = pd.DataFrame({"pair": ["b", "a"] * 2, "j": [0.0, 0.5, 1.0, 0.5]})

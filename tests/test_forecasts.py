@@ -81,6 +81,24 @@ def test_figures_draw_every_forecast_and_every_promise():
     plt.close("all")
 
 
+def test_broken_promises_are_told_among_those_given():
+    rows = pd.DataFrame(
+        {
+            "rule": ["plug-in", "promise", "promise"],
+            "kind": "sample",
+            "setting": "a",
+            "tau": [0.01, 0.01, 0.05],
+            "count": 50,
+            "picked": [1.0, 0.04, 1.0],
+            "broken": [1.0, 0.03, 0.05],
+        }
+    )
+    assert "(a, τ = 0.01, 50 inputs) a promise is given in 4.0% of draws and broken in 75% of" in (
+        judge.where_given(rows)
+    )
+    assert judge.where_given(rows[:1]) == ""
+
+
 def test_the_gain_of_noise_is_told_for_few_bits_alone():
     found = judge.judged(rows())
     assert judge.beyond(found, 4) == (

@@ -242,16 +242,15 @@ def in_short(rates: pd.DataFrame, floor: pd.DataFrame | None = None) -> list[str
     ends = ordered.iloc[[0, -1]] if len(ordered) > 1 else ordered
     told = []
     for row in ends.itertuples():
-        text = f"{row.candidate} changes {row.flip_rate:.2%} [{row.flip_rate_lo:.2%}, {row.flip_rate_hi:.2%}]"
+        text = f"{row.candidate}: {row.flip_rate:.2%} [{row.flip_rate_lo:.2%}, {row.flip_rate_hi:.2%}] of the labels change"
         if row.labels_changed:
-            text += f", {row.in_band / row.labels_changed:.0%} of that in the band"
-        told.append(text)
-    said = [f"Of the labels {' and '.join(told)}."]
+            text += f", {row.in_band / row.labels_changed:.0%} of these in the band"
+        told.append(f"{text}.")
     if floor is not None:
         row = floor.iloc[0]
         text = f"Another training changes {row['floor']:.2%} [{row['floor_lo']:.2%}, {row['floor_hi']:.2%}]."
-        said.append(text)
-    return said
+        told.append(text)
+    return told
 
 
 def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> str:

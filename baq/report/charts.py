@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import cycle
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,7 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLocator
 
 from baq.band import band_flip_law
 from baq.report.claims import WORDS, answer, claims, paper_text, paper_value
@@ -346,6 +347,9 @@ def costs_of_size(sizes: pd.DataFrame, retrained: Mapping[str, float]) -> Figure
 def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> Figure:
     """Medians within their intervals, a row for each setting and a panel for each measure.
 
+    Where the largest end is far above most of them, the axis goes by the square root, so that small ones can be
+    told apart.
+
     Arguments:
         summary: as :func:`baq.report.stats.summarize` returns it, settings from top to bottom.
         by: its column that names the rows.
@@ -360,11 +364,20 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
         at = range(len(names))
         ax.hlines(at, rows["lo"], rows["hi"], lw=5, alpha=0.5)
         ax.plot(rows["median"], at, "|", ms=13, mew=2.5, color="black")
-        ax.set(xlabel=label, xlim=(0, None))
+        if rows["hi"].max() > 10 * rows["hi"].median():
+            ax.set_xscale("function", functions=(lambda x: np.sqrt(np.abs(x)), np.square))
+            ax.xaxis.set_major_locator(FixedLocator(_root_ticks(rows["hi"].max())))
+        ax.set(xlabel=fill(label, 18), xlim=(0, None))
         _measure_axis(ax.xaxis, measure)
         ax.set_yticks(at, names)
     axes.flat[0].invert_yaxis()
     return figure
+
+
+def _root_ticks(most: float) -> list[float]:
+    """0 and a few round values up to a largest one, apart on an axis that goes by the square root."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return [0, *(tick for tick in (power / 10, power, 4 * power) if tick <= most)]
 
 
 def against_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:

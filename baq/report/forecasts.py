@@ -26,6 +26,7 @@ __all__ = [
     "judged",
     "quality",
     "redrawn",
+    "where_given",
 ]
 
 
@@ -183,6 +184,24 @@ def broken_most(promises: pd.DataFrame) -> tuple[dict[float, float], float, floa
     plug_in = sample.loc[sample["rule"] == "plug-in", "broken"].max()
     beyond_it = control.loc[control["rule"] == "promise", "broken"].max()
     return worst.to_dict(), float(plug_in), float(beyond_it)
+
+
+def where_given(promises: pd.DataFrame) -> str:
+    """How often a promise is broken among the draws in which one is given, where it is so most, as a sentence.
+
+    Arguments:
+        promises: as for :func:`redrawn`.
+    """
+    rows = promises[(promises["rule"] == "promise") & (promises["kind"] == "sample")]
+    rows = rows[rows["broken"] > 0]
+    if rows.empty:
+        return ""
+    worst = rows.loc[(rows["broken"] / rows["picked"]).idxmax()]
+    return (
+        "That counts all draws. Among those in which something is promised the share may be any: at worst "
+        f"({worst['setting']}, τ = {worst['tau']:g}, {worst['count']:,.0f} inputs) a promise is given in "
+        f"{worst['picked']:.1%} of draws and broken in {worst['broken'] / worst['picked']:.0%} of these."
+    )
 
 
 def against_what_came(forecasts: pd.DataFrame) -> Figure:

@@ -79,6 +79,8 @@ def claimed(results: pd.DataFrame, paths: pd.DataFrame) -> dict[str, dict[str, p
 def with_j(results: pd.DataFrame, maps: pd.DataFrame, planes: int) -> pd.DataFrame:
     """Results with ``jaccard``, the mean over the first planes, and ``jaccard_many``, over all, of METRICS.
 
+    A setting with no more planes than the first ones has no ``jaccard_many``.
+
     Arguments:
         results: a row a setting, seed, bits and method.
         maps: the same and ``plane`` and ``n``, of which each setting's largest is taken.
@@ -87,6 +89,7 @@ def with_j(results: pd.DataFrame, maps: pd.DataFrame, planes: int) -> pd.DataFra
     keys = ["setting", "seed", "bits", "method"]
     own = maps[maps["n"] == maps.groupby("setting")["n"].transform("max")]
     few, many = own[own["plane"] < planes], own[own["method"].isin(METRICS)]
+    many = many[many.groupby("setting")["plane"].transform("max") >= planes]
     for name, frame in (("jaccard", few), ("jaccard_many", many)):
         results = results.join(frame.groupby(keys)["jaccard"].mean().rename(name), on=keys)
     return results
@@ -126,14 +129,15 @@ def what_metrics_do(differences: pd.DataFrame) -> tuple[str, list[str], list[str
         for (group, bits), rows in flips.groupby(["networks", "bits"], sort=False)
     ]
     rivals = differences[differences["against"].isin(METRICS[1:3])]
-    # J over many planes has J over few of them in it.
-    rivals = rivals[rivals["measure"] != "jaccard"]
+    # J over many planes, where there is one, has J over few of them in it.
+    wide = rivals["networks"].isin(rivals.loc[rivals["measure"] == "jaccard_many", "networks"])
+    rivals = rivals[(rivals["measure"] != "jaccard") | ~wide]
     rivals = rivals.assign(bits=rivals["bits"].map("{} bits".format)).replace({"measure": _NAMES})
     below, above, count = contrasts(rivals, ["networks", "bits", "measure"])
     lines.append(
-        f"* Against the two metrics that know no boundary, in {count} comparisons: below both, with intervals "
-        f"that exclude 0: {listed(below)}. Above both: {listed(above)}. In the other "
-        f"{count - len(below) - len(above)} the boundary's own part cannot be told from none."
+        f"* Against the logit and the Fisher metric, which know no boundary, there are {count} comparisons. The boundary "
+        f"metric is better than both, by intervals that exclude 0, in {len(below)} ({listed(below)}), and worse than both "
+        f"in {len(above)} ({listed(above)}). In the other {count - len(below) - len(above)} its own part cannot be told from none."
     )
     return "\n".join(lines), below, above, count
 

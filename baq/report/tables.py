@@ -160,14 +160,14 @@ def interval_text(
 ) -> str:
     """An estimate with its interval for display: ``0.0014 [0.0010, 0.0020]``.
 
-    Numbers have ``precision`` decimals, or four significant digits where that is None, unless ``form``
-    writes them. A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone.
+    Numbers have ``precision`` decimals, or those of four significant digits of the estimate where that is None,
+    unless ``form`` writes them. A NaN is a dash; an estimate without an interval, where lo or hi is NaN, stands alone.
     ``signed`` shows a plus too, as differences need it.
     """
     if math.isnan(middle):
         return "–"
     if form is None:
-        form = f"{{:.{'4g' if precision is None else f'{precision}f'}}}".format
+        form = alike((middle, lo, hi), 4) if precision is None else f"{{:.{precision}f}}".format
     ends = [lo, hi] if not math.isnan(lo + hi) else []
     told = [f"{'+' if signed and value > 0 else ''}{form(value)}" for value in (middle, *ends)]
     return f"{told[0]} [{told[1]}, {told[2]}]" if ends else told[0]

@@ -147,7 +147,8 @@ def adaround(
     (Nagel et al. 2020, arXiv:2004.10568, equation 21; with ``propagate`` equation 25 without its
     activation). The loss is quadratic, so the Gram matrix of the inputs stands for the data: each step
     uses all of it, and none depends on chance. The paper's relaxation by a sigmoid is replaced by
-    :func:`baq.rounding.search.round_layer`, which reaches a lower loss in fewer steps.
+    :func:`baq.rounding.search.round_layer`, which needs fewer steps; on some layers the relaxation, given many more,
+    ends at a lower loss.
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.
