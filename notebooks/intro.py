@@ -20,8 +20,11 @@
 # # Boundary-aware quantization, an executable companion
 #
 # Round the weights of a classifier to a few bits, and its accuracy may stay where it was. Its decision
-# boundaries move all the same. *Play* the bits: a network on handwritten digits loses them, from 8 down to 3.
-# *Play* the cells: nothing moves but the grid, and yet the Jaccard distance *J* of the two boundaries grows.
+# boundaries move all the same. O. M. Kiselev's *Boundary-Aware Quantization: Finite-Scale Decision Geometry of Neural
+# Classifiers* {cite}`kiselev2026` measures that movement. This book measures it again, in notebooks that anyone can run and
+# change.
+#
+# ## What came out
 
 # %% tags=["parameters", "remove-cell"]
 seeds: int = 3  # networks to choose from, of those that the page Explore brings along [1..10]
@@ -42,6 +45,49 @@ from baq.report.excerpts import read, results
 from baq.report.maps import boundary_overlay
 from baq.report.pictures import png_address
 from baq.zoo.recipes import digits_network
+
+# %% tags=["remove-input"]
+lines = []
+control = read("02-slice-geometry/controls-summary")
+grids = read("02-slice-geometry/by-grid")
+found, floor = read("06-cifar-full/levels"), read("06-cifar-full/noise-floor")
+if control is not None:
+    at = control.pivot(index="pair", columns="measure", values="median")
+    if {"4 bits", "another training"} <= set(at.index):
+        four, again = at.loc["4 bits"], at.loc["another training"]
+        lines.append(
+            f"* **At 4 bits a boundary on digits moves as far as training the network again moves it**: a Jaccard "
+            f"distance of {four['jaccard']:.2f}, and {again['jaccard']:.2f} on the same grid. The accuracy is {four['accuracy']:.1%}, "
+            f"and {again['accuracy']:.1%} after another training."
+        )
+if floor is not None and found is not None:
+    lost = found[found["setting"].eq("cnn, per tensor") & found["bits"].eq(6)]
+    cnn = floor[floor["family"] == "cnn"]
+    anew = cnn["against"] == "another training"
+    six, again = (
+        cnn.loc[rows, "flip_rate"].mean() for rows in (cnn["bits"] == 6, anew)
+    )
+    if not pd.isna([six, again]).any():
+        lines.append(
+            f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
+            f"{lost['loss'].mean():.1%} of accuracy and change {six:.1%} of its labels; another training changes "
+            f"{again:.1%}."
+        )
+if grids is not None:
+    j = grids[grids["bits"] == grids["bits"].min()].groupby("n")["jaccard"].median()
+    lines.append(
+        f"* **The Jaccard distance reads the grid**: the same networks have {j.iloc[0]:.2f} on {j.index[0]} cells a "
+        f"side and {j.iloc[-1]:.2f} on {j.index[-1]}, while their boundaries moved by the same distance."
+    )
+Markdown("\n".join(lines) or "*No chapter has been executed yet.*")
+
+# %% tags=["remove-input"]
+judged = answers.judged(answers.collect(results()))
+Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
+
+# %% [markdown]
+# *Play* the bits: a network on handwritten digits loses them, from 8 down to 3. *Play* the cells: nothing moves but the
+# grid, and yet the Jaccard distance *J* of the two boundaries grows.
 
 # %% tags=["remove-cell"]
 style.use_style()
@@ -66,52 +112,6 @@ HTML(
 <p>The picture moves where JavaScript is at hand; here it is at {", ".join(map(str, levels))} bits, on {n} cells a side.</p>
 </figure>"""
 )
-
-# %% [markdown]
-# O. M. Kiselev's *Boundary-Aware Quantization: Finite-Scale Decision Geometry of Neural Classifiers*
-# {cite}`kiselev2026` measures that movement. This book measures it again, in notebooks that anyone can run and
-# change.
-#
-# ## What came out
-
-# %% tags=["remove-input"]
-lines = []
-control = read("02-slice-geometry/controls-summary")
-grids = read("02-slice-geometry/by-grid")
-levels, floor = read("06-cifar-full/levels"), read("06-cifar-full/noise-floor")
-if control is not None:
-    at = control.pivot(index="pair", columns="measure", values="median")
-    if {"4 bits", "another training"} <= set(at.index):
-        four, again = at.loc["4 bits"], at.loc["another training"]
-        lines.append(
-            f"* **At 4 bits a boundary on digits moves as far as training the network again moves it**: a Jaccard "
-            f"distance of {four['jaccard']:.2f}, and {again['jaccard']:.2f} on the same grid. The accuracy is {four['accuracy']:.1%}, "
-            f"and {again['accuracy']:.1%} after another training."
-        )
-if floor is not None and levels is not None:
-    lost = levels[levels["setting"].eq("cnn, per tensor") & levels["bits"].eq(6)]
-    cnn = floor[floor["family"] == "cnn"]
-    anew = cnn["against"] == "another training"
-    six, again = (
-        cnn.loc[rows, "flip_rate"].mean() for rows in (cnn["bits"] == 6, anew)
-    )
-    if not pd.isna([six, again]).any():
-        lines.append(
-            f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
-            f"{lost['loss'].mean():.1%} of accuracy and change {six:.1%} of its labels; another training changes "
-            f"{again:.1%}."
-        )
-if grids is not None:
-    j = grids[grids["bits"] == grids["bits"].min()].groupby("n")["jaccard"].median()
-    lines.append(
-        f"* **The Jaccard distance reads the grid**: the same networks have {j.iloc[0]:.2f} on {j.index[0]} cells a "
-        f"side and {j.iloc[-1]:.2f} on {j.index[-1]}, while their boundaries moved by the same distance."
-    )
-Markdown("\n".join(lines) or "*No chapter has been executed yet.*")
-
-# %% tags=["remove-input"]
-judged = answers.judged(answers.collect(results()))
-Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
 
 # %% [markdown]
 # ::::{grid} 1 1 3 3

@@ -213,6 +213,9 @@ def counts_line(table: pd.DataFrame) -> str:
         "not testable": "cannot be tested",
         "not answered": "have no answer yet",
     }
+    fitted = table.loc[(table["chosen"] != "") & (table["verdict"] == "inside"), "claim"].nunique()
+    if fitted:
+        words["inside"] += f" (in {fitted} of these it was used to choose a convention)"
     found = [f"**{of[name]}** {text}" for name, text in words.items() if of[name]]
     return f"Of {number} claims {', '.join(found)}."
 
