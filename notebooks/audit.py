@@ -219,6 +219,16 @@ for name, plane, spanned in spots:
 slices = pd.concat(slices, ignore_index=True) if slices else pd.DataFrame()
 tables.save(slices, "planes")
 
+# %% caption="The inputs that the planes go through, by their letters on the maps." tags=["remove-input"]
+corners = [
+    (k, f"{letter}, {name}: input {k}")
+    for name, _, spanned in spots
+    for letter, k in zip("ABC", spanned, strict=False)
+]
+if photos is not None and corners:
+    places, named = map(list, zip(*corners, strict=True))
+    display(pictures(photos[places], named, "inputs that span the planes"))
+
 # %% mystnb={"image": {"alt": "Label maps of the float classifier and of each candidate side by side on a plane through three flipped inputs, which are marked A, B and C. Regions keep their places, and their borders move."}} caption=["Label maps on the first plane through flipped inputs, A to C.", "On the second plane."] tags=["remove-input"]
 for name, plane, spanned in spots[:-1]:
     points = plane.project(x[spanned]).tolist()

@@ -208,7 +208,7 @@ def counts_line(table: pd.DataFrame) -> str:
     number, of = table["claim"].nunique(), counts(table)
     words = {
         "inside": "have their value where new runs of ours would lie",
-        "direction": "agree in sign or order alone",
+        "direction": "agree in sign or order",
         "not reproduced": "did not come out",
         "not testable": "cannot be tested",
         "not answered": "have no answer yet",
@@ -216,6 +216,10 @@ def counts_line(table: pd.DataFrame) -> str:
     fitted = table.loc[(table["chosen"] != "") & (table["verdict"] == "inside"), "claim"].nunique()
     if fitted:
         words["inside"] += f" (in {fitted} of these it was used to choose a convention)"
+    said = pd.to_numeric(table["paper"], errors="coerce").isna()
+    whole = table.loc[said & (table["verdict"] == "direction"), "claim"].nunique()
+    if whole:
+        words["direction"] += f" (which in {whole} of these is all that the paper says)"
     found = [f"**{of[name]}** {text}" for name, text in words.items() if of[name]]
     return f"Of {number} claims {', '.join(found)}."
 
