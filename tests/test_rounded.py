@@ -93,7 +93,10 @@ def test_contrasts_of_the_metrics_are_those_of_the_rows():
         f"{k}, 4 bits, J over many planes" for k in ("CIFAR-10", "digits")
     ]
     assert count == 2 * (2 * 3 + 1)
-    assert f"In the other {count - 14} " in text and "-56 % against AdaRound (excludes 0)" in text
+    assert (
+        f"In the other {count - 14} " in text
+        and "-56 % against AdaRound (the interval excludes 0)" in text
+    )
 
 
 def test_parts_are_compared_with_the_metric_itself():
