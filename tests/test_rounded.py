@@ -203,7 +203,7 @@ def test_what_to_take_along_compares_the_steps():
     assert "a difference of 2.00 points, no more than weighing" in rounded.to_take_along(flips)
     flips[list(METRICS[1:])] = [0.1, 0.4, 0.6]
     assert "a difference of 50.00 points, more than weighing at all" in rounded.to_take_along(flips)
-    assert "in 2 and above them in 1" in rounded.in_short(flips, 2, 1, 8)
+    assert "both of these in 2 and worse than both in 1" in rounded.in_short(flips, 2, 1, 8)
 
 
 def test_one_network_has_no_differences():
