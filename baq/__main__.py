@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
     except (MemoryError, ValueError) as error:
         return _fail(" ".join(str(error).split()))
+    except ModuleNotFoundError as error:
+        return _fail(f"{error.name} is not installed: `pip install {error.name}`")
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
@@ -71,7 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     add("reference", metavar="FLOAT", help="the float network")
     add("candidates", metavar="CANDIDATE", nargs="+", help="a quantized one")
     add("--data", required=True, metavar="FILE", help="inputs, and labels where there are some")
-    add("--key", metavar="NAME", help="the array of the file that holds the inputs")
+    add(
+        "--key",
+        dest="keys",
+        action="append",
+        metavar="NAME",
+        help="the array of the file that holds the inputs; one for each input where a network has several",
+    )
     add("--labels", metavar="FILE", help="a .npy or .txt file of labels, or an array of the data")
     add("--limit", type=_count, metavar="N", help="take the first N inputs alone")
     add(
@@ -79,13 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         dest="inputs",
         action="append",
         metavar="NAME",
-        help="the network's input that takes the data, where it has several",
+        help="the network's input that takes the data, if it is not named as the array is",
     )
     add("--output", metavar="NAME", help="the network's output that holds the logits")
     add(
         "--trust",
         action="store_true",
-        help="load files that may run code: pickles, and code of Python",
+        help="load pickles, which can run any code",
     )
     add(
         "--slice",
@@ -131,9 +139,15 @@ def _compare(given: argparse.Namespace) -> int:
 
     if len(set(given.candidates)) < len(given.candidates):
         raise ValueError(f"candidates are {given.candidates}: allowed is each once")
-    data = load_inputs(given.data, key=given.key, labels=given.labels, limit=given.limit)
-    how = {"inputs": given.inputs, "output": given.output, "trust": given.trust}
+    several = len(given.keys or ()) > 1
+    key = given.keys if several else (given.keys or [None])[0]
+    data = load_inputs(given.data, key=key, labels=given.labels, limit=given.limit)
+    inputs = given.inputs or (given.keys if several else None)
+    how = {"inputs": inputs, "output": given.output, "trust": given.trust}
     reference = load_classifier(given.reference, **how)
+    used = (given.data, given.labels, given.reference, *given.candidates)
+    if given.csv and given.csv.resolve() in [Path(name).resolve() for name in used if name]:
+        raise ValueError(f"--csv is {given.csv}, which is read: allowed is another file")
     if given.csv and not given.csv.absolute().parent.is_dir():
         raise ValueError(
             f"{given.csv.parent} is no folder: allowed is one that is there, for --csv"
@@ -148,6 +162,8 @@ def _compare(given: argparse.Namespace) -> int:
     if not candidates:
         raise ValueError(next(iter(absent.values())))
     x: Any = data.x
+    if several and given.slice:
+        raise ValueError("--slice is given with several inputs: allowed is one")
     cut = {"planes": pca_plane(x), "n": given.slice} if given.slice else {}
     rows = compare(
         reference,
@@ -191,7 +207,10 @@ def _gate(name: object, rate: float, points: int, allowed: float) -> int:
     """1 where a flip rate may exceed what is allowed, or is not known; it is said in one line."""
     from baq.shares import share_bound
 
-    bound = 1.0 if rate != rate else share_bound(round(rate * points), points, 0.95)
+    if rate != rate:
+        print(f"{name}: could not be evaluated, and does not pass")
+        return 1
+    bound = share_bound(round(rate * points), points, 0.95)
     failed = bound > allowed
     print(
         f"{name}: flip rate at most {bound:.4%} with 95 % confidence, "

@@ -252,6 +252,8 @@ def as_tensor(values: Any, name: str = "the values") -> Tensor:
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             found = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
+        if hasattr(values, "dtype"):
+            raise ValueError(f"{name} are {values.dtype}: allowed are numbers") from None
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{name} are a {type(values).__name__} that is no array: {reason}"

@@ -60,6 +60,7 @@ from IPython.display import Markdown, display
 from baq import audit, compare, ptq_w
 from baq.adapters import load_classifier, load_inputs
 from baq.band import band_by_share
+from baq.comparison.measured import as_places
 from baq.inference import logits
 from baq.local import flips
 from baq.report import audited, charts, style, tables
@@ -81,12 +82,17 @@ if reference == "digits":
 how = {"inputs": input_name or None, "output": output_name or None, "trust": trust}
 with audit.users_folder():
     network = own if reference == "digits" else load_classifier(reference, **how)
-    compared = {}
+    compared, lost = {}, {}
     for name, source in audit.named(candidates).items():
-        if source == "rounded":
-            compared |= {f"{b} bits": ptq_w(network, b) for b in bits}
-        else:
-            compared[name] = load_classifier(source, **how)
+        try:
+            if source == "rounded":
+                compared |= {f"{b} bits": ptq_w(network, b) for b in bits}
+            else:
+                compared[name] = load_classifier(source, **how)
+        except (OSError, ValueError) as error:  # one must not lose the others
+            lost[name] = error
+    if not compared:
+        raise ValueError("; ".join(f"{name}: {lost[name]}" for name in lost))
     if retrained:
         another = load_classifier(retrained, **how)
     if data == "digits":
@@ -95,9 +101,13 @@ with audit.users_folder():
         given = load_inputs(
             data, key=key or None, labels=labels or None, limit=most
         )
-        x, y, names = torch.as_tensor(given.x), given.y, given.names
+        x, names = torch.as_tensor(given.x), given.names
+        y = as_places(given.y, network)
 
+loaded = list(compared)
 network, compared, remarks = audit.with_logits(network, compared, x)
+remarks += [f"{name}: left out: {error}" for name, error in lost.items()]
+left_out = [*lost, *(name for name in loaded if name not in compared)]
 z = logits(network, x)
 outputs = {name: logits(candidate, x) for name, candidate in compared.items()}
 rates = audit.flip_rates(z, outputs, shares[0])
@@ -128,12 +138,14 @@ tables.save(rates, "rates")
 changes = by_candidate(lambda z_q: audit.by_class(z, z_q))
 tables.save(changes, "by-class")
 said = audited.verdicts(rates, changes, floor)
-gate = audit.gate(rates, max_flip_rate)
+gate = audit.gate(rates, max_flip_rate, left_out)
 passed = "passes" if gate["passed"] else "does **not** pass"
 if max_flip_rate < 1:
     said.append(
         f"At most {max_flip_rate:.2%} of the labels may change: this {passed}."
     )
+if left_out:
+    said.append(f"**Not evaluated**: {', '.join(left_out)}.")
 if remarks:
     said.append(f"What was done to use them: {'; '.join(remarks)}.")
 Markdown("\n".join(f"* {text}" for text in said))
@@ -265,7 +277,8 @@ local = compare(network, compared, some, share=shares[0], batch_size=256)
 tables.save(local, "local")
 columns = ["candidate", "points", "radius", "shift", "band_shift", "normal_angle"]
 columns += [name for name in ("reason",) if name in local]
-tables.styled(local[columns], "shown-local")
+display(tables.styled(local[columns], "shown-local"))
+Markdown(f"*{local['note'].iloc[0]}.*") if "note" in local else None
 
 # %% [markdown]
 # ## By layer
@@ -296,6 +309,7 @@ frames |= {
 }
 frames |= {"blame": blame, "floor": [] if floor is None else floor}
 about = {"reference": reference, "candidates": list(compared), "data": data}
+about["left_out"] = left_out
 audited.save_record(
     "audit", **about, verdict=said, gate=gate, **frames, notes=notes
 )

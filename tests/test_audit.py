@@ -288,6 +288,8 @@ def test_the_gate_goes_by_the_upper_bound():
     rates = flip_rates(z, {"same": z, "one": one})
     open_ = gate(rates, 1.0)
     assert open_["passed"] and open_["told"] == []
+    lost = gate(rates, 1.0, ["c"])
+    assert not lost["passed"] and lost["told"] == ["c could not be evaluated, and does not pass"]
     shut = gate(rates, 0.04)
     assert not shut["passed"] and len(shut["told"]) == 1
     assert shut["told"][0].startswith("one changes 1 of 100 labels, up to 4.66% by the upper")
@@ -376,8 +378,10 @@ def test_blame_is_exact_where_networks_mix_and_a_forecast_elsewhere():
         "function: a forecast for weights of 3 bits; reference and candidate cannot be mixed: allowed are two "
         "torch modules"
     ]
-    outside, _ = blamed(Outside(model), {"a": Outside(rough)}, x, 3, 100)
+    outside, _ = blamed(Outside(model), {"a": lambda x: rough(x)}, x, 3, 100)
     assert outside[columns].equals(forecast)
+    copies, notes = blamed(Outside(model), {"a": Outside(rough)}, x, 3, 100)
+    assert copies[columns].equals(layer_blame(model, rough, x)) and notes == []
 
 
 def test_no_layer_is_blamed_without_gradients():

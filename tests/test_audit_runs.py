@@ -123,6 +123,26 @@ def test_an_audit_of_two_files_ends_with_tables_a_record_and_a_status(files):
 
 
 @pytest.mark.slow
+def test_a_candidate_that_cannot_be_loaded_loses_no_other_and_does_not_pass(files):
+    sources = json.dumps([str(files / name) for name in ("text.pt2", "int3.pt2")])
+    words = ["-p", "reference", str(files / "float.pt2"), "-p", "data", str(files / "x.npz")]
+    done = command(
+        ROOT, "run", "audit", *words, "-p", "candidates", sources, *QUICK, "--max-flip-rate", "1"
+    )
+    assert done.returncode == 1
+    assert "error: text.pt2 could not be evaluated, and does not pass" in done.stderr
+    results = Path(done.stdout.split()[-1]).parent / "results" / "audit"
+    made = json.loads((results / "audit.json").read_text("utf-8"))
+    assert made["left_out"] == ["text.pt2"] and made["candidates"] == ["int3.pt2"]
+    assert "**Not evaluated**: text.pt2." in made["verdict"]
+
+
+@pytest.mark.slow
+def test_with_a_gate_a_wrong_file_has_a_status_of_its_own(files):
+    assert audited(files, "--max-flip-rate", "0.5", data="nan.npz").returncode == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -206,9 +206,18 @@ def test_a_candidate_that_cannot_be_evaluated_loses_neither_table_nor_gate(data,
         data,
         "--no-gradients",
     ]
-    assert main([*given, "--csv", str(csv), "--max-flip-rate", "1"]) == 0
+    assert main([*given, "--csv", str(csv), "--max-flip-rate", "1"]) == 1
     assert pd.read_csv(csv)["flip_rate"].notna().tolist() == [False, True]
-    assert capsys.readouterr().out.count("flip rate at most") == 2
+    said = capsys.readouterr().out
+    assert said.count("flip rate at most") == 1
+    assert "narrow: could not be evaluated, and does not pass" in said
+
+
+def test_a_file_that_is_read_is_never_written(data, capsys):
+    before = Path(data).read_bytes()
+    assert main(["compare", FLOAT, EIGHT, "--data", data, "--csv", data]) == 2
+    assert "which is read: allowed is another file" in capsys.readouterr().err
+    assert Path(data).read_bytes() == before
 
 
 def test_a_folder_that_is_not_there_is_named_before_the_work(data, capsys):

@@ -322,11 +322,10 @@ def shown(page):
 
 
 def run(code):
-    """What the page's code makes: its names, and the row of its last line."""
-    *lines, last = code.splitlines()
+    """What the page's code makes: its names, and the row that it prints."""
     names = {}
-    exec("\n".join([*lines, f"row = {last}"]), names)
-    return names, names["row"].iloc[0]
+    exec(code, names)
+    return names, names["found"].iloc[0]
 
 
 def numbers(text):
@@ -673,10 +672,16 @@ class TestInABrowser:
     @pytest.mark.parametrize(
         "state, told",
         [
-            ("n=5&bits=99,99&t=0.2", "n=5, bits=99,99 of the link, which are not allowed"),
-            ("network=digits/none", "network=digits/none of the link, which are not allowed"),
-            ("rounding=adaround&bits=12,12", "the nearest are shown"),
-            ("plane=three&images=0,1,9999", "the nearest are shown"),
+            (
+                "n=5&bits=99,99&t=0.2",
+                "n=5, which is not allowed; bits=99,99, which is not allowed.",
+            ),
+            ("network=digits/none", "asks for network=digits/none, which is not allowed."),
+            ("toString=1&constructor=2", "asks for toString=1, which is not allowed"),
+            ("rounding=adaround&bits=12,12", "bits=12,12, where 8,8 is shown"),
+            ("plane=three&images=0,1,9999", "images=0,1,9999, where 0,1,449 is shown"),
+            ("plane=three&images=0,0,0", "that of the principal components is shown"),
+            ("zoom=2&x=0.9", "x=0.9, where 0.75 is shown"),
         ],
     )
     def test_what_a_link_asks_for_in_vain_is_told(self, visit, state, told):
@@ -687,6 +692,77 @@ class TestInABrowser:
         page.wait_for_timeout(200)
         settle(page)
         assert not page.locator(".explore-error").is_visible()
+
+    def test_a_place_on_the_page_is_no_state(self, visit):
+        page = visit("#bits=4,4&n=33")
+        settle(page)
+        before = shown(page)["texts"]
+        page.evaluate("location.hash = '#what-is-shown'")
+        page.wait_for_timeout(300)
+        settle(page)
+        assert shown(page)["texts"] == before and address(page) == "what-is-shown"
+        assert not page.locator(".explore-error").is_visible()
+
+    def test_where_workers_may_not_run_the_page_computes(self, visit):
+        script = """window.Worker = class { postMessage() { setTimeout(() => this.onerror?.(), 20); } };"""
+        page = visit("#n=33", script=script)
+        settle(page)
+        assert wrong(shown(page)) == []
+
+    def test_a_link_to_a_network_that_does_not_come_shows_another(self, visit):
+        page = visit(
+            "#network=mnist/relu-0&n=33", changed={"mnist.js": None}, forgiven=["mnist.js", "ERR"]
+        )
+        settle(page)
+        told = page.locator(".explore-error").inner_text()
+        assert told.startswith("The link asks for network=mnist/relu-0: mnist.js could not be read")
+        network = page.evaluate(f"document.querySelector('{PLACE}').shown.state.network")
+        assert network == "digits/tanh-0"
+
+    def test_the_words_of_a_step_are_for_its_own_state(self, visit):
+        page = visit("#bits=16,16&step=4")
+        settle(page)
+        assert page.locator(".saying").inner_text().startswith("Five steps")
+        page.get_by_role("button", name="coarse grid").click()
+        page.wait_for_timeout(200)
+        settle(page)
+        assert "Nothing moved but the grid" in page.locator(".saying").inner_text()
+        page.evaluate(f"document.querySelector('{PLACE}').set({{n: 65, step: 2}})")
+        page.wait_for_timeout(200)
+        settle(page)
+        assert page.locator(".saying").inner_text().startswith("Five steps")
+
+    def test_a_point_is_left_by_escape_and_by_its_button(self, visit):
+        page = visit("#n=33&probe=0.1,0.2")
+        settle(page)
+        page.get_by_role("button", name="leave the point").click()
+        page.locator(".probe").wait_for(state="hidden")
+        page.locator("[data-map=float]").focus()
+        page.keyboard.press("ArrowLeft")
+        page.locator(".probe").wait_for()
+        page.keyboard.press("Escape")
+        page.locator(".probe").wait_for(state="hidden")
+
+    def test_lines_stand_out_from_every_class(self, visit):
+        """By WCAG's contrast, 3 to 1 for graphics."""
+        page = visit("#n=33")
+        settle(page)
+        colours = page.evaluate(
+            "() => { const { LIGHT, OVER } = explore.use('paint'); return { LIGHT, OVER }; }"
+        )
+
+        def luminance(colour):
+            c = np.array(colour) / 255
+            return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [
+                0.2126,
+                0.7152,
+                0.0722,
+            ]
+
+        lines = {name: luminance(colour) for name, colour in colours["OVER"].items()}
+        least = min(map(luminance, colours["LIGHT"]))
+        assert all((least + 0.05) / (line + 0.05) >= 3 for line in lines.values())
+        assert (lines["quantized"] + 0.05) / (lines["float"] + 0.05) > 1.5, "apart in grey"
 
     def test_the_law_is_told_to_be_of_masks_of_two_sides(self, visit):
         page = visit("#n=33&sides=one")

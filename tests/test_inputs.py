@@ -102,7 +102,7 @@ def test_wrong_files_end_in_one_line(tmp_path):
     refused("has no array 'z': allowed are x", npz("a.npz", x=X), key="z")
     refused("has no array of inputs", npz("e.npz"))
     refused("has no array of inputs", npz("e.npz", y=[0, 1]))
-    refused("has arrays p, q: name the inputs by key", npz("b.npz", p=X, q=X))
+    refused("has arrays p, q: name the one that holds the inputs by key", npz("b.npz", p=X, q=X))
     refused(
         "inputs hold 20 values that are not finite",
         npz("c.npz", x=np.where(X[:1] == X, X[:1] * np.nan, X)),

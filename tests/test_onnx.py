@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from baq import compare, local
+from baq.__main__ import main
 from baq.adapters import load_classifier
 from baq.inference import labels, logits
 
@@ -133,9 +134,9 @@ def test_several_inputs_and_outputs_are_named(tmp_path):
         [("a", "FLOAT", ["n", 3]), ("b", "FLOAT", ["n", 3])],
         [("sum", "FLOAT", ["n", 3]), ("difference", "FLOAT", ["n", 3])],
     )
-    with pytest.raises(ValueError, match="has 2 inputs: name one, allowed are a, b"):
+    with pytest.raises(ValueError, match="has 2 inputs: name all of a, b"):
         load_classifier(path)
-    with pytest.raises(ValueError, match="has 2 outputs: name one, allowed are sum, difference"):
+    with pytest.raises(ValueError, match="has 2 outputs: name one of sum, difference"):
         load_classifier(path, inputs=["a", "b"])
     with pytest.raises(ValueError, match="input 'b' is not named: allowed are all of a, b"):
         load_classifier(path, inputs="a", output="sum")
@@ -147,7 +148,12 @@ def test_several_inputs_and_outputs_are_named(tmp_path):
     rows = compare(
         found, {"sum": load_classifier(path, inputs=["a", "b"], output="sum")}, {"a": a, "b": b}
     )
-    assert rows["flip_rate"][0] == ((a - b).argmax(1) != (a + b).argmax(1)).double().mean()
+    expected = ((a - b).argmax(1) != (a + b).argmax(1)).double().mean()
+    assert rows["flip_rate"][0] == expected
+    np.savez(tmp_path / "two.npz", a=a, b=b)
+    given = ["compare", str(path), str(path), "--data", str(tmp_path / "two.npz"), "--no-gradients"]
+    assert main([*given, "--output", "sum", "--key", "a", "--key", "b"]) == 0
+    assert main([*given, "--output", "sum", "--key", "a"]) == 2
 
 
 def test_whole_numbers_and_half_precision_become_the_file_s_own(tmp_path):

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from baq import compare, local, ptq_w, slices
-from baq.adapters import load_inputs
+from baq.adapters import load_classifier, load_inputs
 from baq.comparison import compare_logits
 from baq.inference import logits
 
@@ -228,6 +229,30 @@ def test_probabilities_are_recognized_and_said():
         assert "note" not in taken
         assert taken["margin"][0] <= 1
     assert taken["radius"][0] > 1e3 * expected["radius"][0]
+
+
+def test_an_estimator_s_labels_are_those_that_it_was_fitted_on():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4))
+    y = (x @ rng.normal(size=(4, 3))).argmax(1)
+    names = np.array([7, 3, 5])[y]
+    model = LogisticRegression(max_iter=500).fit(x, names)
+    text = LogisticRegression(max_iter=500).fit(x, names.astype(str))
+    row = compare(load_classifier(model), load_classifier(model), x, names).iloc[0]
+    assert row["accuracy_reference"] == pytest.approx(model.score(x, names))
+    assert "classes in the order 3, 5, 7" in row["note"]
+    row = compare(load_classifier(text), load_classifier(text), x, names.astype(str)).iloc[0]
+    assert row["accuracy"] == pytest.approx(text.score(x, names.astype(str)))
+    with pytest.raises(
+        ValueError, match="labels hold 4: allowed are the reference's classes, 3, 5, 7"
+    ):
+        compare(load_classifier(model), load_classifier(model), x, np.full(300, 4))
+    other = LogisticRegression(max_iter=500).fit(x, y)
+    rows = compare(
+        load_classifier(model), {"same": load_classifier(model), "other": load_classifier(other)}, x
+    )
+    assert rows["flip_rate"].isna().tolist() == [False, True]
+    assert rows["reason"][1] == "all: its classes are 0, 1, 2: allowed are the reference's, 3, 5, 7"
 
 
 def test_distances_of_vanished_probabilities_are_unknown():

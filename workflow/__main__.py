@@ -133,7 +133,11 @@ def run_(
     given |= {} if max_flip_rate is None else {"max_flip_rate": max_flip_rate}
     check(chapter, given)
     _warm_up(project)
-    notebook = run(project, chapter, given)
+    try:
+        notebook = run(project, chapter, given)
+    except UserError as error:
+        # Where 1 says that a candidate does not pass, this is something else.
+        return _fail(*str(error).splitlines()) + (max_flip_rate is not None)
     print(notebook)
     if not no_page:
         print(run_page(project, notebook))

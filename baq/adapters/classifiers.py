@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baq.adapters.estimators import adapted_estimator, is_estimator
+from baq.adapters.estimators import adapted_estimator, class_names, is_estimator
 from baq.adapters.named import Named, named
 from baq.adapters.onnx_file import load_onnx
 from baq.adapters.outputs import KINDS, as_logits, kind_of
@@ -31,7 +31,7 @@ __all__ = ["load_classifier", "recognized"]
 
 _TORCH = (".pt2", ".pt", ".pth")
 _PICKLES = (".pkl", ".pickle", ".joblib")
-_ALLOWED = ".onnx, .pt2, .pt or .pth, or 'package.module:attribute'"
+_ALLOWED = ".onnx, .pt2, .pt or .pth, .pkl or .joblib if trusted, or 'package.module:attribute'"
 
 
 def load_classifier(
@@ -45,7 +45,8 @@ def load_classifier(
 
     It is a module where it has gradients, else any callable from a batch to logits, and tells in
     attributes: ``source``, a text; ``note``, what was done with what it returns; ``differentiable``,
-    whether there are gradients with respect to inputs of floats.
+    whether there are gradients with respect to inputs of floats; ``classes``, what an estimator calls the
+    columns of its logits, None for others.
 
     Arguments:
         source: one of
@@ -172,8 +173,10 @@ def _needs_nothing(function: Callable[..., Any]) -> bool:
 class _Adapted:
     """A callable with what is known about it."""
 
-    def __init__(self, classifier: Callable[..., Any], note: str) -> None:
-        self._classifier, self.note = classifier, note
+    def __init__(
+        self, classifier: Callable[..., Any], note: str, classes: tuple[Any, ...] | None
+    ) -> None:
+        self._classifier, self.note, self.classes = classifier, note, classes
         self.source, self.differentiable = "", False
 
     def __call__(self, *inputs: Tensor, **named: Tensor) -> Any:
@@ -184,8 +187,9 @@ def _adapted(
     found: Any, text: str, inputs: str | Sequence[str] | None, output: str | int | None
 ) -> Any:
     names = [inputs] if isinstance(inputs, str) else inputs
-    note = ""
+    note, classes = "", None
     if not isinstance(found, nn.Module) and is_estimator(found) and not isinstance(found, type):
+        classes = class_names(found)
         found, note = adapted_estimator(found)
         if isinstance(found, nn.Linear):
             found = nn.Sequential(nn.Flatten(), found).eval()
@@ -193,14 +197,15 @@ def _adapted(
         if names is not None or output is not None:
             found = Named(found, names, output)
         found.__dict__.setdefault("note", note)
+        found.__dict__.setdefault("classes", classes)
         return found
     if not callable(found):
-        raise ValueError(
-            f"{text} holds a {type(found).__name__}: allowed are modules, callables and fitted classifiers"
-        )
+        kind = type(found).__name__
+        what = f"the classifier is a {kind}" if text == kind else f"{text} holds a {kind}"
+        raise ValueError(f"{what}: allowed are modules, callables and fitted classifiers")
     if names is not None or output is not None:
         found = named(found, names, output)
-    return _Adapted(found, note)
+    return _Adapted(found, note, classes)
 
 
 def _told(found: Any, text: str) -> Any:

@@ -12,13 +12,19 @@ from torch import Tensor, nn
 from baq.adapters.outputs import convert
 from baq.adapters.packages import needed
 
-__all__ = ["adapted_estimator", "is_estimator"]
+__all__ = ["adapted_estimator", "class_names", "is_estimator"]
 
 
 def is_estimator(source: object) -> bool:
     """Whether an object is a classifier of scikit-learn's kind, or a booster of XGBoost or LightGBM."""
     kinds = ("decision_function", "predict_proba")
     return any(callable(getattr(source, kind, None)) for kind in kinds) or _is_booster(source)
+
+
+def class_names(estimator: Any) -> tuple[Any, ...] | None:
+    """The labels that an estimator was fitted on, in the order of its scores; None where it has none."""
+    names = np.asarray(getattr(estimator, "classes_", []))
+    return tuple(names.tolist()) if names.ndim == 1 and len(names) else None
 
 
 def _is_booster(source: object) -> bool:

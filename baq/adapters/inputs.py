@@ -184,7 +184,8 @@ def _chosen(
         raise ValueError(f"{path} has no array of inputs: allowed is one or more")
     if first is None:
         raise ValueError(
-            f"{path} has arrays {', '.join(arrays)}: name the inputs by key, or call them x"
+            f"{path} has arrays {', '.join(arrays)}: name the one that holds the inputs by key, several if the "
+            "network takes several, or call it x"
         )
     return arrays[first], y
 

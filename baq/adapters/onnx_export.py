@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import baq
 from baq.adapters.codes import CodedWeight, coded_weights, key_of
 from baq.adapters.packages import needed
-from baq.inference import check_inputs, copied
+from baq.inference import check_inputs, check_logits, copied, evaluate
 from baq.machine import whole
 from baq.quantization import Bits
 
@@ -110,6 +110,7 @@ def _exported(model: nn.Module, x: Tensor) -> Any:
     """The ONNX model of a network in float, whose initializers have the names of its parameters."""
     # A batch of one would be taken for the only size that is allowed.
     example = torch.cat([x, x])[:2]
+    check_logits(evaluate(model, example), 2)
     try:
         program: Any = torch.onnx.export(
             model,

@@ -58,6 +58,7 @@ class OnnxClassifier(nn.Module):
         source: the file.
         note: what was done with its outputs and gradients.
         differentiable: whether there are gradients.
+        kind: what the file puts out, one of :data:`baq.adapters.outputs.KINDS`; it is converted.
         torch_copy: the copy that gives them, a module; None where there is none.
     """
 
@@ -68,7 +69,7 @@ class OnnxClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.source, self.note, self.differentiable = name, "", False
-        self._session, self._inputs, self._output, self._kind = session, inputs, output, kind
+        self._session, self._inputs, self._output, self.kind = session, inputs, output, kind
         self._places = {place.name: place for place in session.get_inputs()}
         # Hidden from `modules`: a change of its weights would not change the logits.
         object.__setattr__(self, "torch_copy", None)
@@ -96,14 +97,14 @@ class OnnxClassifier(nn.Module):
         first = given[self._inputs[0]]
         values = self._run({name: _array(x) for name, x in given.items()}).to(first.device)
         if self.torch_copy is None or not (torch.is_grad_enabled() and first.requires_grad):
-            return convert(values, self._kind)
+            return convert(values, self.kind)
         found = _through(self.torch_copy, first.to("cpu", self._dtype()))
         found = tensor_of(found).reshape(values.shape).to(values)
         if not (off := _difference(found.detach(), values)) < _SAME:
             raise ValueError(
                 f"{self.source}: onnx2torch's copy, which gives gradients, is off by {off:.2g}"
             )
-        return convert(_WithGradientOf.apply(values, found), self._kind)
+        return convert(_WithGradientOf.apply(values, found), self.kind)
 
     def _dtype(self) -> torch.dtype:
         kind = np.dtype(_DTYPES[self._places[self._inputs[0]].type])
@@ -216,7 +217,7 @@ def load_onnx(
 def _only(path: Path, what: str, names: list[str]) -> list[str]:
     if len(names) != 1:
         raise ValueError(
-            f"{path} has {len(names)} {what}s: name one, allowed are {', '.join(names)}"
+            f"{path} has {len(names)} {what}s: name {'all' if what == 'input' else 'one'} of {', '.join(names)}"
         )
     return names
 
@@ -232,7 +233,7 @@ def _finish(found: OnnxClassifier, path: Path, output: str) -> None:
         found.note = f"no gradients: {error}"
         return
     if _ends_in(model, output) == "Softmax":
-        found._kind = "probabilities"
+        found.kind = "probabilities"
         notes.append("probabilities: their logarithm is taken")
     try:
         copy = _copied(found, onnx, model, output)

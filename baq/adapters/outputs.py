@@ -191,7 +191,7 @@ class Told:
         self._count += len(z)
         self._ties += int((two[:, 0] == two[:, 1]).sum())
         least = torch.finfo(z.dtype if z.is_floating_point() else torch.double).tiny
-        self._zeros += int((two[:, 1] < least).sum())
+        self._zeros += int((two[:, 1] <= 1.001 * least).sum())
 
     def __str__(self) -> str:
         told = _TOLD[self.kind]

@@ -47,14 +47,15 @@ def layer_blame(
     """
     if not (isinstance(reference, nn.Module) and isinstance(candidate, nn.Module)):
         raise ValueError("reference and candidate cannot be mixed: allowed are two torch modules")
-    own, other = reference.state_dict(), candidate.state_dict()
+    model = _in_torch(reference)
+    own, other = model.state_dict(), _in_torch(candidate).state_dict()
     if not own or not other:
         raise ValueError("reference and candidate cannot be mixed: one shows no weights")
     if {k: v.shape for k, v in own.items() if isinstance(v, Tensor)} != {
         k: v.shape for k, v in other.items() if isinstance(v, Tensor)
     }:
         raise ValueError("reference and candidate cannot be mixed: their weights differ in shape")
-    mixed, before = copied(reference), labels(logits(reference, x, batch_size))
+    mixed, before = copied(model), labels(logits(reference, x, batch_size))
 
     def changed(state: dict[str, Tensor]) -> Tensor:
         mixed.load_state_dict(state)
@@ -77,6 +78,11 @@ def layer_blame(
         size = sum(own[key].numel() for key in keys)
         rows.append((name, size, *shares))
     return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
+
+
+def _in_torch(classifier: nn.Module) -> nn.Module:
+    """The module itself; of what is evaluated elsewhere its copy in torch, whose layers are seen."""
+    return getattr(classifier, "torch_copy", None) or classifier
 
 
 def forecast_blame(known: Sensitivity, bits: int) -> pd.DataFrame:
@@ -173,8 +179,6 @@ def _forecast(reference: Classifier, x: Any, bits: int, points: int) -> pd.DataF
     if not isinstance(reference, nn.Module):
         return "the reference has no gradients to forecast from"
     try:
-        # What is evaluated elsewhere may have a copy in torch, whose layers have gradients.
-        model = getattr(reference, "torch_copy", None) or reference
-        return forecast_blame(sensitivity(model, x[:points]), bits)
+        return forecast_blame(sensitivity(_in_torch(reference), x[:points]), bits)
     except ValueError as error:
         return f"there is no forecast: {error}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from baq.adapters.named import by_row, named
-from baq.adapters.outputs import as_logits, convert, kind_of
+from baq.adapters.outputs import Told, as_logits, convert, kind_of
 from baq.inference import (
     Classifier,
     as_tensor,
@@ -20,7 +21,7 @@ from baq.inference import (
     place,
 )
 
-__all__ = ["Measured", "as_points", "one_line", "told"]
+__all__ = ["Measured", "as_places", "as_points", "one_line", "told"]
 
 
 class Measured:
@@ -29,6 +30,9 @@ class Measured:
     def __init__(self, classifier: Classifier, outputs: str) -> None:
         self.classifier, self._raw, self._outputs = classifier, classifier, outputs
         self.kind, self.failed, self.notes = "", False, ""
+        # What makes logits of probabilities by itself says so.
+        self.converted = "probabilit" in getattr(classifier, "kind", "")
+        self.classes = getattr(classifier, "classes", None)
         self.error: Exception | None = None
         self.missing: dict[str, str] = {}
 
@@ -45,6 +49,13 @@ class Measured:
         self.failed, self.error = True, error
         self.missing = {"all": one_line(error)}
 
+    def said(self) -> str:
+        """What was done with the outputs, by the classifier itself or here."""
+        note, told = getattr(self._raw, "note", ""), str(self.told)
+        return "; ".join(
+            dict.fromkeys(text for text in (*note.split("; "), *told.split("; ")) if text)
+        )
+
     def reason(self) -> str:
         return "; ".join(f"{name}: {why}" for name, why in self.missing.items())
 
@@ -53,7 +64,7 @@ class Measured:
         z = self._outputs_of(batch)
         if not self.kind:
             self._take(z, like, count)
-        self.told.add(z)
+        self.told.add(z.exp() if self.converted else z)
         if self.told.kind == "softmax":
             z = evaluate(self.classifier, input_form(self.classifier)(batch))
         else:
@@ -74,6 +85,17 @@ class Measured:
     def _take(self, z: Tensor, like: Measured | None, count: int) -> None:
         """Take outputs as what they are."""
         kind = self._outputs
+        if like and self.classes and like.classes and self.classes != like.classes:
+            raise ValueError(
+                f"its classes are {listed(self.classes)}: allowed are the reference's, {listed(like.classes)}"
+            )
+        if self.converted:
+            if kind not in ("auto", "logits"):
+                raise ValueError(
+                    f"outputs are {kind!r}, and the logarithm of this classifier's is taken already: allowed is 'auto'"
+                )
+            self.kind, self.told = "logits", Told(self._raw.kind)  # type: ignore[attr-defined]
+            return
         if kind == "auto":
             kind = kind_of(z, like.kind if like else "")
         if kind.startswith("one ") and like and count != 2:
@@ -87,14 +109,33 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
+def listed(values: Sequence[Any], most: int = 12) -> str:
+    """Some values in a line."""
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
+
+
+def as_places(y: Any, classifier: object) -> Any:
+    """Labels as the places of a classifier's logits, where it tells what it calls these in ``classes``.
+
+    Raises:
+        ValueError: for a label that is none of its classes.
+    """
+    classes = getattr(classifier, "classes", None)
+    if y is None or classes is None:
+        return y
+    places = {name: k for k, name in enumerate(classes)}
+    values = np.asarray(y).tolist()
+    if unknown := [value for value in values if value not in places]:
+        raise ValueError(
+            f"labels hold {unknown[0]}: allowed are the reference's classes, {listed(classes)}"
+        )
+    return torch.tensor([places[value] for value in values])
+
+
 def told(first: Measured, other: Measured) -> str:
     """What was done with the outputs of a reference and a candidate, and how many radii were taken."""
-    own = "" if other.failed else str(other.told)
-    texts = [
-        f"{who}: {text}"
-        for who, text in (("reference", str(first.told)), ("candidate", own))
-        if text
-    ]
+    parts = (("reference", first), ("candidate", other))
+    texts = [f"{who}: {one.said()}" for who, one in parts if not one.failed and one.said()]
     return "; ".join([*texts, *([first.notes] if first.notes else [])])
 
 

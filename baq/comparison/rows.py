@@ -16,7 +16,7 @@ from baq.adapters.outputs import KINDS
 from baq.arguments import check_choice, check_whole
 from baq.band import boundary_band
 from baq.comparison.at_points import over_points
-from baq.comparison.measured import Measured, as_points, one_line, told
+from baq.comparison.measured import Measured, as_places, as_points, one_line, told
 from baq.comparison.on_planes import as_planes, by_key, rows_by_plane
 from baq.inference import Classifier, batch_sizes, place, watched
 from baq.slices.jaccard import SIDES
@@ -72,7 +72,7 @@ def compare(
         candidates: one classifier, or several by a key such as the bit width.
         x: inputs, shape (N, *), also an array that stays on the disk; or several by the names by which
             the classifiers take them.
-        y: labels, shape (N,).
+        y: labels, shape (N,); of an estimator those that it was fitted on.
         planes: slices on which label maps are compared.
         share: share of the points that the boundary band holds.
         n: cells a side of the label maps.
@@ -107,7 +107,7 @@ def compare(
     others = {
         key: Measured.placed(value, outputs, dtype, device) for key, value in candidates.items()
     }
-    x = as_points(x, first, others)
+    x, y = as_points(x, first, others), as_places(y, first)
     if batch_size is None:
         sizes = batch_sizes(first.classifier, x)
     else:

@@ -279,11 +279,16 @@ def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> 
     rows = blame[blame["candidate"] == worst["candidate"]] if len(blame) else blame
     if len(rows) and rows["alone"].any():
         layer = rows.loc[rows["alone"].idxmax()]
-        how = "changes" if layer["way"] == "exact" else "is forecast to change"
-        lines.append(
-            f"* Of its layers, {layer['layer']} {how} the most alone, {layer['alone']:.2%} of the labels; if all layers "
-            f"but this one are quantized, {layer['rest']:.2%} change."
-        )
+        if layer["way"] == "exact":
+            lines.append(
+                f"* Of its layers {layer['layer']} changes the most alone, {layer['alone']:.2%} of the labels; if all layers "
+                f"but this one are quantized, {layer['rest']:.2%} change."
+            )
+        else:  # of other bits than the candidate may have
+            lines.append(
+                f"* Its layers could not be told apart. Of the reference's own, {layer['layer']} is forecast to change the most "
+                "labels when each is rounded alone, at the bit width that the section by layer names."
+            )
     return "\n".join(lines)
 
 

@@ -8,7 +8,8 @@
 
   function mark() {
     for (const box of document.querySelectorAll(boxes)) {
-      const wide = box.scrollWidth > box.clientWidth + 1;
+      // The explorer fits by itself once it is there.
+      const wide = box.scrollWidth > box.clientWidth + 1 && !box.querySelector("[data-explore]");
       box.classList.toggle("scrolls", wide);
       if (wide) box.tabIndex = 0;
     }

@@ -28,7 +28,11 @@ explore.part("board", function (use) {
       ends,
       text: (one) => words.bits({ ...one, t: 0 }),
       value: (one) => one.bits[0],
-      change: (value) => ({ bits: [value, value] }),
+      // There is a way to go from here to t = 1.
+      change: (value) => ({
+        bits: [value, value],
+        ...(value <= get().to && { to: Math.max(2, value - 1) }),
+      }),
     });
     const levels = make.slider("levels", {
       label: "bits",

@@ -12,13 +12,16 @@ const use = (name) => (made[name] ??= makers[name](use));
 use("compute").serve(self);`;
   }
 
+  // Where a worker cannot run, the page answers what it was asked.
   function worker() {
     const address = URL.createObjectURL(new Blob([source()], { type: "text/javascript" }));
     const made = new Worker(address);
     const waiting = new Map();
+    const received = [];
     let last = 0;
+    let instead = null;
     made.onmessage = function ({ data }) {
-      const [done, failed] = waiting.get(data.id);
+      const { done, failed } = waiting.get(data.id);
       waiting.delete(data.id);
       if (data.error) {
         failed(new Error(data.error));
@@ -26,16 +29,27 @@ use("compute").serve(self);`;
         done(data.found);
       }
     };
-    made.onerror = () =>
-      waiting.forEach(([, failed]) => failed(new Error("the computation failed")));
+    made.onerror = function () {
+      instead ??= here();
+      received.forEach(instead.receive);
+      waiting.forEach(({ question, done, failed }) => instead.ask(...question).then(done, failed));
+      waiting.clear();
+    };
     return {
-      receive: (networks) => made.postMessage({ networks }),
-      ask: (...question) =>
-        new Promise(function (done, failed) {
+      receive: function (networks) {
+        received.push(networks);
+        (instead ?? { receive: () => made.postMessage({ networks }) }).receive(networks);
+      },
+      ask: function (...question) {
+        if (instead) {
+          return instead.ask(...question);
+        }
+        return new Promise(function (done, failed) {
           last += 1;
-          waiting.set(last, [done, failed]);
+          waiting.set(last, { question, done, failed });
           made.postMessage({ id: last, question });
-        }),
+        });
+      },
     };
   }
 

@@ -43,8 +43,8 @@ explore.part("guide", function (use) {
     {
       title: "4 bits",
       state: { ...plain, bits: [4, 4], n: 129, layers: ["boundaries", "changed"] },
-      says: (m) =>
-        `At 4 bits ${share(m.gridChange)} of the plane has another label, and of the test images ${share(m.flips / m.points)}: ` +
+      says: (m, s) =>
+        `At ${s.bits[0]} bits ${share(m.gridChange)} of the plane has another label, and of the test images ${share(m.flips / m.points)}: ` +
         `${m.bandFlips} of ${m.flips} lie in the fifth with the lowest margins. The accuracy ` +
         `${change(share(m.accuracyReference), share(m.accuracy))}.`,
     },
@@ -56,6 +56,13 @@ explore.part("guide", function (use) {
         `Circles are cells where three classes meet, ${m.junctions[1]} of them. Play t, and see where regions vanish.`,
     },
   ];
+
+  // A step's words hold for its own state, wherever t and the drawing have come to.
+  const free = ["t", "layers"];
+  const holds = (step, state) =>
+    Object.entries(step.state).every(
+      ([name, value]) => free.includes(name) || String(state[name]) === String(value),
+    );
 
   // Buttons for the steps, and the words of the one that was chosen, as long as its state is shown.
   function guide(set) {
@@ -74,10 +81,12 @@ explore.part("guide", function (use) {
     );
 
     function show(state, measures) {
+      const step = steps[state.step - 1];
+      const shown = step && holds(step, state) ? step : null;
       buttons.forEach((button, k) =>
-        button.setAttribute("aria-pressed", String(k + 1 === state.step)),
+        button.setAttribute("aria-pressed", String(steps[k] === shown)),
       );
-      const text = steps[state.step - 1]?.says(measures, state) ?? FIRST;
+      const text = shown?.says(measures, state) ?? FIRST;
       if (saying.textContent !== text) {
         saying.textContent = text;
       }

@@ -6,7 +6,7 @@ explore.part("maps", function (use) {
   const paint = use("paint");
   const NAMES = ["float", "quantized"];
   const KEYS =
-    "Arrow keys move the point that is looked at, plus and minus zoom, with shift arrows move the view.";
+    "Arrow keys move the point that is looked at, Escape leaves it, plus and minus zoom, with shift arrows move the view.";
   const MIDDLE = { x: 0.5, y: 0.5 };
   const between = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -122,6 +122,8 @@ explore.part("maps", function (use) {
           zoom(1.25);
         } else if (event.key === "-") {
           zoom(0.8);
+        } else if (event.key === "Escape" && get().probe) {
+          set({ probe: null });
         } else {
           return;
         }

@@ -3,7 +3,7 @@ explore.part("page", function (use) {
   "use strict";
   const { fold, h } = use("controls");
   const { board } = use("board");
-  const { fitting, initial, read, unread, write } = use("state");
+  const { adjusted, fitting, initial, read, unread, write } = use("state");
   const paint = use("paint");
   const words = use("words");
   const PLOTTED = [9, 17, 33, 65, 129, 257, 513, 1025];
@@ -22,7 +22,9 @@ explore.part("page", function (use) {
     "y",
     "zoom",
   ];
-  const SHORT = ["jaccard", "displacement", "accuracy", "junctions"]; // of the small form
+  const FIRST = ["jaccard", "displacement"]; // above the maps
+  const SHORT = ["accuracy", "junctions"]; // below those of the small form
+  const REST = ["gridChange", "flips", "bandFlips", ...SHORT];
   const frame = () => new Promise((done) => requestAnimationFrame(done));
 
   async function open(place) {
@@ -38,7 +40,8 @@ explore.part("page", function (use) {
     let busy = false;
     let stale = true;
     let plotted = "";
-    let refused = ""; // why a link is not shown as it is
+    let refused = ""; // why a link is not shown as it is, as long as what it leads to is shown
+    let told = ""; // the state that this was said of
     let linked = false; // whether the state is that of a link
 
     const key = (one) => JSON.stringify(COMPUTED.map((name) => one[name]));
@@ -79,33 +82,29 @@ explore.part("page", function (use) {
         stale = false;
         try {
           const { network } = state;
-          await fetched(network);
+          await arrived(network);
           if (state.network !== network) {
             continue; // the reader was faster
           }
           const asked = fitting(state, about[network]);
-          if (linked && write(asked, names) !== write(state, names)) {
-            refuse("bits or images of the link that did not come with this network; the nearest are shown");
+          if (linked) {
+            refuse(adjusted(state, asked));
           }
           [state, linked] = [asked, false];
           if (!shown || key(shown.state) !== key(asked)) {
             controls.sync(state, known());
-            // Values of another state are dimmed until those of this one are there.
-            const late = setTimeout(() => place.setAttribute("data-waiting", ""), 120);
-            try {
-              shown = { state: asked, ...(await workers[0].ask("shown", asked)) };
-            } finally {
-              clearTimeout(late);
-              place.removeAttribute("data-waiting");
-            }
+            const found = await dimmed(workers[0].ask("shown", asked));
+            shown = { state: asked, ...found };
           }
-          complain(refused);
-          refused = "";
+          told ||= key(shown.state);
+          refused = told === key(shown.state) ? refused : "";
+          complain("", refused);
           draw();
           await look();
         } catch (error) {
           if (!shown && state.plane !== "pca") {
-            refused = error.message; // such as a link to images on a line
+            // Such as a link to images on a line.
+            refuse([`plane=three: ${error.message}; that of the principal components is shown`]);
             state = { ...state, plane: "pca" };
             stale = true;
             continue;
@@ -124,24 +123,48 @@ explore.part("page", function (use) {
       refresh.rest = setTimeout(rest, 120);
     }
 
-    // Is told with what is shown instead.
-    function refuse(text) {
-      refused = refused ? `${refused}; ${text}` : text;
+    // Values of another state are dimmed until those of this one are there.
+    async function dimmed(coming) {
+      const late = setTimeout(() => place.setAttribute("data-waiting", ""), 120);
+      try {
+        return await coming;
+      } finally {
+        clearTimeout(late);
+        place.removeAttribute("data-waiting");
+      }
+    }
+
+    // A network that a link asks for and that does not come leaves the first one.
+    async function arrived(name) {
+      try {
+        await dimmed(fetched(name));
+      } catch (error) {
+        if (shown || name === names[0]) {
+          throw error;
+        }
+        refuse([`network=${name}: ${error.message}`]);
+        state = { ...state, network: names[0] };
+        await fetched(names[0]);
+      }
+    }
+
+    // What a link asks for in vain is told beside what is shown instead.
+    function refuse(entries) {
+      refused = [refused, ...entries].filter(Boolean).join("; ");
     }
 
     // A state from the page's address.
     function follow() {
-      const entries = unread(location.hash, names);
-      [refused, linked] = ["", true];
-      if (entries.length) {
-        refuse(`${entries.join(", ")} of the link, which are not allowed; its other entries are shown`);
-      }
+      [refused, told, linked] = ["", "", true];
+      refuse(unread(location.hash, names).map((entry) => `${entry}, which is not allowed`));
       return read(location.hash, names);
     }
 
-    function complain(text) {
-      trouble.textContent = text ? `This cannot be shown: ${text}.` : "";
-      trouble.hidden = !text;
+    // Says what cannot be shown, or what of a link is not.
+    function complain(text, link = "") {
+      const from = link && `The link asks for ${link}. The rest of it is shown.`;
+      trouble.textContent = text ? `This cannot be shown: ${text}.` : from;
+      trouble.hidden = !trouble.textContent;
       if (text && !shown) {
         explore.tell(place, new Error(text));
       }
@@ -152,7 +175,7 @@ explore.part("page", function (use) {
       view.draw(shown);
       place.frames = (place.frames ?? 0) + 1;
       place.shown = shown;
-      measured.show(shown.measures);
+      [headline, measured].forEach((list) => list.show(shown.measures));
     }
 
     // What may wait until the state stays for a moment.
@@ -173,7 +196,10 @@ explore.part("page", function (use) {
         lawful.textContent = state.sides === "two" ? "the law" : "the law: for both sides only";
         spanning.hidden = state.plane !== "three";
         corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
-        history.replaceState(null, "", write(state, names) || location.pathname + location.search);
+        const address = write(state, names);
+        if (address || location.hash.includes("=")) {
+          history.replaceState(null, "", address || location.pathname + location.search);
+        }
       }
       plot();
       place.setAttribute("data-settled", "");
@@ -304,7 +330,8 @@ explore.part("page", function (use) {
       }
     }
 
-    const measured = use("readouts").readouts(small ? SHORT : null);
+    const { readouts } = use("readouts");
+    const [headline, measured] = [FIRST, small ? SHORT : REST].map(readouts);
     const trouble = h("p", { class: "explore-error", role: "alert", hidden: true });
 
     const swatch = (colour, text) =>
@@ -320,7 +347,7 @@ explore.part("page", function (use) {
     );
 
     const chart = h("div", { class: "chart" });
-    const probed = use("point").point();
+    const probed = use("point").point(() => byHand({ probe: null }));
     const python = use("python").panel();
     const reset = h(
       "button",
@@ -343,6 +370,7 @@ explore.part("page", function (use) {
     const parts = small
       ? [
           h("div", { class: "first" }, controls.which, controls.levels, controls.grid),
+          headline.list,
           view.places,
           measured.list,
           legend,
@@ -355,10 +383,11 @@ explore.part("page", function (use) {
           guide.saying,
           h("div", { class: "first" }, controls.which, controls.bits, controls.grid),
           trouble,
+          headline.list,
           view.places,
           controls.t,
-          probed.place,
           measured.list,
+          probed.place,
           legend,
           view.tools,
           spanning,
@@ -377,12 +406,16 @@ explore.part("page", function (use) {
           fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
           python.fold,
         ];
+    const waiting = place.querySelector(":scope > p");
+    if (waiting) {
+      waiting.textContent = "The networks are on their way.";
+    }
     state ??= follow();
-    await fetched(state.network);
+    await arrived(state.network);
     place.replaceChildren(...parts, measured.told, ...(small ? [trouble] : []));
     player.marked();
     if (!small) {
-      window.addEventListener("hashchange", () => byHand(follow()));
+      window.addEventListener("hashchange", () => location.hash.includes("=") && byHand(follow()));
     }
     place.set = byHand;
     await refresh();

@@ -15,11 +15,11 @@ explore.part("paint", function () {
     "#56b4e9",
   ];
   const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-  const LIGHT = STRONG.map((hex) => rgb(hex).map((value) => Math.round(0.35 * 255 + 0.65 * value)));
+  const LIGHT = STRONG.map((hex) => rgb(hex).map((value) => Math.round(0.6 * 255 + 0.4 * value)));
   const OVER = {
     both: [0, 0, 0],
-    float: [0, 90, 160],
-    quantized: [230, 140, 0],
+    float: [0, 60, 150],
+    quantized: [180, 60, 0],
     changed: [120, 30, 110],
   };
   const css = (colour) => `rgb(${colour.join(" ")})`;

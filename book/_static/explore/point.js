@@ -5,13 +5,15 @@ explore.part("point", function (use) {
   const paint = use("paint");
   const { number } = use("words");
 
-  function point() {
+  // `away` is called to look at no point any more.
+  function point(away) {
     const pictured = h("canvas", {
       class: "input",
       role: "img",
       "aria-label": "the input at the point",
     });
-    const at = h("p", { class: "at" });
+    const at = h("p", { class: "at", role: "status" });
+    const leave = h("button", { type: "button", onclick: away }, "leave the point");
     const logits = Array.from({ length: 10 }, (_, k) => `logit ${k}`);
     const names = ["label", "margin", "radius", ...logits];
     const values = names.map(() => h("dd"));
@@ -20,7 +22,7 @@ explore.part("point", function (use) {
       { class: "probed" },
       ...names.map((name, k) => h("div", {}, h("dt", {}, name), values[k])),
     );
-    const place = h("div", { class: "probe", hidden: true }, pictured, at, list);
+    const place = h("div", { class: "probe", hidden: true }, pictured, at, list, leave);
 
     // What was found, or nothing where no point is looked at.
     function show(found) {
@@ -29,7 +31,10 @@ explore.part("point", function (use) {
         return;
       }
       paint.input(pictured, found.input);
-      at.textContent = `At a = ${number(found.a)}, b = ${number(found.b)}, float → quantized; the radius in input units`;
+      const [from, to] = found.networks;
+      at.textContent =
+        `At a = ${number(found.a)}, b = ${number(found.b)}, label ${from.label} → ${to.label}; ` +
+        "float → quantized, the radius in input units";
       const [one, other] = found.networks.map((made) => [
         made.label,
         number(made.margin),

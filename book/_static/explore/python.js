@@ -21,6 +21,7 @@ explore.part("python", function (use) {
         ? "shown.plane"
         : `slices.plane_through(shown.x[[${state.images.join(", ")}]])`;
     return [
+      "# In a folder with the book's results",
       nearest ? "from baq import compare, ptq_w, slices" : "from baq import compare, slices",
       ...(state.t ? ["from baq.quantization import interpolate"] : []),
       "from baq.zoo import explorer",
@@ -31,7 +32,8 @@ explore.part("python", function (use) {
       `plane = ${plane}`,
       `extent = (${extent.join(", ")})`,
       "plane = slices.Plane(plane.origin, plane.u, plane.v, extent)",
-      `compare(network, candidate, shown.x, shown.y, planes=plane, n=${state.n}, sides="${state.sides}")`,
+      `found = compare(network, candidate, shown.x, shown.y, planes=plane, n=${state.n}, sides="${state.sides}")`,
+      "print(found.T.to_string())",
     ].join("\n");
   }
 

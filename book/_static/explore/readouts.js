@@ -12,11 +12,11 @@ explore.part("readouts", function (use) {
     accuracyReference: 0,
   };
 
-  // `listed` names those that are shown, all where it is not given.
+  // `listed` names those that are shown.
   function readouts(listed) {
     const values = {};
     const lines = measures(NONE)
-      .filter(([name]) => !listed || listed.includes(name))
+      .filter(([name]) => listed.includes(name))
       .map(function ([name, text]) {
         values[name] = h("dd", { "data-measure": name });
         return h("div", { class: name }, h("dt", {}, text), values[name]);

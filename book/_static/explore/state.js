@@ -36,7 +36,7 @@ explore.part("state", function () {
     wipe: [0.5, number(0, 1)],
     layers: [["boundaries"], several(word(...LAYERS), 0, LAYERS.length)],
     probe: [null, several(number(-1e6, 1e6), 2, 2)],
-    step: [0, number(0, 9, true)],
+    step: [0, number(0, 5, true)],
   };
 
   function initial(networks) {
@@ -58,26 +58,38 @@ explore.part("state", function () {
     }
     const most = about.labels.length - 1;
     found.images = found.images.map((k) => Math.min(k, most));
-    return found;
-  }
-
-  function read(hash, networks) {
-    const found = initial(networks);
-    for (const [name, text] of new URLSearchParams(hash.replace(/^#/, ""))) {
-      const value = ENTRIES[name]?.[1](text);
-      if (value !== undefined && (name !== "network" || networks.includes(value))) {
-        found[name] = value;
-      }
+    // The view stays on the plane.
+    const half = 0.5 / found.zoom;
+    for (const name of ["x", "y"]) {
+      found[name] = Math.min(1 - half, Math.max(half, found[name]));
     }
     return found;
   }
 
+  // An address of a place on the page holds no state.
+  const asked = (hash) => (hash.includes("=") ? [...new URLSearchParams(hash.slice(1))] : []);
+
+  function value([name, text], networks) {
+    const found = Object.hasOwn(ENTRIES, name) ? ENTRIES[name][1](text) : undefined;
+    return name !== "network" || networks.includes(found) ? found : undefined;
+  }
+
+  function read(hash, networks) {
+    const known = asked(hash).map((entry) => [entry[0], value(entry, networks)]);
+    const given = known.filter(([, found]) => found !== undefined);
+    return { ...initial(networks), ...Object.fromEntries(given) };
+  }
+
   // What an address asks for and does not get, as it stands there.
   function unread(hash, networks) {
-    const ignored = ([name, text]) =>
-      name === "network" ? !networks.includes(text) : ENTRIES[name]?.[1](text) === undefined;
-    const asked = [...new URLSearchParams(hash.replace(/^#/, ""))];
-    return asked.filter(ignored).map(([name, text]) => `${name}=${text}`);
+    const ignored = asked(hash).filter((entry) => value(entry, networks) === undefined);
+    return ignored.map(([name, text]) => `${name}=${text}`);
+  }
+
+  // What became of entries of a state, as they stand in an address.
+  function adjusted(state, found) {
+    const names = Object.keys(ENTRIES).filter((name) => String(state[name]) !== String(found[name]));
+    return names.map((name) => `${name}=${state[name]}, where ${found[name]} is shown`);
   }
 
   function write(state, networks) {
@@ -92,5 +104,5 @@ explore.part("state", function () {
     return text ? `#${text}` : "";
   }
 
-  return { GRIDS, LAYERS, ROUNDINGS, fitting, initial, read, unread, write };
+  return { GRIDS, LAYERS, ROUNDINGS, adjusted, fitting, initial, read, unread, write };
 });
