@@ -260,6 +260,31 @@ def test_hidden_protocols_are_found_again_and_shuffled_numbers_fit_none(inferenc
     assert moved > 10
 
 
+def test_hidden_numbers_have_the_distribution_that_they_are_judged_by(inference):
+    """In 90 of 100 cases a hidden number lies in the 90 % interval; one around our mean with our spread does more often."""
+    fine = {name: Number(name, "0.500000", 3) for name in inference.numbers}
+    exact = Inference(inference.space, inference.answers, fine)
+    rng, hits, close = np.random.default_rng(0), [], []
+    for _ in range(1000):
+        truth, numbers = hidden_numbers(exact, rng)
+        hits += (
+            Inference(exact.space, exact.answers, numbers).judged(truth, fine)["inside"].tolist()
+        )
+        one = exact.answers["D2"].at(truth)
+        near = Number("D2", f"{rng.normal(one.mean, one.std / np.sqrt(3)):.6f}", 3)
+        close.append(inside(near, one.mean, one.std, one.n))
+    error = np.sqrt(0.9 * 0.1 / len(hits))
+    assert abs(np.mean(hits) - 0.9) < 4 * error
+    assert np.mean(close) > 0.9 + 4 * np.sqrt(0.09 / len(close))
+
+
+def test_a_number_lies_in_the_range_of_its_measure():
+    """Bits, losses and correlations that may be negative, counts without a largest, else shares; drawn ones too."""
+    found = {name: number.limits for name, number in numbers().items()}
+    assert found["C1 accuracy rule"] == (2, 8) and found["T2"] == (0, np.inf)
+    assert found["F1"] == found["P1"] == (-1, 1) and found["F2"] == found["D2"] == (0, 1)
+
+
 def test_a_space_that_cannot_be_is_refused(tmp_path):
     path = tmp_path / "space.yml"
     path.write_text(TWO.replace("coarse: 1", "coarse: 0"), "utf-8")

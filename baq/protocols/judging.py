@@ -81,7 +81,8 @@ class Inference:
         rows = []
         for name in names:
             number, answers = self.numbers[name], self.answers[name]
-            mean, std, n = answers.at(dict(protocol))
+            one = answers.at(protocol)
+            mean, std, n = float(one.mean), float(one.std), int(one.n)
             runs = number.runs if len(number.values) == 1 else 1
             ends = (mean, *prediction_interval(mean, std, n, runs))
             found = inside(number, mean, std, n, answers.fisher)
@@ -194,8 +195,10 @@ def hidden_numbers(
 ) -> tuple[dict[str, int], dict[str, Number]]:
     """A protocol drawn from the prior, and the numbers that new runs of it would print.
 
-    The mean of as many runs as the paper's is drawn from the normal distribution of ours, in the range of the
-    measure, with the paper's decimals.
+    A mean of as many runs as the paper's is drawn from the distribution that the likelihood takes it to have
+    (:func:`baq.protocols.likelihood.log_likelihood`, no stray ones): Student's t around our mean. Our mean of a
+    few runs is not the truth, so a normal distribution around it would lie too close. Then it is cut to
+    the range of the measure and printed with the paper's decimals.
     """
     choices = inference.space.choices
     hidden = {
@@ -205,14 +208,14 @@ def hidden_numbers(
     found = {}
     for name, number in inference.numbers.items():
         answers = inference.answers[name]
-        mean, std, n = answers.at(hidden)
-        if n < 2:
+        one = answers.at(hidden)
+        if one.n < 2:
             found[name] = number
             continue
-        drawn = mean + std * rng.normal(size=(len(number.values), number.runs)).mean(axis=1)
-        drawn = np.sort(np.tanh(drawn) if answers.fisher else drawn)
-        if name[0] != "F" and not name.startswith("C1"):
-            drawn = np.clip(drawn, 0, None if "." not in number.text else 1)
+        runs = number.runs if len(number.values) == 1 else 1
+        off = rng.standard_t(one.n - 1, size=len(number.values))
+        drawn = one.mean + one.scale(runs) * off
+        drawn = np.clip(np.sort(np.tanh(drawn) if answers.fisher else drawn), *number.limits)
         decimals = len(number.text.split(" to ")[0].partition(".")[2])
         found[name] = replace(number, text=" to ".join(f"{v:.{decimals}f}" for v in drawn))
     return hidden, found
