@@ -341,6 +341,37 @@ def test_bits_gained_are_those_of_bayes_rule_written_out(inference):
     assert set(held["number"]) == {"D2", "D4"} and (held["gain"] > 1).all()
 
 
+def written_out(inference, names):
+    """The joint probability of three choices and some numbers, by the rule of products over the whole grid."""
+    joint = np.einsum("g,r,n->grn", [0.25, 0.25, 0.5], [0.5, 0.5], [0.5, 0.5])
+    for name in names:
+        number, answers = inference.numbers[name], inference.answers[name]
+        p = np.exp(log_likelihood(number, answers, 0.05).log.astype(float))
+        joint = joint * (p[:, :, None] if name[0] == "D" else p[None])
+    return joint
+
+
+def test_evidence_and_best_protocol_s_share_are_those_of_bayes_rule(inference):
+    every = written_out(inference, inference.numbers)
+    assert inference.evidence("together") == pytest.approx(np.log2(every.sum()), rel=1e-4)
+    p, size = inference.share_of_best("together")
+    assert size == 12 and p == pytest.approx(every.max() / every.sum(), rel=1e-4)
+    digits = written_out(inference, ["D2", "D4"])
+    assert inference.evidence("digits") == pytest.approx(np.log2(digits.sum()), rel=1e-4)
+
+
+def test_a_posterior_without_one_number_is_that_of_the_others(inference):
+    """For the most probable grid the least over all four numbers; without D2 and D4 it would be the prior."""
+    k = written_out(inference, inference.numbers).sum((1, 2)).argmax()
+    least = {}
+    for left in inference.numbers:
+        joint = written_out(inference, [n for n in inference.numbers if n != left])
+        least[left] = joint.sum((1, 2))[k] / joint.sum()
+    found = inference.left_out(["together"]).set_index("choice").loc["grid"]
+    assert found["least"] == pytest.approx(min(least.values()), rel=1e-4)
+    assert found["without"] == min(least, key=least.get)
+
+
 def test_without_fitted_numbers_the_prior_predicts(inference):
     """Means of D2 from 0.2 to 0.8: the prior's mixture has 0.5 inside and 0.95 outside."""
     assert inference.predicted([], "D2")[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from baq.protocols.answers import GROUP_OF
 from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood, printed
-from baq.protocols.posterior import Factor, belief, best, marginals
+from baq.protocols.posterior import Factor, belief, best, eliminate, marginals
 from baq.protocols.space import GROUPS, Space
 from baq.report.stats import LEVEL, prediction_interval
 
@@ -68,6 +69,37 @@ class Inference:
                 values = zip(choice.values, choice.prior, found.get(name, ()), strict=False)
                 rows += [(name, str(v), group, prior, float(p)) for v, prior, p in values]
         return pd.DataFrame(rows, columns=["choice", "value", "group", "prior", "posterior"])
+
+    def left_out(self, groups: Sequence[str] = (*GROUPS, "together")) -> pd.DataFrame:
+        """How much each posterior rests on a single number: ``choice``, ``group``, ``least``, ``without``.
+
+        ``least`` is the smallest probability of the most probable value when any one number of the group is left
+        out, and ``without`` that number.
+        """
+        rows = []
+        for group in groups:
+            names = self.of(group)
+            top = {n: int(p.argmax()) for n, p in marginals(self.factors(names)).items()}
+            found = []
+            for left in names:
+                rest = marginals(self.factors([name for name in names if name != left]))
+                # Of a choice that no other number depends on the prior is left.
+                p = {n: rest.get(n, self.space.choices[n].prior)[k] for n, k in top.items()}
+                found += [(n, group, float(p[n]), left) for n in top]
+            table = pd.DataFrame(found, columns=["choice", "group", "least", "without"])
+            rows.append(table.loc[table.groupby("choice", sort=False)["least"].idxmin()])
+        return pd.concat(rows, ignore_index=True)
+
+    def evidence(self, group: str) -> float:
+        """The logarithm to base 2 of the probability of a group's numbers, whatever the protocol."""
+        return float(eliminate(self.factors(self.of(group)), ()).log) / float(np.log(2))
+
+    def share_of_best(self, group: str) -> tuple[float, int]:
+        """The posterior probability of a group's most probable protocol, and how many protocols there are."""
+        factors = self.factors(self.of(group))
+        top = float(eliminate(factors, (), largest=True).log) / float(np.log(2))
+        sizes = {n: k for f in factors for n, k in zip(f.over, f.log.shape, strict=True)}
+        return float(2 ** (top - self.evidence(group))), math.prod(sizes.values())
 
     def best(self, group: str, names: Sequence[str] | None = None) -> dict[str, int]:
         """The most probable protocol of a group from all its numbers, or from some."""
@@ -238,9 +270,9 @@ def control_rows(
 
     Columns: ``kind`` (``hidden`` or ``shuffled``), ``seed``, ``group``, ``numbers``, ``inside``, and of :meth:`Inference.held_out` how many
     are a ``hit`` and in ``best``, and the sum of ``gain``; for a hidden protocol ``equal``, the choices that are the
-    hidden one's, of ``choices``, ``covered``, those of which the smallest set of values with 90 % of the posterior
+    hidden one's, of ``choices``, ``guess``, how many the prior's most probable values would be on average, ``covered``, those of which the smallest set of values with 90 % of the posterior
     holds it, ``decided``, those with a value of at least :data:`DECIDED`, and ``right``, of how many of these it is the
-    hidden one's. The last five are NaN for shuffled numbers.
+    hidden one's. The last six are NaN for shuffled numbers.
     """
     rng = np.random.default_rng(seed)
     truth, numbers = hidden_numbers(inference, rng) if hidden else ({}, {})
@@ -262,6 +294,7 @@ def control_rows(
             found = marginals(factors)
             row["choices"] = len(found)
             row["equal"] = sum(top[name] == truth[name] for name in found)
+            row["guess"] = sum(max(inference.space.choices[name].prior) for name in found)
             row["covered"] = sum(_in_set(p, truth[name]) for name, p in found.items())
             decided = [name for name, p in found.items() if p.max() >= DECIDED]
             row["decided"] = len(decided)
