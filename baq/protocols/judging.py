@@ -15,10 +15,12 @@ from baq.protocols.posterior import Factor, belief, best, eliminate, marginals
 from baq.protocols.space import GROUPS, Space
 from baq.report.stats import LEVEL, prediction_interval
 
-__all__ = ["DECIDED", "Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
+__all__ = ["ASKED", "DECIDED", "Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
 
 #: From this probability on a value is called decided, below it open.
 DECIDED = 0.8
+#: The share of the held-out numbers inside that was asked for before the first fit.
+ASKED = 0.7
 
 
 class Inference:
