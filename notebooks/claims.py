@@ -61,9 +61,10 @@ Markdown(answers.claims_table(table, experiments))
 # %% [markdown]
 # ## Under the inferred protocol
 #
-# The chapter [Which protocol?](10-which-protocol.ipynb) infers from the paper's own numbers the conventions under which they agree. The last two
+# The chapter [Which protocol?](10-which-protocol.ipynb) infers from the paper's own numbers the conventions that they are compatible with. The last two
 # columns have what the most probable protocol of each group of claims answers. They were fitted to these numbers, so they are no evidence
-# for them, and no verdict of this page comes from them.
+# for them, and no verdict of this page comes from them. Where a number lies inside there though [an experiment below](#why-we-differ) refutes a single reason, as
+# another grid (C3) or another way to count (T2), other conventions change there as well, and the intervals of few small runs are wide.
 
 # %% caption="The paper's numbers beside ours as chosen beforehand, and under the inferred protocol." tags=["remove-input"]
 inferred = results() / "10-which-protocol" / "answers.csv"
