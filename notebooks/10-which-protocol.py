@@ -94,7 +94,7 @@ Markdown(
         f"{r.name}: {r.networks} networks, {r.seeds} seeds"
         for r in spent.itertuples(index=False)
     )
-    + "."
+    + ". Rounding quantizes the networks of full."
 )
 
 # %% [markdown]
@@ -105,7 +105,7 @@ Markdown(
 # intervals of [the claims](claims.ipynb) come from. Its density, times the width that a printed number covers, is the likelihood.
 # With a probability that the prior fixes, `stray` in its file, the number has nothing to do with the protocol and may lie anywhere, so that a
 # single odd number cannot overrule all others. Given a protocol, numbers are taken as independent. They are not quite, since
-# several come from the same networks; so posteriors are surer than they should be.
+# several come from the same networks; so a posterior may be surer than it should be.
 #
 # The posterior follows by Bayes' rule, exactly: all protocols are summed over, by variable elimination. By hand, for
 # one number: which grid do the 8 bits on digits (D2) speak for, when everything else is averaged over?
@@ -119,8 +119,8 @@ pd.DataFrame([grid.round(3)], ["probability"], known.choices["digits_n"].values)
 # %% tags=["remove-input"]
 names = known.choices["digits_n"].values
 Markdown(
-    f"D2 alone, with stray numbers at {known.stray}, speaks most for {names[int(grid.argmax())]} cells a side "
-    f"({grid.max():.0%}; the prior gave each value {1 / len(grid):.0%})."
+    f"So D2 alone, with `stray` at {known.stray}, leaves every grid between {grid.min():.0%} and {grid.max():.0%}, where "
+    f"the prior had {1 / len(grid):.0%} each; most has {names[int(grid.argmax())]}."
 )
 
 # %% [markdown]
@@ -144,7 +144,10 @@ tables.save(gained, "decided")
 tables.styled(report.decided_table(gained), "shown-decided")
 
 # %% tags=["remove-input"]
-Markdown(report.apart_line(gained))
+Markdown(
+    f"{report.apart_line(gained)} What $J$ compares on CIFAR-10 has most probable values that differ by the numbers that "
+    f"are asked, or that few speak for: {report.tops_line(gained, 'natural_j')}."
+)
 
 # %% [markdown]
 # ## The best protocol beside the paper
@@ -291,17 +294,16 @@ Markdown(
 shuffled = compared[(compared["group"] == "all") & (compared["kind"] == "shuffled")]
 firm = report.firm(gained)
 runs = judged.groupby("n", sort=False)["group"].unique()
-undecided = gained[(gained["group"] == "together") & ~gained["decided"]]
-asked = [
-    n for n in ("natural_j", "scale", "search") if n in set(undecided["choice"])
-]
+undecided = report.open_ones(gained).split("; ")
+words = [report.WORDS[n] for n in ("natural_j", "scale", "share", "search")]
+still = ", ".join(word for word in words if word in undecided)
 opening(
     "Under which conventions do the paper's figures agree with one another?",
     f"One set of conventions for each group of claims has {hits} of the paper's {of} numbers in its prediction intervals; with the numbers "
     f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together settle, whichever one is left out, "
-    f"{firm or 'nothing'}. Open stay, among others, {'; '.join(report.WORDS[n] for n in asked) or 'minor choices'}.",
+    f"{firm or 'nothing'}. Still open are {still or 'minor choices'}, among others.",
     "Small networks, "
     + ", ".join(f"{n} runs ({', '.join(g)})" for n, g in runs.items())
-    + ": intervals are wide, and even protocols chosen without any of the numbers have "
+    + ": intervals are wide, and even a mixture of all conventions, fitted to no number, has "
     f"{int(held['prior'].sum())} of {len(held)} inside. What the author did may lie outside the space.",
 )

@@ -93,7 +93,8 @@ def test_a_value_is_decided_where_probable_and_no_group_decides_another(found):
     assert report.open_ones(found) == f"{report.WORDS['scale']}; {report.WORDS['pad']}"
     shown = report.decided_table(found)
     assert shown["choice"].tolist() == [report.WORDS[n] for n in ("mask", "scale", "scale")]
-    assert shown["decided"].tolist() == ["yes", "groups disagree", "groups disagree"]
+    assert shown["numbers of"].tolist() == ["together", "together", "full"]
+    assert shown["decided"].tolist() == ["yes", "no", "no"]
     assert shown["least without one number"].tolist()[0] == "85% (D2)"
     # A group whose favourite is another value, and not probable, decides nothing.
     mild = pd.DataFrame(
@@ -113,6 +114,7 @@ def test_what_the_author_did_is_said_from_all_numbers(found):
     assert "full alone: tensor, 90%; all together: channel, 96%" in said
     assert "one scale for each output channel" not in said and "symmetric" not in said
     assert report.firm(found) == "boundary masks of both sides (90%)"
+    assert report.tops_line(found, "scale") == "full tensor (90%), together channel (96%)"
     assert report.firm(found.assign(least=0.5)) == ""
 
 
@@ -136,8 +138,8 @@ def test_held_out_numbers_are_told_with_what_the_prior_alone_has():
     held = held.assign(hit=[True, True, True, False], best=[True, False, False, False], prior=True)
     held["gain"] = [2.0, 0.5, 0.4, -0.5]
     said = report.held_line(held, 0.7)
-    assert "mixture has 3 of 4 inside (75%), which reaches" in said
-    assert "alone has 1 of 4 inside (25%), which misses" in said
+    assert "mixture has 3 of 4 inside (75%: reached)" in said
+    assert "alone 1 of 4 inside (25%: missed)" in said
     assert "prior alone has 4" in said and "(digits 2.5, full -0.1)" in said
     assert "Of full, with less than one," in said and said.endswith("mixture: d.")
 
@@ -175,7 +177,7 @@ def test_how_probable_the_best_protocol_is(found):
     said = report.best_line(found, {"mask": "two", "scale": "tensor"}, {"together": (0.0125, 4000)})
     assert (
         "together 1.25% of 4,000" in said
-        and "so it is here with one scale for each (tensor)" in said
+        and "so it is here with what shares a scale (tensor)" in said
     )
     assert "combination" not in report.best_line(found, {"mask": "two"}, {})
 

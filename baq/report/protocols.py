@@ -47,6 +47,7 @@ __all__ = [
     "posterior_bars",
     "rest_table",
     "space_table",
+    "tops_line",
 ]
 
 #: The hidden control passes where sets with 90 % of a posterior hold at least this share of the hidden values.
@@ -55,7 +56,7 @@ COVERED = 0.85
 LEAST = 0.2
 #: What each choice is called on the page.
 WORDS = {
-    "scale": "one scale for each", "zero": "range of the quantizer", "folded": "batch norm folded",
+    "scale": "what shares a scale", "zero": "range of the quantizer", "folded": "batch norm folded",
     "share": "share of the band", "mask": "boundary mask", "eps": "largest loss ε",
     "tau_f": "largest flip rate τ", "tau_j": "largest J", "levels": "bit widths walked down",
     "hidden": "hidden units", "activation": "activation", "inputs": "input scaling",
@@ -73,11 +74,11 @@ _DID = {
     "share": "a band of {} of the inputs", "mask": "boundary masks of {}",
     "eps": "an accuracy loss of at most {}", "tau_f": "a flip rate of at most {}", "tau_j": "a J of at most {}",
     "levels": "bit widths walked down: {}", "hidden": "{} hidden units", "activation": "{} units",
-    "inputs": "{} inputs", "digits_j": "J of {} (digits)", "digits_plane": "PCA plane of: {}",
+    "inputs": "{} inputs", "digits_j": "J of {} on digits", "digits_plane": "PCA plane of: {}",
     "digits_n": "{} cells a side", "pad": "a pad of {}", "shift": "shift over: {}",
     "transitions": "transitions: {}", "block": "junction windows of {} cells a side",
     "counted": "junctions counted: {}", "training": "{} training images", "images": "{} test images",
-    "natural_j": "J of {} (CIFAR-10)", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
+    "natural_j": "J of {} on CIFAR-10", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
     "family": "a {} network", "search": "{} rounding before the gap term", "gap": "a gap term of weight {}",
 }  # fmt: skip
 _SAID = {
@@ -154,6 +155,7 @@ def decided_table(found: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
         level: as for :func:`decided`.
     """
     part = found[(found["posterior"] >= level) & (found["bits"] > LEAST)]
+    part = part.sort_values("group", key=lambda group: group != "together", kind="stable")
     rows = [
         {
             "numbers of": r.group,
@@ -161,7 +163,7 @@ def decided_table(found: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
             "value": r.value,
             "probability": percent(r.posterior),
             "least without one number": f"{percent(r.least)} ({r.without})",
-            "decided": "groups disagree" if r.apart else "yes",
+            "decided": "no" if r.apart else "yes",
         }
         for r in part.itertuples()
     ]
@@ -203,7 +205,9 @@ def posterior_bars(posterior: pd.DataFrame) -> Figure:
                 )
             left, before = left + row.posterior, before + row.prior
     ax.set_yticks(range(len(names)), [WORDS.get(name, name) for name in names])
-    ax.set(xlim=(0, 1), xlabel="probability; thin bars: the prior", ylim=(len(names) - 0.4, -0.6))
+    ax.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6))
+    # At the left, where a phone shows it.
+    ax.set_xlabel("probability; thin bars: the prior", loc="left")
     ax.tick_params(axis="y", length=0)
     return figure
 
@@ -345,14 +349,13 @@ def held_line(held_out: pd.DataFrame, asked: float) -> str:
     total, gained = len(held_out), held_out.groupby("group", sort=False)["gain"].sum()
     missed = ", ".join(dict.fromkeys(held_out.loc[~held_out["hit"], "number"])) or "none"
 
-    def reached(column: str) -> str:
+    def told(column: str) -> str:
         hits = int(held_out[column].sum())
-        way = "reaches" if hits >= asked * total else "misses"
-        return f"has {hits} of {total} inside ({hits / total:.0%}), which {way} the {asked:.0%} that were asked for beforehand"
+        return f"{hits} of {total} inside ({hits / total:.0%}: {'reached' if hits >= asked * total else 'missed'})"
 
     text = (
-        f"The mixture {reached('hit')}; the most probable protocol alone {reached('best')}. But the prior alone has "
-        f"{int(held_out['prior'].sum())}, since what it expects is wide: hits are no evidence. Bits are: the fitted halves gain "
+        f"Asked for beforehand were {asked:.0%} inside. The mixture has {told('hit')}, the most probable protocol alone {told('best')}. But the "
+        f"prior alone has {int(held_out['prior'].sum())}, since what it expects is wide: hits are no evidence. Bits are: the fitted halves gain "
         f"{gained.sum():z.1f} on the held-out ones ({', '.join(f'{g} {bits:z.1f}' for g, bits in gained.items())})."
     )
     if nothing := [group for group, bits in gained.items() if bits < 1]:
@@ -571,6 +574,12 @@ def apart_line(found: pd.DataFrame) -> str:
         if r.value != common.loc[r.choice, "value"]
     ]
     return f"Undecided, since they disagree: {'; '.join(told)}." if told else ""
+
+
+def tops_line(found: pd.DataFrame, choice: str) -> str:
+    """The most probable value of a choice by the numbers of each group, and of all together, in words."""
+    part = found[found["choice"] == choice]
+    return ", ".join(f"{r.group} {r.value} ({percent(r.posterior)})" for r in part.itertuples())
 
 
 def how_sure(controls: pd.DataFrame, pull: float) -> str:
