@@ -26,25 +26,27 @@
 # ## The space and the prior
 #
 # A *protocol* has a value for every choice of this space. The choices, their values and the prior weights stand in
-# `book/protocols/space.yml`. They were committed before any fit of this space: `a5ce6ce`, *The space of protocols and its prior, before any
-# fit*. But some of the paper's numbers had been compared with simulated ones earlier, and may have suggested values: the test images of a subset its
-# flip rates (C2, C4); sets of low margin, and grids as coarse as 9 cells a side, the size of $J$ on CIFAR-10 (C3, C5, R1); 241 cells and more $J$ on digits (D2,
-# D4, S3); windows of 3 x 3 cells and the ways to count T2; nearest and optimized rounding R3. To these the prior is not blind.
+# `book/protocols/space.yml`. They were committed before any fit of this space: `a5ce6ce`, *The space of protocols and its prior, before
+# any fit*. But some of the paper's numbers had been compared with simulated ones earlier, and may have suggested values: the test images
+# of a subset its flip rates (C2, C4); sets of low margin, and grids as coarse as 9 cells a side, the size of $J$ on CIFAR-10 (C3, C5,
+# R1); 241 cells and more $J$ on digits (D2, D4, S3); windows of 3 x 3 cells and the ways to count T2; nearest and optimized rounding R3.
+# To these the prior is not blind.
 #
-# Two later commits, before the first fit too, made the space smaller, since simulating all of it would have cost too much: `fd7016a` dropped a grid (301 cells) and
-# a pad (the widest) on digits, and replaced the finest grid on CIFAR-10 (61 cells) by 41; `63690b7` dropped the epochs on digits and
-# folded batch norm in rounding, and cut the controls of each kind from 40 to 12. Where a choice has several groups of claims it is one choice, since the
-# author wrote one program.
+# Two later commits, before the first fit too, made the space smaller, since simulating all of it would have cost too much: `fd7016a`
+# dropped a grid (301 cells) and a pad (the widest) on digits, and replaced the finest grid on CIFAR-10 (61 cells) by 41; `63690b7`
+# dropped the epochs on digits and folded batch norm in rounding, and cut the controls of each kind from 40 to 12. Where a choice has
+# several groups of claims it is one choice, since the author wrote one program.
 #
-# Much is open to us and fixed here all the same, so that no posterior covers it: optimizer, epochs and size of splits on digits; width, depth and
-# training of the networks on CIFAR-10; clipping of weights; the formula of the gap term; the candidates that enter P1's
-# correlation. The slices of the digits are planes of principal components, since the abstract says so, never planes through three points, and biases stay
-# in float, since it speaks of weights.
+# Much is open to us and fixed here all the same, so that no posterior covers it: optimizer, epochs and size of splits on digits; width,
+# depth and training of the networks on CIFAR-10; clipping of weights; the formula of the gap term; the candidates that enter P1's
+# correlation. The slices of the digits are planes of principal components, since the abstract says so, never planes through three points,
+# and biases stay in float, since it speaks of weights.
 #
-# Some words: a *band* is the share of inputs of lowest margin. *AdaRound* rounds each weight up or down so that a layer's outputs stay; the *gap
-# term* adds to what it minimizes how far the margins near the boundary move ([rounding](07-rounding.ipynb)). A mask's cells lie on one side of
-# the boundary, on both (*two*), or on both with their neighbours (*thick*). *unit* inputs are pixels from 0 to 1. Ids as D2 are those of [the claims](claims.ipynb):
-# D, T and S are on digits, C and P on subsets of CIFAR-10, F and O on all of it, R on rounding.
+# Some words: a *band* is the share of inputs of lowest margin. *AdaRound* rounds each weight up or down so that a layer's outputs stay;
+# the *gap term* adds to what it minimizes how far the margins near the boundary move ([rounding](07-rounding.ipynb)). A mask's cells lie
+# on one side of the boundary, on both (*two*), or on both with their neighbours (*thick*). *unit* inputs are pixels from 0 to 1. Ids as
+# D2 are those of [the claims](claims.ipynb): D, T and S are on digits, C and P on subsets of CIFAR-10, F and O on all of it, R on
+# rounding.
 
 # %% tags=["parameters"]
 controls: int = 12  # hidden protocols, and as many shuffles [1..1000]
@@ -101,11 +103,11 @@ Markdown(
 # ## The likelihood
 #
 # A protocol's runs have mean $m$, standard deviation $s$ and number $n$. A mean of $r$ new runs, as many as the paper averaged, follows
-# Student's distribution of $n - 1$ degrees of freedom around $m$ with scale $s\sqrt{1/r + 1/n}$, the same that the prediction
-# intervals of [the claims](claims.ipynb) come from. Its density, times the width that a printed number covers, is the likelihood.
-# With a probability that the prior fixes, `stray` in its file, the number has nothing to do with the protocol and may lie anywhere, so that a
-# single odd number cannot overrule all others. Given a protocol, numbers are taken as independent. They are not quite, since
-# several come from the same networks; so a posterior may be surer than it should be.
+# Student's distribution of $n - 1$ degrees of freedom around $m$ with scale $s\sqrt{1/r + 1/n}$, the same that the prediction intervals
+# of [the claims](claims.ipynb) come from. Its density, times the width that a printed number covers, is the likelihood. With a
+# probability that the prior fixes, `stray` in its file, the number has nothing to do with the protocol and may lie anywhere, so that a
+# single odd number cannot overrule all others. Given a protocol, numbers are taken as independent. They are not quite, since several come
+# from the same networks; so a posterior may be surer than it should be.
 #
 # The posterior follows by Bayes' rule, exactly: all protocols are summed over, by variable elimination. By hand, for
 # one number: which grid do the 8 bits on digits (D2) speak for, when everything else is averaged over?
@@ -134,8 +136,8 @@ tables.save(posterior, "posterior")
 fig = report.posterior_bars(posterior[posterior["group"] == "together"])
 
 # %% [markdown]
-# A value may rest on a single number. So each is left out in turn, and the least that is left of the value's probability stands beside it. And a
-# group alone may decide another value than all together: then neither counts as decided.
+# A value may rest on a single number. So each is left out in turn, and the least that is left of the value's probability stands beside
+# it. And a group alone may decide another value than all together: then neither counts as decided.
 
 # %% caption="Values of high probability, from the numbers of a group or of all together." tags=["remove-input"]
 rests = inference.left_out()
@@ -145,8 +147,8 @@ tables.styled(report.decided_table(gained), "shown-decided")
 
 # %% tags=["remove-input"]
 Markdown(
-    f"{report.apart_line(gained)} What $J$ compares on CIFAR-10 has most probable values that differ by the numbers that "
-    f"are asked, or that few speak for: {report.tops_line(gained, 'natural_j')}."
+    f"{report.apart_line(gained)} What $J$ compares on CIFAR-10, most probably, by the numbers of: "
+    f"{report.tops_line(gained, 'natural_j')}."
 )
 
 # %% [markdown]
@@ -232,10 +234,10 @@ Markdown(report.held_line(held, ASKED))
 # ## Controls
 #
 # *Hidden*: the paper's numbers are replaced by those that new runs of one of our protocols, drawn from the prior, would have printed. The
-# method must find it again. They are drawn from the very distribution that the likelihood takes them to have. *Shuffled*: the paper's numbers are
-# permuted among numbers of their kind. No protocol should fit them. What the paper's own numbers reach counts for something only where shuffled
-# ones do not reach it. Counted are the numbers inside the best protocol of their group, the held-out ones inside the mixture's and the best protocol's
-# intervals, and the bits that held-out ones gain.
+# method must find it again. They are drawn from the very distribution that the likelihood takes them to have. *Shuffled*: the paper's
+# numbers are permuted among numbers of their kind. No protocol should fit them. What the paper's own numbers reach counts for something
+# only where shuffled ones do not reach it. Counted are the numbers inside the best protocol of their group, the held-out ones inside the
+# mixture's and the best protocol's intervals, and the bits that held-out ones gain.
 
 # %% mystnb={"image": {"alt": "Four panels: how many numbers lie inside, how many held-out ones lie inside the mixture or the best protocol, and bits gained; in each the hidden protocols, the paper's numbers and the shuffles, a dot each."}} caption="The paper's numbers between the controls: hidden protocols of ours, and the paper's numbers shuffled." data=["compared"] tags=["remove-input"]
 rows = [
@@ -300,7 +302,7 @@ still = ", ".join(word for word in words if word in undecided)
 opening(
     "Under which conventions do the paper's figures agree with one another?",
     f"One set of conventions for each group of claims has {hits} of the paper's {of} numbers in its prediction intervals; with the numbers "
-    f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together settle, whichever one is left out, "
+    f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together decide, whichever one is left out, "
     f"{firm or 'nothing'}. Still open are {still or 'minor choices'}, among others.",
     "Small networks, "
     + ", ".join(f"{n} runs ({', '.join(g)})" for n, g in runs.items())

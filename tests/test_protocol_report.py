@@ -113,6 +113,10 @@ def test_what_the_author_did_is_said_from_all_numbers(found):
     )
     assert "full alone: tensor, 90%; all together: channel, 96%" in said
     assert "one scale for each output channel" not in said and "symmetric" not in said
+    lean = found.iloc[[-2]].assign(group="digits", value="0.1", bits=0.3)
+    assert lean["choice"].tolist() == ["pad"]
+    said = report.likely(pd.concat([found, lean]), groups)
+    assert "perhaps" not in said and said.endswith("lean to different values: pad.")
     assert report.firm(found) == "boundary masks of both sides (90%)"
     assert report.tops_line(found, "scale") == "full tensor (90%), together channel (96%)"
     assert report.firm(found.assign(least=0.5)) == ""

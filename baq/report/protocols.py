@@ -529,7 +529,8 @@ def _beside_hidden(own: float, hidden: pd.Series) -> str:
 def likely(found: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> str:
     """What the author most likely did, in a paragraph, from all numbers together.
 
-    Of choices that gain less than :data:`LEAST` bits on the prior nothing is said.
+    Of choices that gain less than :data:`LEAST` bits on the prior nothing is said. One that is not decided is open where
+    a group that gains as much has another most probable value.
 
     Arguments:
         found: as :func:`decided` returns it.
@@ -541,6 +542,9 @@ def likely(found: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> str:
     }  # fmt: skip
     part = found[(found["group"] == "together") & (found["bits"] > LEAST) & ~found["apart"]]
     part = part[part["posterior"] >= 0.5].sort_values("posterior", ascending=False)
+    unlike = found[found["bits"] > LEAST].groupby("choice")["value"].nunique() > 1
+    unlike = ~part["decided"] & part["choice"].map(unlike)
+    still, part = part[unlike], part[~unlike]
     place = part["choice"].map(lambda name: where.get(tuple(groups[name]), "In several works"))
     lines = []
     for name in (*where.values(), "In several works"):
@@ -553,6 +557,9 @@ def likely(found: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> str:
         told = "; ".join([sure] * bool(sure) + [f"perhaps {rest}"] * bool(rest))
         lines += [f"{name}: {told}."] if told else []
     lines += [line] if (line := apart_line(found)) else []
+    if len(still):
+        names = "; ".join(WORDS[name] for name in still["choice"])
+        lines.append(f"Open, since the groups lean to different values: {names}.")
     return " ".join(lines) or "Nothing that the prior does not say."
 
 
