@@ -202,13 +202,9 @@ Markdown(
     f"{text}\n\nInside is not yet alike. With a protocol for each group, {own}. With one for all, {common}."
 )
 
-# %% tags=["remove-input"]
+# %% caption="Numbers outside: how much of the prior, and of the posterior of their group, is on protocols that have them inside." tags=["remove-input"]
 reached = {name: inference.reached(name) for name in outside["number"]}
 if len(outside):
-    display(Markdown(
-        "Is there any protocol in the whole space that has such a number inside, whatever it does to the others? And what is the posterior "
-        "probability that it lies inside, when the numbers of its group choose the protocol?"
-    ))  # fmt: skip
     display(tables.styled(report.rest_table(outside, reached), "shown-rest"))
 
 # %% [markdown]
@@ -302,8 +298,8 @@ still = ", ".join(word for word in words if word in undecided)
 opening(
     "Under which conventions do the paper's figures agree with one another?",
     f"One set of conventions for each group of claims has {hits} of the paper's {of} numbers in its prediction intervals; with the numbers "
-    f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together decide, whichever one is left out, "
-    f"{firm or 'nothing'}. Still open are {still or 'minor choices'}, among others.",
+    f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together decide, whichever one is left out, with these probabilities: "
+    f"{firm or 'nothing'}. Still open are {still or 'minor choices'}, among others. J is the distance between two boundaries.",
     "Small networks, "
     + ", ".join(f"{n} runs ({', '.join(g)})" for n, g in runs.items())
     + ": intervals are wide, and even a mixture of all conventions, fitted to no number, has "

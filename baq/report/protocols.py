@@ -77,7 +77,7 @@ _DID = {
     "inputs": "{} inputs", "digits_j": "J of {} on digits", "digits_plane": "PCA plane of: {}",
     "digits_n": "{} cells a side", "pad": "a pad of {}", "shift": "shift over: {}",
     "transitions": "transitions: {}", "block": "junction windows of {} cells a side",
-    "counted": "junctions counted: {}", "training": "{} training images", "images": "{} test images",
+    "counted": "junctions counted: {}", "training": "{} training images of CIFAR-10", "images": "{} test images of CIFAR-10",
     "natural_j": "J of {} on CIFAR-10", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
     "family": "a {} network", "search": "{} rounding before the gap term", "gap": "a gap term of weight {}",
 }  # fmt: skip
