@@ -19,8 +19,8 @@
 # %% [markdown]
 # # Claims
 #
-# Every number of the paper's abstract {cite}`kiselev2026`, and two that a reader of its full text told us (O1, O2,
-# a private report that nothing published can be cited for), beside what this book finds. This page is written anew by every build from the tables of the
+# Every number of the paper's abstract {cite}`kiselev2026`, and two that a reader of its full text told us (O1, O2, a private report that
+# nothing published can be cited for), beside what this book finds. This page is written anew by every build from the tables of the
 # chapters, and so is the file `book/results/claims/verdicts.csv`.
 
 # %% tags=["parameters", "remove-cell"]
@@ -61,9 +61,11 @@ Markdown(answers.claims_table(table, experiments))
 # %% [markdown]
 # ## Under the inferred protocol
 #
-# The chapter [Which protocol?](10-which-protocol.ipynb) infers from the paper's own numbers the conventions under which they agree. The last two
-# columns have what the most probable protocol of each group of claims answers. They were fitted to these numbers, so they are no evidence
-# for them, and no verdict of this page comes from them.
+# The chapter [Which protocol?](10-which-protocol.ipynb) infers from the paper's own numbers the conventions that they are compatible
+# with. The last two columns have what the most probable protocol of each group of claims answers. They were fitted to these numbers, so
+# they are no evidence for them, and no verdict of this page comes from them. Where a number lies inside there though [an experiment
+# below](#why-we-differ) refutes a single reason, as another grid (C3) or another way to count (T2), other conventions change there as
+# well, and the intervals of few small runs are wide.
 
 # %% caption="The paper's numbers beside ours as chosen beforehand, and under the inferred protocol." tags=["remove-input"]
 inferred = results() / "10-which-protocol" / "answers.csv"

@@ -260,6 +260,31 @@ def test_hidden_protocols_are_found_again_and_shuffled_numbers_fit_none(inferenc
     assert moved > 10
 
 
+def test_hidden_numbers_have_the_distribution_that_they_are_judged_by(inference):
+    """In 90 of 100 cases a hidden number lies in the 90 % interval; one around our mean with our spread does more often."""
+    fine = {name: Number(name, "0.500000", 3) for name in inference.numbers}
+    exact = Inference(inference.space, inference.answers, fine)
+    rng, hits, close = np.random.default_rng(0), [], []
+    for _ in range(1000):
+        truth, numbers = hidden_numbers(exact, rng)
+        hits += (
+            Inference(exact.space, exact.answers, numbers).judged(truth, fine)["inside"].tolist()
+        )
+        one = exact.answers["D2"].at(truth)
+        near = Number("D2", f"{rng.normal(one.mean, one.std / np.sqrt(3)):.6f}", 3)
+        close.append(inside(near, one.mean, one.std, one.n))
+    error = np.sqrt(0.9 * 0.1 / len(hits))
+    assert abs(np.mean(hits) - 0.9) < 4 * error
+    assert np.mean(close) > 0.9 + 4 * np.sqrt(0.09 / len(close))
+
+
+def test_a_number_lies_in_the_range_of_its_measure():
+    """Bits, losses and correlations that may be negative, counts without a largest, else shares; drawn ones too."""
+    found = {name: number.limits for name, number in numbers().items()}
+    assert found["C1 accuracy rule"] == (2, 8) and found["T2"] == (0, np.inf)
+    assert found["F1"] == found["P1"] == (-1, 1) and found["F2"] == found["D2"] == (0, 1)
+
+
 def test_a_space_that_cannot_be_is_refused(tmp_path):
     path = tmp_path / "space.yml"
     path.write_text(TWO.replace("coarse: 1", "coarse: 0"), "utf-8")
@@ -314,6 +339,37 @@ def test_bits_gained_are_those_of_bayes_rule_written_out(inference):
     assert inference.predicted([], "D4")[2] == pytest.approx(0, abs=1e-6)
     held = inference.held_out(["digits"])
     assert set(held["number"]) == {"D2", "D4"} and (held["gain"] > 1).all()
+
+
+def written_out(inference, names):
+    """The joint probability of three choices and some numbers, by the rule of products over the whole grid."""
+    joint = np.einsum("g,r,n->grn", [0.25, 0.25, 0.5], [0.5, 0.5], [0.5, 0.5])
+    for name in names:
+        number, answers = inference.numbers[name], inference.answers[name]
+        p = np.exp(log_likelihood(number, answers, 0.05).log.astype(float))
+        joint = joint * (p[:, :, None] if name[0] == "D" else p[None])
+    return joint
+
+
+def test_evidence_and_best_protocol_s_share_are_those_of_bayes_rule(inference):
+    every = written_out(inference, inference.numbers)
+    assert inference.evidence("together") == pytest.approx(np.log2(every.sum()), rel=1e-4)
+    p, size = inference.share_of_best("together")
+    assert size == 12 and p == pytest.approx(every.max() / every.sum(), rel=1e-4)
+    digits = written_out(inference, ["D2", "D4"])
+    assert inference.evidence("digits") == pytest.approx(np.log2(digits.sum()), rel=1e-4)
+
+
+def test_a_posterior_without_one_number_is_that_of_the_others(inference):
+    """For the most probable grid the least over all four numbers; without D2 and D4 it would be the prior."""
+    k = written_out(inference, inference.numbers).sum((1, 2)).argmax()
+    least = {}
+    for left in inference.numbers:
+        joint = written_out(inference, [n for n in inference.numbers if n != left])
+        least[left] = joint.sum((1, 2))[k] / joint.sum()
+    found = inference.left_out(["together"]).set_index("choice").loc["grid"]
+    assert found["least"] == pytest.approx(min(least.values()), rel=1e-4)
+    assert found["without"] == min(least, key=least.get)
 
 
 def test_without_fitted_numbers_the_prior_predicts(inference):

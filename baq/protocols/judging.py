@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,14 +11,16 @@ import pandas as pd
 
 from baq.protocols.answers import GROUP_OF
 from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood, printed
-from baq.protocols.posterior import Factor, belief, best, marginals
+from baq.protocols.posterior import Factor, belief, best, eliminate, marginals
 from baq.protocols.space import GROUPS, Space
 from baq.report.stats import LEVEL, prediction_interval
 
-__all__ = ["DECIDED", "Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
+__all__ = ["ASKED", "DECIDED", "Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
 
 #: From this probability on a value is called decided, below it open.
 DECIDED = 0.8
+#: The share of the held-out numbers inside that was asked for before the first fit.
+ASKED = 0.7
 
 
 class Inference:
@@ -69,6 +72,37 @@ class Inference:
                 rows += [(name, str(v), group, prior, float(p)) for v, prior, p in values]
         return pd.DataFrame(rows, columns=["choice", "value", "group", "prior", "posterior"])
 
+    def left_out(self, groups: Sequence[str] = (*GROUPS, "together")) -> pd.DataFrame:
+        """How much each posterior rests on a single number: ``choice``, ``group``, ``least``, ``without``.
+
+        ``least`` is the smallest probability of the most probable value when any one number of the group is left
+        out, and ``without`` that number.
+        """
+        rows = []
+        for group in groups:
+            names = self.of(group)
+            top = {n: int(p.argmax()) for n, p in marginals(self.factors(names)).items()}
+            found = []
+            for left in names:
+                rest = marginals(self.factors([name for name in names if name != left]))
+                # Of a choice that no other number depends on the prior is left.
+                p = {n: rest.get(n, self.space.choices[n].prior)[k] for n, k in top.items()}
+                found += [(n, group, float(p[n]), left) for n in top]
+            table = pd.DataFrame(found, columns=["choice", "group", "least", "without"])
+            rows.append(table.loc[table.groupby("choice", sort=False)["least"].idxmin()])
+        return pd.concat(rows, ignore_index=True)
+
+    def evidence(self, group: str) -> float:
+        """The logarithm to base 2 of the probability of a group's numbers, whatever the protocol."""
+        return float(eliminate(self.factors(self.of(group)), ()).log) / float(np.log(2))
+
+    def share_of_best(self, group: str) -> tuple[float, int]:
+        """The posterior probability of a group's most probable protocol, and how many protocols there are."""
+        factors = self.factors(self.of(group))
+        top = float(eliminate(factors, (), largest=True).log) / float(np.log(2))
+        sizes = {n: k for f in factors for n, k in zip(f.over, f.log.shape, strict=True)}
+        return float(2 ** (top - self.evidence(group))), math.prod(sizes.values())
+
     def best(self, group: str, names: Sequence[str] | None = None) -> dict[str, int]:
         """The most probable protocol of a group from all its numbers, or from some."""
         return best(self.factors(self.of(group) if names is None else names))
@@ -81,7 +115,8 @@ class Inference:
         rows = []
         for name in names:
             number, answers = self.numbers[name], self.answers[name]
-            mean, std, n = answers.at(dict(protocol))
+            one = answers.at(protocol)
+            mean, std, n = float(one.mean), float(one.std), int(one.n)
             runs = number.runs if len(number.values) == 1 else 1
             ends = (mean, *prediction_interval(mean, std, n, runs))
             found = inside(number, mean, std, n, answers.fisher)
@@ -194,8 +229,10 @@ def hidden_numbers(
 ) -> tuple[dict[str, int], dict[str, Number]]:
     """A protocol drawn from the prior, and the numbers that new runs of it would print.
 
-    The mean of as many runs as the paper's is drawn from the normal distribution of ours, in the range of the
-    measure, with the paper's decimals.
+    A mean of as many runs as the paper's is drawn from the distribution that the likelihood takes it to have
+    (:func:`baq.protocols.likelihood.log_likelihood`, no stray ones): Student's t around our mean. Our mean of a
+    few runs is not the truth, so a normal distribution around it would lie too close. Then it is cut to
+    the range of the measure and printed with the paper's decimals.
     """
     choices = inference.space.choices
     hidden = {
@@ -205,14 +242,14 @@ def hidden_numbers(
     found = {}
     for name, number in inference.numbers.items():
         answers = inference.answers[name]
-        mean, std, n = answers.at(hidden)
-        if n < 2:
+        one = answers.at(hidden)
+        if one.n < 2:
             found[name] = number
             continue
-        drawn = mean + std * rng.normal(size=(len(number.values), number.runs)).mean(axis=1)
-        drawn = np.sort(np.tanh(drawn) if answers.fisher else drawn)
-        if name[0] != "F" and not name.startswith("C1"):
-            drawn = np.clip(drawn, 0, None if "." not in number.text else 1)
+        runs = number.runs if len(number.values) == 1 else 1
+        off = rng.standard_t(one.n - 1, size=len(number.values))
+        drawn = one.mean + one.scale(runs) * off
+        drawn = np.clip(np.sort(np.tanh(drawn) if answers.fisher else drawn), *number.limits)
         decimals = len(number.text.split(" to ")[0].partition(".")[2])
         found[name] = replace(number, text=" to ".join(f"{v:.{decimals}f}" for v in drawn))
     return hidden, found
@@ -235,9 +272,9 @@ def control_rows(
 
     Columns: ``kind`` (``hidden`` or ``shuffled``), ``seed``, ``group``, ``numbers``, ``inside``, and of :meth:`Inference.held_out` how many
     are a ``hit`` and in ``best``, and the sum of ``gain``; for a hidden protocol ``equal``, the choices that are the
-    hidden one's, of ``choices``, ``covered``, those of which the smallest set of values with 90 % of the posterior
+    hidden one's, of ``choices``, ``guess``, how many the prior's most probable values would be on average, ``covered``, those of which the smallest set of values with 90 % of the posterior
     holds it, ``decided``, those with a value of at least :data:`DECIDED`, and ``right``, of how many of these it is the
-    hidden one's. The last five are NaN for shuffled numbers.
+    hidden one's. The last six are NaN for shuffled numbers.
     """
     rng = np.random.default_rng(seed)
     truth, numbers = hidden_numbers(inference, rng) if hidden else ({}, {})
@@ -259,6 +296,7 @@ def control_rows(
             found = marginals(factors)
             row["choices"] = len(found)
             row["equal"] = sum(top[name] == truth[name] for name in found)
+            row["guess"] = sum(max(inference.space.choices[name].prior) for name in found)
             row["covered"] = sum(_in_set(p, truth[name]) for name, p in found.items())
             decided = [name for name, p in found.items() if p.max() >= DECIDED]
             row["decided"] = len(decided)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,15 @@ class Number:
     @property
     def values(self) -> tuple[float, ...]:
         return tuple(map(float, self.text.split(" to ")))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that its measure can have."""
+        if self.claim == "C1":
+            return 2, 8  # bits
+        if self.claim in ("F1", "P1"):
+            return -1, 1  # an accuracy lost, a correlation
+        return (0, 1) if "." in self.text else (0, np.inf)
 
 
 @dataclass(frozen=True)
@@ -71,10 +80,10 @@ class Answers:
             tuple(over), mean.astype(single), std.astype(single), n.astype(np.int8), step, span, fisher
         )  # fmt: skip
 
-    def at(self, known: dict[str, int]) -> tuple[float, float, int]:
-        """Mean, standard deviation and number of runs under one protocol, by the index of each choice."""
+    def at(self, known: Mapping[str, int]) -> Answers:
+        """The answers under one protocol, by the index of each choice: its arrays have no axes."""
         where = tuple(known[name] for name in self.over)
-        return float(self.mean[where]), float(self.std[where]), int(self.n[where])
+        return replace(self, over=(), mean=self.mean[where], std=self.std[where], n=self.n[where])
 
     def scale(self, runs: int) -> np.ndarray:
         """The standard deviation of a mean of new runs less ours; a spread below half a step counts as that."""

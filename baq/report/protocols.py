@@ -12,6 +12,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from baq.protocols.judging import DECIDED
+from baq.protocols.likelihood import Number
+from baq.report.claims import claims
 from baq.report.excerpts import markdown_table
 from baq.report.stats import LEVEL
 from baq.report.style import MARKERS, WIDTH
@@ -22,22 +24,30 @@ __all__ = [
     "LEAST",
     "WORDS",
     "against_best",
+    "apart_line",
     "beside",
+    "best_line",
     "compared",
     "controls_figure",
     "controls_line",
     "controls_table",
     "decided",
-    "decided_line",
+    "decided_table",
+    "firm",
+    "found_table",
+    "held_line",
     "hits_table",
     "how_sure",
     "likely",
     "numbers_table",
     "open_ones",
+    "pattern_line",
+    "percent",
     "placed",
     "posterior_bars",
     "rest_table",
     "space_table",
+    "tops_line",
 ]
 
 #: The hidden control passes where sets with 90 % of a posterior hold at least this share of the hidden values.
@@ -46,9 +56,9 @@ COVERED = 0.85
 LEAST = 0.2
 #: What each choice is called on the page.
 WORDS = {
-    "scale": "one scale for each", "zero": "levels", "folded": "batch norm folded",
+    "scale": "what shares a scale", "zero": "range of the quantizer", "folded": "batch norm folded",
     "share": "share of the band", "mask": "boundary mask", "eps": "largest loss ε",
-    "tau_f": "largest flip rate τ", "tau_j": "largest J", "levels": "bits walked down",
+    "tau_f": "largest flip rate τ", "tau_j": "largest J", "levels": "bit widths walked down",
     "hidden": "hidden units", "activation": "activation", "inputs": "input scaling",
     "digits_j": "what J compares (digits)", "digits_plane": "points of the PCA plane (digits)",
     "digits_n": "cells a side (digits)", "pad": "pad", "shift": "shift over",
@@ -58,6 +68,39 @@ WORDS = {
     "natural_n": "cells a side (CIFAR-10)", "family": "network", "search": "rounding before the gap term",
     "gap": "weight of the gap term",
 }  # fmt: skip
+#: How a choice that was made is told; a value is put in. What a phrase needs no value for has one for each.
+_DID = {
+    "scale": "one scale for each {}", "zero": "{} range of the quantizer", "folded": "batch norm folded: {}",
+    "share": "a band of {} of the inputs", "mask": "boundary masks of {}",
+    "eps": "an accuracy loss of at most {}", "tau_f": "a flip rate of at most {}", "tau_j": "a J of at most {}",
+    "levels": "bit widths walked down: {}", "hidden": "{} hidden units", "activation": "{} units",
+    "inputs": "{} inputs", "digits_j": "J of {} on digits", "digits_plane": "PCA plane of: {}",
+    "digits_n": "{} cells a side", "pad": "a pad of {}", "shift": "shift over: {}",
+    "transitions": "transitions: {}", "block": "junction windows of {} cells a side",
+    "counted": "junctions counted: {}", "training": "{} training images of CIFAR-10", "images": "{} test images of CIFAR-10",
+    "natural_j": "J of {} on CIFAR-10", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
+    "family": "a {} network", "search": "{} rounding before the gap term", "gap": "a gap term of weight {}",
+}  # fmt: skip
+_SAID = {
+    ("scale", "tensor"): "weight tensor", ("scale", "channel"): "output channel",
+    ("inputs", "unit"): "pixels from 0 to 1 as", ("mask", "one"): "one side",
+    ("mask", "two"): "both sides", ("mask", "thick"): "both sides and their neighbours",
+    ("digits_j", "masks"): "boundary masks", ("natural_j", "masks"): "boundary masks",
+    ("family", "cnn"): "small convolutional",
+}  # fmt: skip
+
+
+def percent(p: float) -> str:
+    """A probability in whole percent; below what counts as decided, and below 1, it is not rounded up to that."""
+    if p >= 0.995:
+        return ">99%"
+    return f"{p:.0%}" if p >= DECIDED else f"{min(p, DECIDED - 0.01):.0%}"
+
+
+def _told(row: object) -> str:
+    """A value of a choice, from a row of :func:`decided`, in words."""
+    choice, value = row.choice, row.value  # type: ignore[attr-defined]
+    return _DID[choice].format(_SAID.get((choice, value), value))
 
 
 def space_table(
@@ -85,7 +128,8 @@ def decided(posterior: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
 
     Returns:
         ``choice``, ``group``, ``value``, ``prior``, ``posterior``, ``bits`` (Kullback and Leibler's information
-        that the posterior has gained on the prior) and ``decided``.
+        that the posterior has gained on the prior), ``apart``, whether the numbers of some group alone decide
+        another value of the choice than all together find most probable, and ``decided``, never where that is so.
     """
     rows = []
     for (choice, group), part in posterior.groupby(["choice", "group"], sort=False):
@@ -95,7 +139,35 @@ def decided(posterior: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
         rows.append((choice, group, top["value"], top["prior"], top["posterior"], gained))
     columns = ["choice", "group", "value", "prior", "posterior", "bits"]
     found = pd.DataFrame(rows, columns=columns)
-    return found.assign(decided=found["posterior"] >= level)
+    common = found[found["group"] == "together"].set_index("choice")["value"]
+    common = found["choice"].map(common).fillna(found["value"])
+    odd = (found["posterior"] >= level) & (found["value"] != common)
+    found["apart"] = found["choice"].isin(found.loc[odd, "choice"])
+    return found.assign(decided=(found["posterior"] >= level) & ~found["apart"])
+
+
+def decided_table(found: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
+    """Values as probable as a decided one, for display, with what one number less, or other groups, make of them.
+
+    Arguments:
+        found: as :func:`decided` returns it, with ``least`` and ``without`` as
+            :meth:`baq.protocols.judging.Inference.left_out` has them.
+        level: as for :func:`decided`.
+    """
+    part = found[(found["posterior"] >= level) & (found["bits"] > LEAST)]
+    part = part.sort_values("group", key=lambda group: group != "together", kind="stable")
+    rows = [
+        {
+            "numbers of": r.group,
+            "choice": WORDS.get(r.choice, r.choice),
+            "value": r.value,
+            "probability": percent(r.posterior),
+            "least without one number": f"{percent(r.least)} ({r.without})",
+            "decided": "no" if r.apart else "yes",
+        }
+        for r in part.itertuples()
+    ]
+    return pd.DataFrame(rows)
 
 
 def posterior_bars(posterior: pd.DataFrame) -> Figure:
@@ -133,7 +205,9 @@ def posterior_bars(posterior: pd.DataFrame) -> Figure:
                 )
             left, before = left + row.posterior, before + row.prior
     ax.set_yticks(range(len(names)), [WORDS.get(name, name) for name in names])
-    ax.set(xlim=(0, 1), xlabel="probability; thin bars: the prior", ylim=(len(names) - 0.4, -0.6))
+    ax.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6))
+    # At the left, where a phone shows it.
+    ax.set_xlabel("probability; thin bars: the prior", loc="left")
     ax.tick_params(axis="y", length=0)
     return figure
 
@@ -179,18 +253,75 @@ def numbers_table(answers: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame
             {
                 "number": own.number,
                 "paper": own.paper,
-                "best protocol of its group": _interval(own),
+                "best protocol of its group": _interval(
+                    own.number, own.paper, (own.mean, own.lo, own.hi)
+                ),
                 "inside": own.inside,
-                "one protocol for all": _interval(common),
+                "one protocol for all": _interval(
+                    common.number, common.paper, (common.mean, common.lo, common.hi)
+                ),
                 "inside too": common.inside,
             }
         )
     return pd.DataFrame(rows)
 
 
-def _interval(row: object) -> str:
-    ends = (row.mean, row.lo, row.hi)  # type: ignore[attr-defined]
-    return interval_text(*ends, 3 if abs(row.mean) < 2 else 1)  # type: ignore[attr-defined]
+def _interval(name: str, paper: str, ends: Sequence[float]) -> str:
+    """Mean, lower and upper end, cut to the range of the number's measure: what lies beyond cannot be observed."""
+    mean, lo, hi = map(float, np.clip(ends, *Number(name, paper, 1).limits))
+    return interval_text(mean, lo, hi, 3 if abs(mean) < 2 else 1)
+
+
+def best_line(
+    found: pd.DataFrame, best: Mapping[str, str], shares: Mapping[str, tuple[float, int]]
+) -> str:
+    """How probable the most probable protocols are, and where the one for all is not what its choices tell alone.
+
+    Arguments:
+        found: as :func:`decided` returns it.
+        best: the values of the most probable protocol for all.
+        shares: by group, or ``together``, the probability of the most probable protocol, and of how many it is one.
+    """
+    told = [f"{group} {p:.2%} of {size:,}" for group, (p, size) in shares.items()]
+    common = found[found["group"] == "together"].set_index("choice")["value"]
+    odd = [f"{WORDS[name]} ({value})" for name, value in best.items() if common[name] != value]
+    text = (
+        "The most probable protocol has of the posterior probability, of so many protocols that the numbers tell apart: "
+        f"{'; '.join(told)}. None is *the* protocol."
+    )
+    if odd:
+        text += (
+            " The one for all is the most probable combination. A choice alone, summed over all others, may have another most "
+            f"probable value; so it is here with {', '.join(odd)}."
+        )
+    return text
+
+
+def pattern_line(answers: pd.DataFrame) -> str:
+    """Whether one protocol's means go the paper's way, where the paper compares two numbers or more.
+
+    Arguments:
+        answers: rows of :meth:`baq.protocols.judging.Inference.judged`.
+    """
+    mean, paper = answers.set_index("number")["mean"], answers.set_index("number")["paper"]
+    pairs = [(entry["after"], name) for name, entry in claims().items() if "after" in entry]
+    pairs = [(a, b) for a, b in pairs if a in mean and b in mean]
+    odd = [
+        f"{a} to {b} (paper {paper[a]} to {paper[b]}, here {mean[a]:.3f} to {mean[b]:.3f})"
+        for a, b in pairs
+        if (mean[b] - mean[a]) * (float(paper[b]) - float(paper[a])) <= 0
+    ]
+    text = f"of {len(pairs)} pairs of numbers that the paper compares the means move its way in {len(pairs) - len(odd)}"
+    text += f", and not in {'; '.join(odd)}" if odd else ""
+    counts = [name for name in mean.index if name.startswith("T")]
+    ours, theirs = mean[counts], paper[counts].astype(float)
+    if counts:
+        same = (ours.to_numpy().argsort() == theirs.to_numpy().argsort()).all()
+        text += (
+            f". The largest of its junction counts ({', '.join(paper[counts])}) is {theirs.max() / theirs.min():.1f} times the least; here "
+            f"({', '.join(f'{v:.1f}' for v in ours)}) {ours.max() / ours.min():.1f} times, {'in the same' if same else 'and not in the same'} order"
+        )
+    return text
 
 
 def hits_table(held_out: pd.DataFrame) -> pd.DataFrame:
@@ -204,21 +335,40 @@ def hits_table(held_out: pd.DataFrame) -> pd.DataFrame:
     for (group, fitted), part in held_out.groupby(["group", "fitted"], sort=False):
         row = {"claims on": group, "fitted on half": str(fitted)}
         for column, words in (
-            ("prior", "inside by the prior alone"),
-            ("hit", "inside the mixture"),
-            ("best", "inside the best protocol"),
+            ("prior", "inside, prior alone"),
+            ("hit", "inside, mixture"),
+            ("best", "inside, best protocol"),
         ):
             row[words] = f"{part[column].sum()} of {len(part)}"
         rows.append(row | {"bits gained": f"{part['gain'].sum():z.1f}"})
     return pd.DataFrame(rows)
 
 
+def held_line(held_out: pd.DataFrame, asked: float) -> str:
+    """What the held-out numbers say, in sentences; arguments as for :func:`hits_table`, and the share asked for."""
+    total, gained = len(held_out), held_out.groupby("group", sort=False)["gain"].sum()
+    missed = ", ".join(dict.fromkeys(held_out.loc[~held_out["hit"], "number"])) or "none"
+
+    def told(column: str) -> str:
+        hits = int(held_out[column].sum())
+        return f"{hits} of {total} inside ({hits / total:.0%}: {'reached' if hits >= asked * total else 'missed'})"
+
+    text = (
+        f"Asked for beforehand were {asked:.0%} inside. The mixture has {told('hit')}, the most probable protocol alone {told('best')}. But the "
+        f"prior alone has {int(held_out['prior'].sum())}, since what it expects is wide: hits are no evidence. Bits are: the fitted halves gain "
+        f"{gained.sum():z.1f} on the held-out ones ({', '.join(f'{g} {bits:z.1f}' for g, bits in gained.items())})."
+    )
+    if nothing := [group for group, bits in gained.items() if bits < 1]:
+        text += f" Of {' and '.join(map(str, nothing))}, with less than one, half of the numbers says nothing of the other."
+    return f"{text} Missed by the mixture: {missed}."
+
+
 #: What is compared between the paper's numbers and the controls, with its words.
 _COMPARED = {
-    "inside": "inside the best protocol of all",
-    "hit": "held out, inside the mixture",
-    "best": "held out, inside the best protocol",
-    "gain": "held out, bits gained",
+    "inside": "inside",
+    "hit": "held out, mixture",
+    "best": "held out, best",
+    "gain": "held out, bits",
 }
 
 
@@ -254,7 +404,7 @@ def controls_table(rows: pd.DataFrame) -> pd.DataFrame:
         for group in dict.fromkeys(rows["group"]):
             part = rows[rows["group"] == group].set_index("kind")
             row = {
-                "what is counted": words,
+                "counted": words,
                 "claims on": group,
                 "numbers": str(part["numbers"].iloc[0]),
             }
@@ -290,6 +440,31 @@ def controls_figure(rows: pd.DataFrame) -> Figure:
     return figure
 
 
+def found_table(controls: pd.DataFrame) -> pd.DataFrame:
+    """How much of the hidden protocols was found, by group, for display.
+
+    Arguments:
+        controls: rows of :func:`baq.protocols.judging.control_rows`.
+    """
+    hidden = controls[controls["kind"] == "hidden"]
+    columns = ["choices", "equal", "guess", "covered", "decided", "right"]
+    total = hidden.groupby("group", sort=False)[columns].sum()
+    total.loc["all"] = total.sum()
+    share = total.div(total["choices"], axis=0)
+    return pd.DataFrame(
+        {
+            "claims on": total.index,
+            "choices": [f"{v:.0f}" for v in total["choices"]],
+            "as in the best protocol": [f"{p:.0%}" for p in share["equal"]],
+            "by guessing": [f"{p:.0%}" for p in share["guess"]],
+            "in the 90 % set": [f"{p:.0%}" for p in share["covered"]],
+            "right where decided": [
+                f"{r.right:.0f} of {r.decided:.0f}" for r in total.itertuples()
+            ],
+        }
+    )
+
+
 def rest_table(
     outside: pd.DataFrame, reached: Mapping[str, tuple[float, float, float]]
 ) -> pd.DataFrame:
@@ -307,7 +482,7 @@ def rest_table(
             {
                 "number": row.number,
                 "paper": row.paper,
-                "best protocol": _interval(row),
+                "best protocol": _interval(row.number, row.paper, (row.mean, row.lo, row.hi)),
                 "protocols with it inside, prior": f"{prior:.1%}",
                 "the same, posterior": f"{posterior:.1%}",
                 "of the prediction below it": f"{below:.1%}",
@@ -332,9 +507,11 @@ def controls_line(controls: pd.DataFrame, rows: pd.DataFrame, found: int) -> str
     passes = again == len(hidden) and covered >= COVERED
     above = {name: int((shuffled[name] >= paper[name]).sum()) for name in _COMPARED}
     return (
-        f"{'The hidden control passes' if passes else 'The hidden control does not pass'}: a protocol is found, with at least {found} "
-        f"numbers inside, in {again} of {len(hidden)}, and the sets that hold 90 % of a posterior hold {covered:.0%} of the hidden values. "
-        f"{'The shuffled control passes' if none == 0 else 'The shuffled control does not pass'}: one is found in {none} of {len(shuffled)}. "
+        f"{'The hidden control passes' if passes else 'The hidden control does not pass'}: at least {found} numbers lie inside in "
+        f"{again} of {len(hidden)}, and the sets that hold 90 % of a posterior hold {covered:.0%} of the hidden values. That is a fit, not "
+        f"the hidden protocol: of its choices the most probable one has {here['equal'].sum() / here['choices'].sum():.0%} right, and the prior's "
+        f"most probable values would have {here['guess'].sum() / here['choices'].sum():.0%}. "
+        f"{'The shuffled control passes' if none == 0 else 'The shuffled control does not pass'}: so many lie inside in {none} of {len(shuffled)}. "
         f"Of the shuffles {above['inside']} have as many numbers inside as the paper's own, {above['hit']} as many held-out ones, and "
         f"{above['gain']} gain as many bits on these. {_beside_hidden(float(paper['gain']), hidden['gain'])}"
     )
@@ -349,99 +526,94 @@ def _beside_hidden(own: float, hidden: pd.Series) -> str:
     return f"{text}."
 
 
-#: What an author did, by choice, in words that a value is put into.
-_DID = {
-    "scale": "one scale for each {}", "zero": "{} levels", "folded": "batch norm folded: {}",
-    "share": "a band of {} of the inputs", "mask": "boundary masks: {}", "eps": "a loss of at most {}",
-    "tau_f": "a flip rate of at most {}", "tau_j": "a J of at most {}", "levels": "bits walked down: {}",
-    "hidden": "{} hidden units", "activation": "{} units", "inputs": "{} inputs", "digits_j": "J of {}",
-    "digits_plane": "PCA plane of: {}", "digits_n": "{} cells a side", "pad": "a pad of {}",
-    "shift": "shift over: {}", "transitions": "transitions: {}", "block": "junction windows of {} cells a side",
-    "counted": "junctions counted: {}", "training": "{} training images", "images": "{} test images",
-    "natural_j": "J of {}", "natural_plane": "planes: {}", "natural_n": "{} cells a side, if on a slice",
-    "family": "a {} network", "search": "{} before the gap term", "gap": "a gap term of weight {}",
-}  # fmt: skip
-_WHERE = {
-    "digits": "On digits", "subsets": "On subsets of CIFAR-10", "full": "On all of CIFAR-10", "rounding": "In rounding",
-}  # fmt: skip
+def likely(found: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> str:
+    """What the author most likely did, in a paragraph, from all numbers together.
 
-
-def likely(found: pd.DataFrame) -> str:
-    """What the author most likely did, in a paragraph, with the probability of each choice.
-
-    Of choices that gain less than :data:`LEAST` bits on the prior nothing is said.
+    Of choices that gain less than :data:`LEAST` bits on the prior nothing is said. One that is not decided is open where
+    a group that gains as much has another most probable value.
 
     Arguments:
         found: as :func:`decided` returns it.
+        groups: the groups that each choice is one of.
     """
+    where: dict[tuple[str, ...], str] = {
+        ("digits",): "On digits", ("subsets",): "On subsets of CIFAR-10", ("full",): "On all of CIFAR-10",
+        ("rounding",): "In rounding",
+    }  # fmt: skip
+    part = found[(found["group"] == "together") & (found["bits"] > LEAST) & ~found["apart"]]
+    part = part[part["posterior"] >= 0.5].sort_values("posterior", ascending=False)
+    unlike = found[found["bits"] > LEAST].groupby("choice")["value"].nunique() > 1
+    unlike = ~part["decided"] & part["choice"].map(unlike)
+    still, part = part[unlike], part[~unlike]
+    place = part["choice"].map(lambda name: where.get(tuple(groups[name]), "In several works"))
     lines = []
-    for group, where in _WHERE.items():
-        part = found[(found["group"] == group) & (found["bits"] > LEAST)]
-        part = part.sort_values("posterior", ascending=False)
-        said = {
-            row.choice: f"{_DID[row.choice].format(row.value)} ({row.posterior:.0%})"
-            for row in part.itertuples()
-            if row.posterior >= 0.5
-        }
-        sure = [
-            text for choice, text in said.items() if part.set_index("choice")["decided"][choice]
-        ]
-        rest = [text for text in said.values() if text not in sure]
-        told = [", ".join(sure)] if sure else []
-        told += ["perhaps " + ", ".join(rest)] if rest else []
-        lines.append(f"{where}: {'; '.join(told) or 'nothing that the prior does not say'}.")
-    return " ".join(lines)
+    for name in (*where.values(), "In several works"):
+        sure, rest = (
+            ", ".join(f"{_told(r)} ({percent(r.posterior)})" for r in some.itertuples())
+            for some in (
+                part[(place == name) & (part["decided"] == is_so)] for is_so in (True, False)
+            )
+        )
+        told = "; ".join([sure] * bool(sure) + [f"perhaps {rest}"] * bool(rest))
+        lines += [f"{name}: {told}."] if told else []
+    lines += [line] if (line := apart_line(found)) else []
+    if len(still):
+        names = "; ".join(WORDS[name] for name in still["choice"])
+        lines.append(f"Open, since the groups lean to different values: {names}.")
+    return " ".join(lines) or "Nothing that the prior does not say."
 
 
-def how_sure(found: pd.DataFrame, controls: pd.DataFrame) -> str:
-    """How sure that is: how often the method was right on hidden protocols, and where groups and all disagree.
+def firm(found: pd.DataFrame) -> str:
+    """The choices that all numbers together decide, and still do when any one number is left out, in words."""
+    part = found[(found["group"] == "together") & found["decided"] & (found["bits"] > LEAST)]
+    part = part[part["least"] >= DECIDED].sort_values("posterior", ascending=False)
+    return ", ".join(f"{_told(r)} ({percent(r.posterior)})" for r in part.itertuples())
+
+
+def apart_line(found: pd.DataFrame) -> str:
+    """The choices on which a group's numbers alone and all together disagree, in a sentence, or nothing."""
+    common = found[found["group"] == "together"].set_index("choice")
+    odd = found[found["apart"] & (found["posterior"] >= DECIDED)]
+    told = [
+        f"{WORDS.get(r.choice, r.choice)} ({r.group} alone: {r.value}, {percent(r.posterior)}; all together: "
+        f"{common.loc[r.choice, 'value']}, {percent(common.loc[r.choice, 'posterior'])})"
+        for r in odd.itertuples()
+        if r.value != common.loc[r.choice, "value"]
+    ]
+    return f"Undecided, since they disagree: {'; '.join(told)}." if told else ""
+
+
+def tops_line(found: pd.DataFrame, choice: str) -> str:
+    """The most probable value of a choice by the numbers of each group, and of all together, in words."""
+    part = found[found["choice"] == choice]
+    return ", ".join(f"{r.group} {r.value} ({percent(r.posterior)})" for r in part.itertuples())
+
+
+def how_sure(controls: pd.DataFrame, pull: float) -> str:
+    """How sure that is: how often the method was right on hidden protocols, and what one protocol for all costs.
 
     Arguments:
-        found: as :func:`decided` returns it.
         controls: rows of :func:`baq.protocols.judging.control_rows`.
+        pull: by how many bits all numbers are more probable under one protocol than with one for each group.
     """
     hidden = controls[controls["kind"] == "hidden"]
     right, of = int(hidden["right"].sum()), int(hidden["decided"].sum())
     kept = f"{right} of {of} values ({right / of:.0%})" if of else "no value"
-    text = (
+    return (
         "In brackets stand posterior probabilities, given this space. Of hidden protocols, whose values we know, "
-        f"{kept} with at least {DECIDED:.0%} were the hidden ones."
+        f"{kept} to which a group's numbers gave at least {DECIDED:.0%} were the hidden ones. Do the groups pull apart? Under one protocol the "
+        f"paper's numbers are {2 ** abs(pull):.1f} times {'less' if pull < 0 else 'more'} probable than under one for each group ({pull:z.1f} bits)."
     )
-    common = found[found["group"] == "together"].set_index("choice")
-    odd = [
-        f"{WORDS[row.choice]} ({row.group}: {row.value}, together: {common.loc[row.choice, 'value']})"
-        for row in found[(found["group"] != "together") & found["decided"]].itertuples()
-        if common.loc[row.choice, "decided"] and common.loc[row.choice, "value"] != row.value
-    ]
-    if odd:
-        text += (
-            " A group alone and all together decide differently on "
-            + "; ".join(odd)
-            + ": there the groups pull apart, and neither value is to be trusted."
-        )
-    return text
 
 
-def open_ones(found: pd.DataFrame, groups: Mapping[str, str]) -> str:
-    """The choices that no numbers decide, in words.
+def open_ones(found: pd.DataFrame) -> str:
+    """The choices that all numbers together do not decide, in words.
 
     Arguments:
         found: as :func:`decided` returns it.
-        groups: the group that each choice is read in.
     """
-    here = found[found["group"] == found["choice"].map(groups)]
-    names = [WORDS.get(name, name) for name in here.loc[~here["decided"], "choice"]]
-    return "; ".join(names) or "nothing"
-
-
-def decided_line(found: pd.DataFrame, group: str) -> str:
-    """The choices of a group that its numbers decide, each with its value and probability."""
-    part = found[(found["group"] == group) & found["decided"] & (found["bits"] > LEAST)]
-    part = part.sort_values("bits", ascending=False)
-    told = [
-        f"{WORDS.get(r.choice, r.choice)}: {r.value} ({r.posterior:.0%})" for r in part.itertuples()
-    ]
-    return "; ".join(told) or "nothing"
+    left = found[(found["group"] == "together") & ~found["decided"]]
+    return "; ".join(WORDS.get(name, name) for name in left["choice"]) or "nothing"
 
 
 def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
@@ -464,7 +636,7 @@ def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
         other = known[name]
         ours = "–"
         if not pd.isna(row.mean):
-            ours = interval_text(row.mean, row.at_least, row.at_most, 3 if abs(row.mean) < 2 else 1)
+            ours = _interval(name, other.paper, (row.mean, row.at_least, row.at_most))
         own = row.verdict if not part else "inside" if _within(row) else "outside"
         rows.append(
             (
@@ -473,7 +645,7 @@ def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
                 other.paper,
                 ours,
                 own,
-                _interval(other),
+                _interval(other.number, other.paper, (other.mean, other.lo, other.hi)),
                 "inside" if other.inside else "outside",
             )
         )
