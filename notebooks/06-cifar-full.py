@@ -160,8 +160,7 @@ fig = charts.by_bits_and_group(summary, "family", "scheme", rows, paper, ["loss"
 # %% [markdown]
 # ## Which convention gives the paper's numbers
 #
-# All six settings at 6 bits, with what our seeds show in brackets. A setting answers a claim if the paper's value lies in its
-# [prediction interval](claims), which is wider than what a few seeds show.
+# All six settings at 6 bits. A setting answers a claim if the paper's value lies in its [prediction interval](claims), wider than the brackets.
 
 # %% caption="Claims F1 to F3 in each setting at 6 bits: median and how far seeds spread." tags=["remove-input"]
 six = levels[levels["bits"] == 6]

@@ -160,7 +160,7 @@ HTML(
 #   [Full CIFAR-10](06-cifar-full).
 # * Which way to round: [Rounding](07-rounding). How far calibration data can be trusted:
 #   [Calibration](08-calibration). What can be known before: [Before you quantize](09-before-you-quantize).
-# * Under which conventions the paper's numbers agree: [Which protocol?](10-which-protocol)
+# * Which conventions the paper's numbers are compatible with: [Which protocol?](10-which-protocol)
 # * [Choices](choices.ipynb) says what depends on what the abstract leaves open, [Performance](performance.ipynb) and
 #   [Scaling](scaling.ipynb) what the measures cost, [Status](status.md) when and where each chapter was executed.
 #

@@ -634,7 +634,7 @@ class TestInABrowser:
         page = visit("#plane=three&images=1,1,1&n=33")
         settle(page)
         assert "plane=three" not in address(page)
-        assert page.get_by_text("This cannot be shown: ").is_visible()
+        assert page.get_by_text("The link asks for plane=three").is_visible()
         assert page.locator(f"{PLACE} select").count() > 0
 
     def test_values_of_another_state_are_dimmed(self, visit):

@@ -55,8 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(*lines: str) -> int:
-    for line in lines:
-        print(f"error: {line}", file=sys.stderr)
+    print(*(f"error: {line}" for line in lines), sep="\n", file=sys.stderr)
     return 1
 
 
@@ -135,15 +134,13 @@ def run_(
     _warm_up(project)
     try:
         notebook = run(project, chapter, given)
-    except UserError as error:
-        # Where 1 says that a candidate does not pass, this is something else.
+    except UserError as error:  # with a gate, 1 says that a candidate does not pass
         return _fail(*str(error).splitlines()) + (max_flip_rate is not None)
     print(notebook)
     if not no_page:
         print(run_page(project, notebook))
     made = read_json(notebook.parent / "results" / chapter.name / f"{chapter.name}.json")
-    told = made.get("gate", {}).get("told", [])
-    return _fail(*told) if told else 0
+    return _fail(*told) if (told := made.get("gate", {}).get("told")) else 0
 
 
 def _describe(project: Project, chapter: Chapter) -> None:
@@ -153,8 +150,9 @@ def _describe(project: Project, chapter: Chapter) -> None:
         cost = f"took {run['minutes']:.1f} min, {run['peak_memory_mib']} MiB on {run['processor']}"
     print(f"{chapter.name} requires {needs}; with its defaults it {cost}")
     for parameter in declared(chapter).values():
-        print(f"  {parameter.name}: {parameter.kind} = {parameter.default!r}")
-        print(f"      {parameter.comment}")
+        print(
+            f"  {parameter.name}: {parameter.kind} = {parameter.default!r}\n      {parameter.comment}"
+        )
 
 
 @_cli.command()
@@ -176,11 +174,9 @@ def sweep(file: Path, dry_run: bool, cores: str, cluster: Path | None) -> None:
         raise UserError(f"cores is {cores!r}, allowed are all, and 1 up")
     if not dry_run:
         _warm_up(project)
-    settings = {"sweep": str(file)}
-    make(project, settings, cores=cores, cluster=cluster, dry_run=dry_run, sweep=made)
+    make(project, {"sweep": str(file)}, cores=cores, cluster=cluster, dry_run=dry_run, sweep=made)
     if not dry_run:
-        print(made.folder(project) / "table.csv")
-        print(made.folder(project) / "sweep.html")
+        print(*(made.folder(project) / name for name in ("table.csv", "sweep.html")), sep="\n")
 
 
 @_cli.command(hidden=True)
