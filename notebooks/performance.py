@@ -144,8 +144,8 @@ Markdown(NONE if asked is None else costs.tools_table(asked))
 # ## Chapters against their floor
 #
 # How fast could this book be at all? While the chapters were executed, every multiplication of a pass through a network was
-# counted, forward and backward. At the rate at which all cores of the machine multiply large matrices, these take the *floor*. What is
-# above it is everything else: operations that are not multiplications, layers too small to fill the cores, measures on label maps,
+# counted, forward and backward. At the best rate at which all cores of the machine multiply matrices or convolve, these take the *floor*.
+# What is above it is everything else: operations that are not multiplications, layers too small to fill the cores, measures on label maps,
 # figures, and the start of a kernel, and other work on the machine. A chapter whose networks are small cannot come close.
 # `BAQ_COUNTS=FOLDER make book` counts, and `python -m benchmarks --floors FOLDER` writes the table.
 
