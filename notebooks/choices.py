@@ -20,9 +20,9 @@
 # # Choices
 #
 # The abstract leaves open most of what a replication needs. This page lists each open choice: what this
-# book does, and what the alternatives do to the claims, as the chapters measured it. Cells hold median and
-# 90 % interval over seeds. Studies of alternatives have fewer seeds than the claims themselves, so the rows
-# "as above" differ a little from the table of [claims](claims.ipynb).
+# book does, and what the alternatives do to the claims, as the chapters measured it. Cells hold the median and
+# the 90 % interval over seeds, of fewer than ten seeds their range. Studies of alternatives have fewer seeds than the
+# claims themselves, so the rows "as above" differ a little from the table of [claims](claims.ipynb).
 
 # %% tags=["parameters", "remove-cell"]
 digits: str = "02-slice-geometry/choices"  # the table of the choices on digits
