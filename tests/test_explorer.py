@@ -743,6 +743,24 @@ class TestInABrowser:
         page.keyboard.press("Escape")
         page.locator(".probe").wait_for(state="hidden")
 
+    def test_a_view_without_a_boundary_says_so(self, visit):
+        page = visit("#zoom=20&x=0.3&y=0.3&bits=2,2&n=33")
+        settle(page)
+        assert float(shown(page)["texts"]["jaccard"]) == 0
+        assert page.get_by_text("No boundary is in view").is_visible()
+        page = visit("#n=33&layers=points")
+        settle(page)
+        assert not page.get_by_text("No boundary is in view").is_visible()
+        assert page.get_by_text("test images, in the colour of their class").is_visible()
+
+    def test_images_are_shown_before_a_plane_goes_through_them(self, visit):
+        page = visit("#n=33&images=3,7,11")
+        settle(page)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        told = page.locator(".corners span").all_inner_texts()
+        truth = explorer.load(SHIPPED / "digits.js")["tanh-0"].y[[3, 7, 11]].tolist()
+        assert told == [f"{name}, a {k}" for name, k in zip("ABC", truth, strict=True)]
+
     def test_lines_stand_out_from_every_class(self, visit):
         """By WCAG's contrast, 3 to 1 for graphics."""
         page = visit("#n=33")

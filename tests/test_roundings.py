@@ -1,13 +1,13 @@
 """Roundings in a bit a weight, and in files that are taken only where they were made of the same."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_ways import NETWORK, X
 
-from baq import ptq_w, rounding
+from baq import local, ptq_w, rounding
+from baq.inference import logits
 from baq.quantization import quantized_layers
 from baq.rounding import packing, trials
 from baq.rounding.descent import neighbours
@@ -141,9 +141,13 @@ def test_a_damaged_file_is_an_error_in_one_line(asked, tmp_path):
 
 @pytest.mark.slow
 def test_what_ships_is_what_a_search_finds():
-    """Parts of a network's roundings, searched anew: another processor rounds a few weights in other ways."""
+    """Parts of a network's roundings, searched anew, are as good.
+
+    They need not be the same: on 30 images there are many ends of like loss, and the last digits of another processor
+    lead to another one.
+    """
     pytest.importorskip("torchvision")
-    sizes = {"train": 1000, "calibration": checkpoints.CALIBRATION, "test": 10}
+    sizes = {"train": 1000, "calibration": checkpoints.CALIBRATION, "test": 2000}
     try:
         network, split = network_on("cifar10", 0, "cnn", **sizes)
     except FileNotFoundError:
@@ -159,16 +163,16 @@ def test_what_ships_is_what_a_search_finds():
     shipped = roundings.kept("cnn-0/30-images", never, known, 4, given).networks
     anew = trials.by_metric_or_part(known, 4, **given).networks
     assert list(shipped) == list(anew)
-    for way, network in anew.items():
-        one, other = (
-            np.concatenate(
-                [layer.weight.detach().ravel() for layer in quantized_layers(q).values()]
-            )
-            for q in (network, shipped[way])
-        )
-        assert (one == other).mean() > 0.99, way
-        nearest = ptq_w(known.given, 4)
-        assert not same(network, nearest)
+    z, nearest = logits(network, split.x_test), ptq_w(known.given, 4)
+
+    def flipped(other):
+        return float(local.flips(z, logits(other, split.x_test)).double().mean())
+
+    for way, found in anew.items():
+        one, other = flipped(found), flipped(shipped[way])
+        assert abs(one - other) < 0.02, way
+        assert max(one, other) < 0.3 * flipped(nearest), way
+        assert not same(found, nearest)
 
 
 def test_searched_has_a_table_by_default():

@@ -132,6 +132,7 @@ explore.part("compute", function (use) {
       labels: [labels, changed],
       masks,
       jaccard: jaccard.distance(...masks),
+      bounded: masks.some((mask) => mask.includes(1)),
       gridChange: count / (n * n),
       displacement: displacement(count, extent, n, length),
     };

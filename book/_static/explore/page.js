@@ -194,8 +194,12 @@ explore.part("page", function (use) {
         guide.show(state, shown.measures);
         python.show(state, shown.extent);
         lawful.textContent = state.sides === "two" ? "the law" : "the law: for both sides only";
-        spanning.hidden = state.plane !== "three";
-        corners.forEach((canvas, k) => paint.input(canvas, imageOf(state.images[k])));
+        corners.forEach(function ({ canvas, name }, k) {
+          paint.input(canvas, imageOf(state.images[k]));
+          name.textContent = `${"ABC"[k]}, a ${known().labels[state.images[k]]}`;
+        });
+        nothing.hidden = shown.measures.bounded;
+        dots.hidden = !state.layers.includes("points");
         const address = write(state, names);
         if (address || location.hash.includes("=")) {
           history.replaceState(null, "", address || location.pathname + location.search);
@@ -304,14 +308,22 @@ explore.part("page", function (use) {
     }
 
     const controls = board(get, byHand, names, player.plays);
-    const corners = [..."ABC"].map((name) =>
-      h("canvas", { class: "input", role: "img", "aria-label": `image ${name}` }),
-    );
+    // The images that a plane may go through, with their classes.
+    const corners = [..."ABC"].map((name) => ({
+      canvas: h("canvas", { class: "input", role: "img", "aria-label": `image ${name}` }),
+      name: h("span"),
+    }));
     const spanning = h(
       "div",
-      { class: "corners", hidden: true },
-      ...corners.map((canvas, k) => h("div", {}, "ABC"[k], canvas)),
+      { class: "corners" },
+      ...corners.map(({ canvas, name }) => h("div", {}, name, canvas)),
     );
+    const nothing = h(
+      "p",
+      { class: "key", role: "status", hidden: true },
+      "No boundary is in view, so that J is 0 whatever else has changed.",
+    );
+    const dots = h("span", { hidden: true }, "● test images, in the colour of their class");
     const others = h(
       "button",
       { type: "button", onclick: () => byHand({ plane: "three", images: drawn() }) },
@@ -344,6 +356,7 @@ explore.part("page", function (use) {
       swatch(paint.OVER.quantized, "quantized only"),
       ...(small ? [] : [swatch(paint.OVER.changed, "label changed")]),
       h("span", { class: "ringed" }, "junction"),
+      dots,
     );
 
     const chart = h("div", { class: "chart" });
@@ -390,7 +403,7 @@ explore.part("page", function (use) {
           probed.place,
           legend,
           view.tools,
-          spanning,
+          nothing,
           chart,
           plotKey,
           h("div", { class: "actions" }, python.copy, reset),
@@ -402,7 +415,7 @@ explore.part("page", function (use) {
             controls.scale,
             controls.sides,
           ),
-          fold("Plane", controls.plane, controls.images, others),
+          fold("Plane", controls.plane, controls.images, spanning, others),
           fold("What is drawn", controls.appearance, controls.wipe, controls.layers),
           python.fold,
         ];
