@@ -48,9 +48,28 @@
     }
   }
 
+  // The theme's arrow that unfolds a page's children is an icon alone.
+  function name() {
+    for (const arrow of document.querySelectorAll("nav summary:not([aria-label])")) {
+      const link = arrow.closest("li")?.querySelector("a");
+      if (link && !arrow.textContent.trim()) {
+        arrow.setAttribute("aria-label", `pages of ${link.textContent.trim()}`);
+      }
+    }
+  }
+
+  // Sphinx lays a long signature out as a list of definitions without terms.
+  function signatures() {
+    for (const part of document.querySelectorAll("dt.sig dl, dt.sig dl > dd")) {
+      part.setAttribute("role", "presentation");
+    }
+  }
+
   window.addEventListener("load", () => {
     shorten();
     mark();
+    name();
+    signatures();
   });
   window.addEventListener("resize", mark);
   window.addEventListener("beforeprint", unfold);
