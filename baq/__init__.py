@@ -1,13 +1,18 @@
 """What quantization did to a classifier's decisions: measures of decision boundaries."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baq.comparison import compare
+    from baq.quantization import ptq_w
+
+    __version__: str
 
 __all__ = ["__version__", "compare", "ptq_w"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: torch takes seconds, and `baq.machine` does without. Their types are in the stub
-    # beside this file, so that who reads imports does not take all of them for used.
+    # Imported on first use: torch takes seconds, and `baq.machine` does without.
     from importlib import import_module, metadata
 
     if name == "__version__":

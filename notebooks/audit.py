@@ -101,8 +101,7 @@ with audit.users_folder():
         given = load_inputs(
             data, key=key or None, labels=labels or None, limit=most
         )
-        x, names = torch.as_tensor(given.x), given.names
-        y = as_places(given.y, network)
+        x, y, names = torch.as_tensor(given.x), given.y, given.names
 
 loaded = list(compared)
 network, compared, remarks = audit.with_logits(network, compared, x)
@@ -197,7 +196,7 @@ fig = audited.class_changes(changes, flipping) if flipping else None
 order = audit.flipped_first(z, outputs)
 rows = [k for k in order if any(flips(z, z_q)[k] for z_q in outputs.values())]
 radius, no_radius = audit.radii_at(network, x, rows[:gradient_inputs])
-given = {"y": y, "radius": radius, "share": shares[0]}
+given = {"y": as_places(y, network), "radius": radius, "share": shares[0]}
 flipped = by_candidate(lambda z_q: audit.flipped_inputs(z, z_q, **given))
 tables.save(flipped, "flipped")
 display(tables.styled(audited.one_by_one(flipped, rows[:shown]), "shown-flipped"))

@@ -6,7 +6,13 @@ what rounding returns. Packages that a kind needs are imported when it is loaded
 and named in one line where they are absent.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from baq.adapters.classifiers import load_classifier, recognized
+    from baq.adapters.codes import CodedWeight, coded_weights, load_codes, save_codes
+    from baq.adapters.inputs import Inputs, load_inputs
+    from baq.adapters.onnx_export import save_onnx
 
 __all__ = [
     "CodedWeight",
@@ -23,7 +29,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: `baq.inference` reads outputs by a module of this room, and this room
-    # uses `baq.inference`. Their types are in the stub beside this file.
+    # uses `baq.inference`.
     from importlib import import_module
 
     homes = {

@@ -1,9 +1,0 @@
-from baq.adapters.classifiers import load_classifier as load_classifier
-from baq.adapters.classifiers import recognized as recognized
-from baq.adapters.codes import CodedWeight as CodedWeight
-from baq.adapters.codes import coded_weights as coded_weights
-from baq.adapters.codes import load_codes as load_codes
-from baq.adapters.codes import save_codes as save_codes
-from baq.adapters.inputs import Inputs as Inputs
-from baq.adapters.inputs import load_inputs as load_inputs
-from baq.adapters.onnx_export import save_onnx as save_onnx
