@@ -13,6 +13,7 @@ from baq.report.claims import (
     answer,
     by_setting,
     claims,
+    limits,
     paper_number,
     paper_parts,
     paper_text,
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "book" / "claims").glob("*.yml"))
 ALLOWED = {
     *("id", "statement", "work", "quantity", "paper", "after", "sign", "given"),
-    *("chapter", "section", "setting", "why", "not_testable", "runs", "chose"),
+    *("chapter", "section", "setting", "why", "not_testable", "runs", "chose", "limits"),
 }
 
 
@@ -138,3 +139,10 @@ def test_a_setting_answers_a_claim_where_new_runs_could_have_the_papers_value():
     np.testing.assert_allclose(found["median"], [paper + 0.01, paper + 0.015, paper])
     with pytest.raises(ValueError, match="claim O2 has no single number"):
         by_setting(frame, {"O2": "flips"})
+
+
+def test_a_measure_has_limits():
+    """Bits, losses and correlations that may be negative, counts without a largest, changes, else shares."""
+    assert limits("C1", "accuracy rule") == (2, 8) and limits("T2") == (0, np.inf)
+    assert limits("F1") == limits("P1") == limits("S5") == (-1, 1)
+    assert limits("F2") == limits("D2") == limits("O2") == (0, 1)

@@ -278,13 +278,6 @@ def test_hidden_numbers_have_the_distribution_that_they_are_judged_by(inference)
     assert np.mean(close) > 0.9 + 4 * np.sqrt(0.09 / len(close))
 
 
-def test_a_number_lies_in_the_range_of_its_measure():
-    """Bits, losses and correlations that may be negative, counts without a largest, else shares; drawn ones too."""
-    found = {name: number.limits for name, number in numbers().items()}
-    assert found["C1 accuracy rule"] == (2, 8) and found["T2"] == (0, np.inf)
-    assert found["F1"] == found["P1"] == (-1, 1) and found["F2"] == found["D2"] == (0, 1)
-
-
 def test_a_space_that_cannot_be_is_refused(tmp_path):
     path = tmp_path / "space.yml"
     path.write_text(TWO.replace("coarse: 1", "coarse: 0"), "utf-8")

@@ -42,6 +42,25 @@ def test_a_mean_of_more_runs_has_a_narrower_interval():
         assert judging_interval(row) == pytest.approx((0.4, 0.6))
 
 
+def test_an_interval_ends_where_the_measure_does():
+    low = answer({"D1": pd.Series([0, 0, 1.0]), "F2": pd.Series([0.01, 0.02, 0.09])})
+    lost = answer({"F1": pd.Series([-0.01, 0.02, 0.05])})
+    bits = answer(
+        {
+            "C1": {
+                "accuracy rule": pd.Series([7.0, 8, 8]),
+                "boundary-aware rule": pd.Series([2.0, 2, 3]),
+            }
+        }
+    )
+    count, rate, accuracy, high, few, change = map(
+        judging_interval, pd.concat([low, lost, bits]).itertuples()
+    )
+    assert count[0] == rate[0] == 0 and accuracy[0] < 0
+    assert high[1] == 8 and few[0] == 2 and change[0] < -4
+    assert count[1] > 1 and rate[1] > 0.09
+
+
 def test_a_count_is_exact():
     assert verdict("T1", answer({"T1": pd.Series([12.0] * 3)}, "largest on the path")) == "inside"
     near = answer({"T1": pd.Series([12.4] * 3)}, "largest on the path")

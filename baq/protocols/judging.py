@@ -13,6 +13,7 @@ from baq.protocols.answers import GROUP_OF
 from baq.protocols.likelihood import Answers, Number, below, inside, log_likelihood, printed
 from baq.protocols.posterior import Factor, belief, best, eliminate, marginals
 from baq.protocols.space import GROUPS, Space
+from baq.report.claims import limits
 from baq.report.stats import LEVEL, prediction_interval
 
 __all__ = ["ASKED", "DECIDED", "Inference", "control_rows", "hidden_numbers", "shuffled_numbers"]
@@ -249,7 +250,7 @@ def hidden_numbers(
         runs = number.runs if len(number.values) == 1 else 1
         off = rng.standard_t(one.n - 1, size=len(number.values))
         drawn = one.mean + one.scale(runs) * off
-        drawn = np.clip(np.sort(np.tanh(drawn) if answers.fisher else drawn), *number.limits)
+        drawn = np.clip(np.sort(np.tanh(drawn) if answers.fisher else drawn), *limits(number.claim))
         decimals = len(number.text.split(" to ")[0].partition(".")[2])
         found[name] = replace(number, text=" to ".join(f"{v:.{decimals}f}" for v in drawn))
     return hidden, found

@@ -34,15 +34,6 @@ class Number:
     def values(self) -> tuple[float, ...]:
         return tuple(map(float, self.text.split(" to ")))
 
-    @property
-    def limits(self) -> tuple[float, float]:
-        """The least and the largest value that its measure can have."""
-        if self.claim == "C1":
-            return 2, 8  # bits
-        if self.claim in ("F1", "P1"):
-            return -1, 1  # an accuracy lost, a correlation
-        return (0, 1) if "." in self.text else (0, np.inf)
-
 
 @dataclass(frozen=True)
 class Answers:

@@ -23,6 +23,8 @@ chapter
     whose table ``claims`` holds the answer
 section
     of the chapter with the figure that shows it, as a link names it; ``beside-the-paper`` where none is given
+limits
+    the least and the largest value that the measure can have, where they are not those of :func:`limits`
 setting
     the row of that table that stands for the claim where there are several; ``why`` it was taken, a reason
     that is no result
@@ -49,6 +51,7 @@ __all__ = [
     "answer",
     "by_setting",
     "claims",
+    "limits",
     "paper_number",
     "paper_parts",
     "paper_text",
@@ -121,6 +124,24 @@ def paper_number(claim: str, part: str = "") -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def limits(claim: str, part: str = "") -> tuple[float, float]:
+    """The least and the largest value that the measure of a claim, or of a part of it, can have.
+
+    A share, printed with decimals or a statement, is 0 to 1, a change of one -1 to 1, and a count 0 or
+    more, where the entry of the claim has no ``limits``.
+
+    Raises:
+        ValueError: for an unknown id or part.
+    """
+    if given := _entry(claim).get("limits"):
+        lowest, highest = given
+        return lowest, highest
+    text = paper_text(claim, part)
+    if text in ("falls", "rises"):
+        return -1.0, 1.0
+    return 0.0, 1.0 if "." in text or text in WORDS else np.inf
 
 
 def answer(

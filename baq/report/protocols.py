@@ -12,8 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from baq.protocols.judging import DECIDED
-from baq.protocols.likelihood import Number
-from baq.report.claims import claims
+from baq.report.claims import claims, limits
 from baq.report.excerpts import markdown_table
 from baq.report.stats import LEVEL
 from baq.report.style import MARKERS, WIDTH
@@ -268,7 +267,7 @@ def numbers_table(answers: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame
 
 def _interval(name: str, paper: str, ends: Sequence[float]) -> str:
     """Mean, lower and upper end, cut to the range of the number's measure: what lies beyond cannot be observed."""
-    mean, lo, hi = map(float, np.clip(ends, *Number(name, paper, 1).limits))
+    mean, lo, hi = map(float, np.clip(ends, *limits(name.partition(" ")[0])))
     return interval_text(mean, lo, hi, 3 if abs(mean) < 2 else 1)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import pandas as pd
 from scipy import stats
 
-from baq.report.claims import WORDS, claims, paper_parts, paper_text
+from baq.report.claims import WORDS, claims, limits, paper_parts, paper_text
 from baq.report.stats import LEVEL, mean_interval, prediction_interval
 
 __all__ = ["RULES", "expected", "judging_interval", "same_sign", "standing", "verdict"]
@@ -93,10 +93,19 @@ def judging_interval(row: _Answer) -> tuple[float, float]:
     """The interval that a row of answers is judged by.
 
     Where the mean of as many runs as the paper averaged will lie; for a range the central 90 % of ours; for a
-    sign, a statement and a paired difference the confidence interval of the mean.
+    sign, a statement and a paired difference the confidence interval of the mean. Each is cut to what the
+    measure can be.
     """
+    if row.part.startswith("less "):
+        return mean_interval(row.mean, row.std, row.n)
+    lo, hi = _uncut_interval(row)
+    least, most = limits(row.claim, row.part)
+    return max(lo, least), min(hi, most)
+
+
+def _uncut_interval(row: _Answer) -> tuple[float, float]:
     runs = claims()[row.claim].get("runs")
-    if runs is not None and not row.part.startswith("less "):
+    if runs is not None:
         return prediction_interval(row.mean, row.std, row.n, runs)
     if " to " in paper_text(row.claim, next(iter(paper_parts(row.claim)))):
         return row.lo, row.hi
