@@ -278,27 +278,28 @@ display(Markdown(text))
 
 # %% tags=["remove-input"]
 def small(setting, seed):
-    """From few images: the metrics, the parts of one, and roundings tuned less."""
+    """From few images: the metrics, the parts of one, and as of no images what is tuned less."""
     reference, split = prepared(setting, seed, max(budgets))
-    where, parts, tried = f"{setting}-{seed}/", [], [pd.DataFrame()]
     how = {"points": points, "steps": ablation_steps}
+    where, copies = f"{setting}-{seed}/", {}
     for k in sorted(budgets):
         known = Statistics(reference, split.x_train[:k], positions=positions)
         given = known, max(bits), how | {"parts": k == max(budgets)}, folder
         made = kept(f"{where}{k}-images", trials.by_metric_or_part, *given)
-        parts.append(on_test(reference, made.networks, split).assign(images=k))
+        copies |= {(k, part): network for part, network in made.networks.items()}
     if setting == "cnn" and 4 in bits:
-        how = {"counts": budgets, "steps": ablation_steps}
-        made = kept(where + "less-tuned", trials.less_tuned, known, 4, how, folder)
-        copies = trials.other_grids(reference, 4) | made.networks
-        tried = [on_test(reference, copies, split)]
-    return [pd.concat(r).assign(setting=setting, seed=seed) for r in (parts, tried)]
+        given = known, 4, {"counts": budgets, "steps": ablation_steps}, folder
+        made = kept(where + "less-tuned", trials.less_tuned, *given)
+        other = trials.other_grids(reference, 4) | made.networks
+        copies |= {(0, part): network for part, network in other.items()}
+    return on_test(reference, copies, split).assign(setting=setting, seed=seed)
 
 
 chosen = [task for task in tasks if task[0] in ("digits", lead)]
-found = run_all(small, chosen, jobs=jobs, label="few images")
-parts, tried = map(pd.concat, zip(*found, strict=True))
-parts, tried = (r.rename(columns={"candidate": "part"}) for r in (parts, tried))
+found = pd.concat(run_all(small, chosen, jobs=jobs, label="few images"))
+found = found.rename(columns={"method": "part", "bits": "images"})
+tried = found[found["images"] == 0].drop(columns="images")
+parts = found[found["images"] > 0]
 by_part = rounded.part_differences(parts)
 saved = {"parts": parts, "less-tuned": tried, "by-part": by_part}
 for name, frame in saved.items():

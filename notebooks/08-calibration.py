@@ -162,10 +162,11 @@ def measured(dataset, seed):
     frames = []
     for part in ("calibration", "test"):
         x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
-        how = {"planes": slices.pca_plane(x), "n": n, "batch_size": 1024}
         if natural:
             how = {"planes": random_planes(x, y, planes, seed), "n": n_cifar}
             how |= {"way": "adaptive", "batch_size": 100}
+        else:
+            how = {"planes": slices.pca_plane(x), "n": n, "batch_size": 1024}
         rows = compare(reference, candidates, x, y, gradients=False, **how)
         frames.append(rows.assign(part=part))
     rows = pd.concat(frames)

@@ -146,13 +146,10 @@ class Inference:
         before = belief(self._prior([likelihood]), answers.over)
         after = belief(self._with_prior(fitted, answers.over), answers.over) if fitted else before
         gain = _probability(likelihood, after) - _probability(likelihood, before)
-        # Improbable protocols, most of them, are not worth their cost: all together they have less than a thousandth.
-        likely = after > 1e-10 * after.max()
-        some = replace(
-            answers, mean=answers.mean[likely], std=answers.std[likely], n=answers.n[likely]
-        )
-        weight = after[likely] / after[likely].sum()
-        ends = [float((weight * below(number, some, v)).sum()) for v in _edges(number)]
+        # Protocols with the same answer share its probability.
+        few, which = answers.distinct
+        weight = np.bincount(which.ravel(), after.ravel())
+        ends = [float((weight * below(number, few, v)).sum()) for v in _edges(number)]
         tail = (1 - LEVEL) / 2
         return float(np.mean(ends)), ends[0] <= 1 - tail and ends[-1] >= tail, gain
 

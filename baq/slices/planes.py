@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh
 from torch import Tensor
 
 from baq.arguments import check_seed, check_whole, is_real
@@ -161,19 +162,27 @@ def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:
         raise ValueError(
             f"{len(x)} points span a line at most: allowed are points that span a plane"
         )
-    axes = axes[:2]
     pivot = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
     axes = (axes * pivot.sign()).to(x).reshape(2, *x.shape[1:])
     return _spanned(mean.to(x).reshape(x.shape[1:]), axes[0], axes[1], x, pad)
 
 
 def _principal_axes(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Singular values and right singular vectors of centred points (N, d), the largest first."""
-    if len(flat) <= flat.shape[1]:
-        return torch.linalg.svd(flat, full_matrices=False)[1:]
-    # Six times as fast for many points; it halves the digits, and float64 has enough of them.
-    squares, axes = torch.linalg.eigh(flat.T @ flat)
-    return squares.clamp(min=0).sqrt().flip(0), axes.T.flip(0)
+    """The two largest singular values and right singular vectors of centred points (N, d), the largest first.
+
+    From the smaller matrix of products, and of that the two leading eigenvectors alone, which takes a sixth of
+    the time of a decomposition of the points. It halves the digits, and float64 has enough of them.
+    """
+    largest = flat.abs().max().clamp(min=1e-300)
+    flat, few = flat / largest, len(flat) < flat.shape[1]
+    products = flat @ flat.T if few else flat.T @ flat
+    last = len(products) - 1
+    squares, axes = eigh(products.numpy(), subset_by_index=[max(0, last - 1), last])
+    axes = torch.from_numpy(axes.T[::-1].copy())
+    if few:
+        axes = axes @ flat
+        axes /= axes.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    return torch.from_numpy(squares[::-1].copy()).clamp(min=0).sqrt() * largest, axes
 
 
 def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
