@@ -98,8 +98,8 @@ style.use_style()
 # ## The run
 #
 # Every seed draws a stratified split of the 1797 digits of scikit-learn {cite}`alpaydin1998`, an
-# initialization and an order of the batches; it trains one network with Adam {cite}`kingma2015`,
-# quantizes it at every bit width, and compares all candidates with their reference on the test images.
+# initialization and an order of the batches. One network is trained with Adam {cite}`kingma2015` (those of 30 seeds
+# ship with this book), quantized at every bit width, and all candidates are compared with it on the test images.
 #
 # One seed by hand: a network, its copy with 4-bit weights, and the two compared on the test images.
 

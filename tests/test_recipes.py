@@ -49,6 +49,40 @@ def test_shuffled_labels_teach_nothing():
     assert right < 0.25
 
 
+@pytest.mark.parametrize(("family", "given"), [
+    ("digits-mlp", {}),
+    ("digits-mlp-calibrated", {"test": 0.2, "calibration": 0.2}),
+])  # fmt: skip
+def test_a_network_on_digits_that_ships_was_trained_as_it_would_be_now(family, given):
+    """On another processor the digits of its weights may differ, and hardly a label."""
+    network, split = digits_network(2, **given)
+    shipped = checkpoints.load(family, 2)
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.parameters(), shipped.parameters(), strict=True)
+    )
+    anew, again = digits_network(2, **given, anew=True)
+    assert torch.equal(split.x_test, again.x_test)
+    first, second = (logits(model, split.x_test).argmax(dim=1) for model in (network, anew))
+    assert (first == second).double().mean() > 0.98
+    hits = (first == split.y_test).double().mean()
+    assert float(hits) == checkpoints.manifest()[f"{family}-2"]["accuracy"]
+
+
+@pytest.mark.parametrize("given", [
+    {"hidden": 8}, {"epochs": 2}, {"start": 7}, {"scale": 2.0}, {"test": 0.3}, {"activation": "relu"},
+    {"shuffled": True}, {"shift": 0.5}, {"calibration": 0.1},
+])  # fmt: skip
+def test_a_network_on_digits_of_another_kind_is_trained(monkeypatch, given):
+    def load(*_):
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(checkpoints, "load", load)
+    monkeypatch.setattr(training, "fit", lambda model, *_, **__: model.eval())
+    digits_network(2, **given)
+    with pytest.raises(AssertionError, match="loaded"):
+        digits_network(2)
+
+
 @pytest.mark.parametrize(
     "family, rate, hidden", [("mlp", 3e-3, None), ("mlp", 3e-3, 12), ("cnn", 1e-2, None)]
 )

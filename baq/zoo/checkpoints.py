@@ -92,6 +92,18 @@ for _set in ("mnist", "fashion-mnist"):
         _set,
         {"calibration": 0.1},
     )
+#: Digits have no official test images; with calibration images the network is another.
+for _kind, _sizes in (
+    ("digits-mlp", {"calibration": 0.0, "test": 0.25}),
+    ("digits-mlp-calibrated", {"calibration": 0.2, "test": 0.2}),
+):
+    FAMILIES[_kind] = Family(
+        partial(models.mlp, 64, 10),
+        64,
+        Adam(epochs=200, learning_rate=3e-3, batch_size=128, decay=False),
+        "digits",
+        _sizes,
+    )
 
 
 def folder() -> Path:
@@ -107,7 +119,7 @@ def manifest(where: Path | None = None) -> dict[str, dict[str, Any]]:
     """The entry of every checkpoint in a folder, by name; empty where there is no manifest.
 
     An entry holds ``family``, ``width``, ``seed``, ``recipe``, ``sha256``, ``bytes``, ``accuracy`` on the
-    official test images and ``calibration_accuracy``, both in float32, and its cost: ``minutes`` on the
+    test images and, where there are some, ``calibration_accuracy``, both in float32, and its cost: ``minutes`` on the
     clock and ``processor_minutes``, both since the last start where a training was resumed, ``threads``,
     ``processor``, ``torch``.
 
@@ -365,6 +377,7 @@ def train(
             ("accuracy", split.x_test, split.y_test),
             ("calibration_accuracy", split.x_calibration, split.y_calibration),
         ]
+        if len(x)
     }
     entry = {
         "width": kind.width,
