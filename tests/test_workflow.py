@@ -16,7 +16,7 @@ import pytest
 from tiny_project import BODY, MISSING, ROOT, command, contents, write_chapter
 
 from workflow import outcome
-from workflow.files import write_json
+from workflow.files import run_record, write_json
 from workflow.gate import problems
 from workflow.graph import plan
 from workflow.parameters import check, declared, from_text
@@ -243,6 +243,27 @@ def test_executing_twice_gives_equal_bytes_and_no_old_tables(root, project):
     run = json.loads((tables / "run.json").read_text())
     assert run["peak_memory_mib"] > 0
     assert run["source"] == notebook.metadata["baq"]["source"]
+
+
+def test_a_run_may_fill_a_folder_that_it_was_given_and_change_no_file(root):
+    kept = root / "kept"
+    kept.mkdir()
+    (kept / "old").write_text("1")
+    given = {"word": str(kept)}
+    write_chapter(
+        root, "01-one", "from pathlib import Path\n(Path(word) / 'new').write_text('2')\n"
+    )
+    project = Project(root)
+    execute(project, project.chapter("one"), given, root / "book")
+    assert run_record(root / "book" / "01-one.ipynb")["files"].keys() == {
+        str(kept / name) for name in ("old", "new")
+    }
+    write_chapter(
+        root, "01-one", "from pathlib import Path\n(Path(word) / 'old').write_text('2')\n"
+    )
+    project = Project(root)
+    with pytest.raises(UserError, match="its sources changed while it ran"):
+        execute(project, project.chapter("one"), given, root / "book")
 
 
 def test_a_failing_cell_keeps_the_last_good_notebook(root, project):

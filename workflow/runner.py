@@ -78,15 +78,17 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             failed = project.build / "failed" / f"{book.name if ours else chapter.name}.ipynb"
             _run(project, chapter, given, work, progress, failed)
         done = nbformat.read(work / "executed.ipynb", as_version=4)
-        if sources(project, chapter, given, book) != made_from:
+        now = sources(project, chapter, given, book)
+        files = now.get("files", {})  # a chapter may fill a folder that a parameter names
+        if made_from | {"files": files | made_from.get("files", {})} != now | {"files": files}:
             raise UserError(f"{chapter.name}: its sources changed while it ran, run it again")
         recorded = project.root / "book" / f"{chapter.name}.ipynb"
-        same = run_record(recorded).get("parameters") == made_from["parameters"]
+        same = run_record(recorded).get("parameters") == now["parameters"]
         if same and recorded.is_file():
             lost = lost_figures(nbformat.read(recorded, as_version=4), done)
             if cells := ", ".join(map(str, lost)):
                 raise UserError(f"{chapter.name} cell {cells}: the recorded figure is missing")
-        stamp = {**made_from, "versions": versions()}
+        stamp = {**now, "versions": versions()}
         unit = 2**20 if sys.platform == "darwin" else 2**10
         nbformat.write(_tidy(done, stamp), work / "executed.ipynb")
         record = {

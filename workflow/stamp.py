@@ -53,12 +53,12 @@ def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Pat
     return found
 
 
-def files_named(values: Iterable[object]) -> dict[str, list[str]]:
+def files_named(values: Iterable[object]) -> dict[str, str]:
     """SHA-256 of the files that texts among parameters' values name, of a folder all below it."""
     texts = {text for value in values for text in (value if isinstance(value, list) else [value])}
-    names = sorted(text for text in texts if isinstance(text, str) and Path(text or "-").exists())
-    paths = {name: [Path(name), *sorted(Path(name).rglob("*"))] for name in names}
-    return {name: [digest(p) for p in found if p.is_file()] for name, found in paths.items()}
+    named = [Path(t) for t in texts if isinstance(t, str) and Path(t or "-").exists()]
+    found = sorted(path for one in named for path in (one, *one.rglob("*")))
+    return {str(path): digest(path) for path in found if path.is_file()}
 
 
 def sources(
@@ -77,9 +77,7 @@ def sources(
         found["files"] = files
     if chapter.is_page:
         read = tables_read(project, chapter, book or project.root / "book").values()
-        files = [
-            file for path in read for file in ([path] if path.is_file() else path.glob("*.csv"))
-        ]
+        files = [file for path in read for file in (path, *path.glob("*.csv"))]
         found["read"] = fingerprint(files, project.root)
     return found
 
