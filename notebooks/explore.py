@@ -34,6 +34,7 @@ test: float = 0.25  # share of the digits held out for the test [0.01..0.9]
 test_mnist: int = 500  # test images of MNIST and Fashion-MNIST [10..10000]
 images: int = 10000  # training images to round on, at most [10..60000]
 steps: int = 200  # the most steps of the search for each layer [1..10000]
+folder: str = ""  # roundings, in place of those that ship; filled where they lack
 
 # %% tags=["remove-cell"]
 import os
@@ -47,8 +48,8 @@ from baq.inference import labels
 from baq.report import tables
 from baq.zoo import explorer
 
-folder = Path(os.environ.get("BAQ_RESULTS") or tempfile.mkdtemp())
-rounding = {"bits": bits, "images": images, "steps": steps}
+place = Path(os.environ.get("BAQ_RESULTS") or tempfile.mkdtemp())
+rounding = {"bits": bits, "images": images, "steps": steps, "folder": folder}
 wanted = {name: [("relu", 0)] for name in datasets}
 if "digits" in datasets:
     wanted["digits"] = [("tanh", seed) for seed in range(seeds)]
@@ -64,7 +65,7 @@ for dataset, recipes in wanted.items():
         f"{activation}-{seed}": explorer.made(dataset, seed, activation, **given)
         for activation, seed in recipes
     }
-    path = folder / f"{dataset}.js"
+    path = place / f"{dataset}.js"
     digests[dataset] = explorer.save(path, dataset, networks)
     for name, shown in networks.items():
         listed.append(f"{dataset}/{name}")

@@ -26,12 +26,14 @@ from baq.inference import copied
 from baq.quantization import Bits, bits_by_layer, quantized_layers
 from baq.rounding import Statistics, adaround, boundary_metric
 from baq.rounding.descent import neighbours
+from baq.rounding.ways import Searched
 from baq.slices.planes import Plane, pca_plane
 from baq.structure import hidden_layer
 from baq.zoo import models
 from baq.zoo.recipes import digits_network, mnist_network
+from baq.zoo.roundings import kept
 
-__all__ = ["ROUNDINGS", "Shown", "load", "made", "save"]
+__all__ = ["ROUNDINGS", "Shown", "load", "made", "on_each_grid", "save"]
 
 #: The ways to round that are shipped, beside rounding to nearest.
 ROUNDINGS = ("adaround", "boundary metric")
@@ -86,6 +88,17 @@ def _key(way: str, bits: int, per_channel: bool, layer: str) -> str:
     return f"{way}/{bits}/{'channel' if per_channel else 'tensor'}/{layer}"
 
 
+def on_each_grid(known: Statistics, bits: int, *, steps: int) -> Searched:
+    """A network rounded in the ways of :data:`ROUNDINGS`, each with one scale a layer and a scale a channel."""
+    networks = {}
+    for per_channel, grid in ((False, ""), (True, ", per channel")):
+        given: dict[str, Any] = {"per_channel": per_channel, "steps": steps}
+        networks[ROUNDINGS[0] + grid] = adaround(known.given, bits, known, **given)
+        given["exact"] = [0.0]
+        networks[ROUNDINGS[1] + grid] = boundary_metric(known.given, bits, known, **given)
+    return Searched(networks, per_channel=[f"{way}, per channel" for way in ROUNDINGS])
+
+
 def made(
     dataset: str,
     seed: int,
@@ -97,6 +110,7 @@ def made(
     bits: Sequence[int],
     images: int,
     steps: int,
+    folder: str | Path = "",
 ) -> Shown:
     """Train a network for the page, and round it in the ways of :data:`ROUNDINGS`.
 
@@ -113,6 +127,7 @@ def made(
         bits: bit widths that are rounded by a loss.
         images: training images, the first of them, to round on.
         steps: see :func:`baq.rounding.adaround`.
+        folder: of roundings, see :func:`baq.zoo.roundings.kept`.
 
     Raises:
         ValueError: for another data set or activation, or as the functions named.
@@ -128,17 +143,14 @@ def made(
     known = Statistics(network, split.x_train[:images])
     up = {}
     for width in bits:
-        for per_channel in (False, True):
-            grid: dict[str, Any] = {"per_channel": per_channel, "steps": steps}
-            copies = {
-                "adaround": adaround(network, width, known, **grid),
-                "boundary metric": boundary_metric(network, width, known, exact=[0.0], **grid),
-            }
-            for way, copy in copies.items():
-                rounded = quantized_layers(copy)
-                for name, layer in quantized_layers(network).items():
-                    low = neighbours(layer.weight, width, per_channel=per_channel)[0]
-                    up[_key(way, width, per_channel, name)] = rounded[name].weight.detach() > low
+        name = f"explorer/{dataset}-{activation}-{seed}/{width}-bits"
+        found = kept(name, on_each_grid, known, width, {"steps": steps}, folder)
+        for way, rounded in found.networks.items():
+            layers, per_channel = quantized_layers(rounded), way in found.per_channel
+            for layer, float_one in quantized_layers(network).items():
+                low = neighbours(float_one.weight, width, per_channel=per_channel)[0]
+                key = _key(way.partition(",")[0], width, per_channel, layer)
+                up[key] = layers[layer].weight.detach() > low
     return Shown(network, split.x_test, split.y_test, pca_plane(split.x_train), up)
 
 
