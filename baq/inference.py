@@ -39,7 +39,7 @@ _BYTES = 2**30, 2**31
 MOST = 4096
 #: Bytes of a layer's outputs in a pass on a processor, and what a pass with gradients may keep there. Larger
 #: arrays leave the cache, and the system gives and takes each of them anew, which costs more than the pass.
-_CACHED = 2**24, 2**28
+_CACHED = 2**23, 2**28
 #: Numbers that a layer is taken to put out for each number of an input, as a wide convolution does.
 _WIDE = 16
 
@@ -408,7 +408,7 @@ def batch_in_cache(classifier: Classifier, one: Tensor) -> int:
 
     Example:
         >>> batch_in_cache(nn.Identity(), torch.zeros(1, 3, 32, 32))
-        85
+        42
     """
     if one.device.type != "cpu":
         return sys.maxsize

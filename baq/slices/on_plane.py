@@ -44,6 +44,8 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     found = found.permute(order)
     shape, (zero, u, v, origin) = found.shape[1:], found.flatten(1)
     axes, origin = torch.stack([u - zero, v - zero]).to(like.dtype), origin.to(like.dtype)
+    # The response may be larger than 16 times the input, and two of its size are held at a time.
+    size = min(size, batch_in_cache(classifier, origin[None, ::8]))
     rest = nn.Sequential(*modules[count:])
 
     def part_of(coordinates: Tensor) -> Tensor:
