@@ -41,7 +41,7 @@ tables.save(table, "verdicts")
 # %% tags=["remove-input"]
 Markdown(f"{answers.counts_line(table)} {answers.chance_sentence(table)}")
 
-# %% mystnb={"image": {"alt": "A row for each claim with a number: our mean as a multiple of the paper's value on a logarithmic axis, with its prediction interval, and shape and colour by verdict. A line marks one."}} caption="Ours as a multiple of the paper's value, with the interval that the claim is judged by." tags=["remove-input"]
+# %% mystnb={"image": {"classes": "narrow", "alt": "A row for each claim with a number: our mean as a multiple of the paper's value on a logarithmic axis, with its prediction interval, and shape and colour by verdict. A line marks one."}} caption="Ours as a multiple of the paper's value, with the interval that the claim is judged by." tags=["remove-input"]
 fig = charts.claims_overview(table)
 
 # %% [markdown]

@@ -54,7 +54,7 @@ def test_every_claim_has_a_row_and_a_verdict(folders):
     table = judged(collect(folders))
     assert table["claim"].drop_duplicates().tolist() == list(claims())
     verdicts = table.drop_duplicates("claim").set_index("claim")["verdict"]
-    assert verdicts["D5"] == "inside" and verdicts["C1"] == "direction"
+    assert verdicts["D5"] == "inside" and verdicts["C1"] == "direction only"
     assert verdicts["D3"] == verdicts["F2"] == "not reproduced"
     assert verdicts["D1"] == "not answered", "another chapter's answer is none"
     assert sum(counts(table).values()) == len(claims())
@@ -137,7 +137,7 @@ def test_answers_are_shown_with_what_judges_them(tmp_path, monkeypatch):
     far = pd.Series([0.9, 0.91, 0.92])
     given = pd.concat([answer({"S3": far, "S4": far - 0.1}), answer({"O2": far > 0.9}, "a")])
     shown = show_answers(given).data
-    assert shown["verdict"].tolist() == ["direction", "direction", "", "direction"]
+    assert shown["verdict"].tolist() == ["direction only", "direction only", "", "direction only"]
     assert shown["our mean [interval]"].iloc[2] == "-0.1 [-0.1, -0.1]"
     assert shown["our mean [interval]"].iloc[3] == "67% of 3 seeds"
     saved = pd.read_csv(tmp_path / "claims.csv")

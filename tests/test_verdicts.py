@@ -70,11 +70,11 @@ def test_a_count_is_exact():
 def test_an_order_needs_a_mean_difference_that_is_not_chance():
     far = pd.Series(np.full(20, 0.9))
     less = answer({"S3": far, "S4": far - 0.1})
-    assert verdict("S3", less) == verdict("S4", less) == "direction"
+    assert verdict("S3", less) == verdict("S4", less) == "direction only"
     assert same_sign("S3", less) is True
     # A share of .15 of the seeds falls: t = mean / (s / sqrt n) = -1.83, and the quantile is 1.73.
     some = far.where(np.arange(20) > 2, far - 0.1)
-    assert verdict("S4", answer({"S3": far, "S4": some})) == "direction"
+    assert verdict("S4", answer({"S3": far, "S4": some})) == "direction only"
     fewer = far.where(np.arange(20) > 1, far - 0.1)
     assert verdict("S4", answer({"S3": far, "S4": fewer})) == "not reproduced"
     more = answer({"S3": far, "S4": far + 0.1})
@@ -92,7 +92,7 @@ def test_a_value_inside_needs_no_order():
 def test_a_sign_is_met_or_not(claim, sign):
     setting = claims()[claim]["setting"]
     for values, found in [
-        ([0.1, 0.2, 0.3], "direction"),
+        ([0.1, 0.2, 0.3], "direction only"),
         ([-0.1, 0.2, 0.3], "not reproduced"),
         ([0.0, 0.0, 0.3], "not reproduced"),
         ([-0.1, -0.2, -0.3], "not reproduced"),
@@ -103,11 +103,11 @@ def test_a_sign_is_met_or_not(claim, sign):
 
 def test_a_statement_holds_for_most_seeds_and_occurs_for_one():
     few = pd.Series([True] + [False] * 19)
-    assert verdict("O2", answer({"O2": few}, claims()["O2"]["setting"])) == "direction"
+    assert verdict("O2", answer({"O2": few}, claims()["O2"]["setting"])) == "direction only"
     never = answer({"O2": few & False}, claims()["O2"]["setting"])
     assert verdict("O2", never) == "not reproduced"
     assert verdict("R6", answer({"R6": few}, claims()["R6"]["setting"])) == "not reproduced"
-    assert verdict("R6", answer({"R6": ~few}, claims()["R6"]["setting"])) == "direction"
+    assert verdict("R6", answer({"R6": ~few}, claims()["R6"]["setting"])) == "direction only"
     two_of_three = answer({"R6": pd.Series([True, True, False])}, claims()["R6"]["setting"])
     assert verdict("R6", two_of_three) == "not reproduced"
 
@@ -118,7 +118,7 @@ def test_a_range_lies_around_ours_or_ours_around_it():
 
     assert verdict("P1", answer({"P1": spread(0.97, 0.005)}, "all networks")) == "inside"
     assert verdict("P1", answer({"P1": spread(0.9, 0.2)}, "all networks")) == "inside"
-    assert verdict("P1", answer({"P1": spread(0.9, 0.06)}, "all networks")) == "direction"
+    assert verdict("P1", answer({"P1": spread(0.9, 0.06)}, "all networks")) == "direction only"
     assert verdict("P1", answer({"P1": spread(0.0, 0.06)}, "all networks")) == "not reproduced"
 
 
@@ -129,7 +129,7 @@ def bits(accuracy, boundary):
 
 def test_both_parts_must_lie_inside():
     assert verdict("C1", bits([6.0] * 5, [8.0] * 5)) == "inside"
-    assert verdict("C1", bits([5.0] * 5, [8.0] * 5)) == "direction"
+    assert verdict("C1", bits([5.0] * 5, [8.0] * 5)) == "direction only"
     assert verdict("C1", bits([8.0] * 5, [8.0] * 5)) == "not reproduced"
 
 
@@ -174,6 +174,6 @@ def test_what_lies_outside_is_compared_with_chance():
 
 def test_every_verdict_has_its_rule():
     found = {verdict(claim, answer({})) for claim in claims()} | {
-        *("inside", "direction", "not reproduced", "not testable"),
+        *("inside", "direction only", "not reproduced", "not testable"),
     }
     assert found == set(RULES)

@@ -208,7 +208,7 @@ def counts_line(table: pd.DataFrame) -> str:
     number, of = table["claim"].nunique(), counts(table)
     words = {
         "inside": "have their value where new runs of ours would lie",
-        "direction": "agree in sign or order",
+        "direction only": "agree in sign or order",
         "not reproduced": "did not come out",
         "not testable": "cannot be tested",
         "not answered": "have no answer yet",
@@ -217,9 +217,9 @@ def counts_line(table: pd.DataFrame) -> str:
     if fitted:
         words["inside"] += f" (in {fitted} of these it was used to choose a convention)"
     said = pd.to_numeric(table["paper"], errors="coerce").isna()
-    whole = table.loc[said & (table["verdict"] == "direction"), "claim"].nunique()
+    whole = table.loc[said & (table["verdict"] == "direction only"), "claim"].nunique()
     if whole:
-        words["direction"] += f" (which in {whole} of these is all that the paper says)"
+        words["direction only"] += f" (which in {whole} of these is all that the paper says)"
     found = [f"**{of[name]}** {text}" for name, text in words.items() if of[name]]
     return f"Of {number} claims {', '.join(found)}."
 

@@ -202,10 +202,11 @@ def claims_overview(judged: pd.DataFrame) -> Figure:
             ours is below it has no place on a logarithmic axis and is left out.
     """
     table = judged[judged["ratio"] > 0].iloc[::-1]
-    figure, ax = plt.subplots(figsize=(WIDTH, 1 + 0.24 * max(len(table), 1)))
+    # So narrow that a phone shows all of it.
+    figure, ax = plt.subplots(figsize=(0.7 * WIDTH, 1 + 0.24 * max(len(table), 1)))
     low, high = 0.1, 10.0
     for k, (name, marker) in enumerate(
-        zip(("inside", "direction", "not reproduced"), "os^", strict=True)
+        zip(("inside", "direction only", "not reproduced"), "os^", strict=True)
     ):
         place = np.flatnonzero(table["verdict"] == name)
         part, colour = table.iloc[place], sns.color_palette()[(0, 1, 3)[k]]
@@ -214,8 +215,8 @@ def claims_overview(judged: pd.DataFrame) -> Figure:
         ax.hlines(place, *(np.clip(end, low, high) for end in ends), color=colour, lw=4, alpha=0.4)
         ax.plot(part["ratio"].clip(low, high), place, marker, color=colour, ms=6, label=name)
     ax.axvline(1, color="black", lw=1, zorder=0)
-    names = table["claim"] + table["part"].map(lambda part: f", {part}" if part else "")
-    ax.set_yticks(range(len(table)), names)
+    parts = table["part"].str.removesuffix(" rule")
+    ax.set_yticks(range(len(table)), (table["claim"] + " " + parts).str.strip())
     ax.set(xscale="log", xlim=(low, high), xlabel="ours, as a multiple of the paper's value")
     ax.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
     ax.minorticks_off()

@@ -27,7 +27,7 @@ RULES = {
         "of as many new runs as the paper averaged would lie. Of a range, both ends lie in the 90 % interval "
         "of our networks, or our median lies in the range."
     ),
-    "direction": (
+    "direction only": (
         "the value lies outside, or the paper gives none, but sign or order are the paper's: the 90 % "
         "confidence interval of our mean (paired) value lies on that side of zero. A statement must be true "
         "of 95 % of the seeds, or of any where the paper says no more than that it occurs."
@@ -77,7 +77,7 @@ def verdict(claim: str, answers: pd.DataFrame, setting: str | None = None) -> st
         return "not reproduced"
     if all(_inside(row) for row in rows.itertuples()):
         return "inside"
-    return "direction" if same_sign(claim, answers, setting) else "not reproduced"
+    return "direction only" if same_sign(claim, answers, setting) else "not reproduced"
 
 
 def same_sign(claim: str, answers: pd.DataFrame, setting: str | None = None) -> bool | None:
