@@ -12,6 +12,7 @@ from baq.report.claims import paper_value
 from baq.report.contrasts import apart, change_text, contrasts, listed
 from baq.report.stats import paired_differences
 from baq.report.tables import interval_text
+from baq.rounding.trials import RELAXED
 from baq.rounding.ways import METRICS, WAYS
 from baq.slices.grids import grid_reaching
 
@@ -20,6 +21,7 @@ __all__ = [
     "claimed",
     "experiments",
     "in_short",
+    "left_table",
     "mean_flips",
     "metric_differences",
     "on_coarser_grids",
@@ -27,7 +29,9 @@ __all__ = [
     "part_differences",
     "to_take_along",
     "what_metrics_do",
+    "what_more_steps_do",
     "what_parts_do",
+    "with_flips_before",
     "with_j",
     "with_less_tuning",
 ]
@@ -184,6 +188,60 @@ def what_parts_do(differences: pd.DataFrame) -> str:
 def _share(change: float) -> str:
     """A change as a share, nothing where there was nothing before."""
     return "" if pd.isna(change) else f", {100 * change:+.0f} %"
+
+
+def with_flips_before(long: pd.DataFrame, results: pd.DataFrame, bits: int) -> pd.DataFrame:
+    """Roundings searched for longer, with ``flip_rate_before``, that of the shorter search of ``results``."""
+    keys = ["setting", "seed", "method"]
+    short = results[results["bits"] == bits].set_index(keys)["flip_rate"]
+    return long.join(short.rename("flip_rate_before"), on=keys)
+
+
+def left_table(left: pd.DataFrame, steps: int, long_steps: int) -> pd.DataFrame:
+    """The loss that searches leave, a row a layer and a column a search, for display.
+
+    Arguments:
+        left: rows of :func:`baq.rounding.trials.loss_left`, with ``setting``.
+        steps, long_steps: the bounds of the two searches.
+    """
+    names = {
+        f"{_WITHOUT}, {steps} steps": f"{steps} steps at most",
+        _WITHOUT: f"{long_steps:,} at most",
+        RELAXED: f"relaxation, {long_steps:,}",
+    }
+    keys = ["setting", "layer", "weights"]
+    wide = left.pivot(index=keys, columns="method", values="left")[list(names)]
+    order = left.drop_duplicates(keys).set_index(keys).index
+    return wide.loc[order].map("{:.1%}".format).rename(columns=names).reset_index()
+
+
+def what_more_steps_do(long: pd.DataFrame, left: pd.DataFrame, steps: int, long_steps: int) -> str:
+    """What a higher bound on the steps of a search changes, a Markdown item a setting; arguments as before."""
+    items = []
+    for setting, rows in long.groupby("setting", sort=False):
+        here = left[left["setting"] == setting].pivot(
+            index="layer", columns="method", values="left"
+        )
+        short, best = here[f"{_WITHOUT}, {steps} steps"], here[_WITHOUT]
+        flips = rows.set_index("method")
+        told = [
+            f"{way.lower() if way == WAYS[-1] else way} {row.flip_rate_before:.2%} to {row.flip_rate:.2%}"
+            for way, row in flips.drop(index=RELAXED).iterrows()
+        ]
+        items.append(
+            f"* {setting}: with a bound of {steps} steps {_more(short / best - 1)} is left than with {long_steps:,}, "
+            f"with which {rows['converged'].mean():.0%} of the layers converge. The relaxation leaves "
+            f"{_more(here[RELAXED] / short - 1)} than the shorter search, and less on "
+            f"{int((here[RELAXED] < short).sum())} of {len(here)} layers. Flips go from {', of the '.join(told)}; "
+            f"the relaxation's are {flips.loc[RELAXED, 'flip_rate']:.2%}."
+        )
+    return "\n".join(items)
+
+
+def _more(share: pd.Series) -> str:
+    """A median change of a loss by layer, as more of it or less."""
+    middle = share.median()
+    return f"{abs(middle):.0%} {'more' if middle >= 0 else 'less'} loss (median over layers)"
 
 
 def experiments(

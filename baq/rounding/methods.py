@@ -146,9 +146,9 @@ def adaround(
     Minimizes ``E|V a - W a|^2`` over the roundings V of a layer's weight W, with a its inputs
     (Nagel et al. 2020, arXiv:2004.10568, equation 21; with ``propagate`` equation 25 without its
     activation). The loss is quadratic, so the Gram matrix of the inputs stands for the data: each step
-    uses all of it, and none depends on chance. The paper's relaxation by a sigmoid is replaced by
-    :func:`baq.rounding.search.round_layer`, which needs fewer steps; on some layers the relaxation, given many more,
-    ends at a lower loss.
+    uses all of it, and none depends on chance. The paper's relaxation by a sigmoid
+    (:func:`baq.rounding.relaxation.relaxed_layer`) is replaced by :func:`baq.rounding.search.round_layer`, which
+    ends at a lower loss after fewer steps.
 
     Arguments:
         model: the network; a copy is returned, in which only weights of Linear and convolutions differ.

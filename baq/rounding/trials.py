@@ -9,10 +9,12 @@ import pandas as pd
 from torch import Tensor, nn
 
 from baq.comparison import compare, per_plane
-from baq.inference import Classifier
+from baq.inference import Classifier, copied
 from baq.quantization import ptq_w
 from baq.rounding.form import low_margin_displacement
+from baq.rounding.layers import matrix_layers
 from baq.rounding.methods import adaround, output_metric
+from baq.rounding.relaxation import relaxed_layer
 from baq.rounding.search import Search
 from baq.rounding.statistics import Statistics
 from baq.rounding.ways import (
@@ -27,14 +29,46 @@ from baq.rounding.ways import (
 from baq.slices.planes import Plane
 
 __all__ = [
+    "RELAXED",
     "by_metric_or_part",
     "less_tuned",
+    "loss_left",
     "on_images",
     "on_planes",
     "other_grids",
     "some_ways",
     "with_ends",
 ]
+
+#: AdaRound by the relaxation of its paper (:func:`baq.rounding.relaxation.relaxed_layer`), each layer by itself.
+RELAXED = "AdaRound, relaxation"
+
+
+def loss_left(
+    known: Statistics, networks: Mapping[str, nn.Module], nearest: nn.Module
+) -> pd.DataFrame:
+    """AdaRound's loss of each layer, ``tr((V - W) A (V - W)')``, as a share of what the nearest values leave.
+
+    Arguments:
+        known: the float network, and the inputs that it is rounded on.
+        networks: roundings of it, by the name of their way.
+        nearest: the rounding to the nearest values.
+
+    Returns:
+        ``method``, ``layer``, ``weights`` (their number) and ``left``.
+    """
+    ways = {name: matrix_layers(network, {}) for name, network in networks.items()}
+    near, rows = matrix_layers(nearest, {}), []
+    for name, layer in known.layers.items():
+        gram, wanted = known.moments(name)[0].double(), layer.weight.detach().double().flatten(1)
+
+        def loss(value: Tensor, gram: Tensor = gram, wanted: Tensor = wanted) -> float:
+            change = value.detach().double().flatten(1) - wanted
+            return float(((change @ gram) * change).sum())
+
+        unit, count = loss(near[name].weight), wanted.numel()
+        rows += [(way, name, count, loss(its[name].weight) / unit) for way, its in ways.items()]
+    return pd.DataFrame(rows, columns=["method", "layer", "weights", "left"])
 
 
 def on_images(
@@ -130,13 +164,21 @@ def less_tuned(
 def some_ways(
     known: Statistics, bits: int, *, ways: Sequence[str], points: int = 2000, steps: int = 800
 ) -> Searched:
-    """AdaRound or ways of ``METRICS``, such as with a larger bound on the steps.
+    """AdaRound, ways of ``METRICS``, or :data:`RELAXED`, which takes all ``steps``, the others at most as many.
 
     Raises:
         ValueError: for another way.
     """
-    copies, logs = {}, {}
+    copies: dict[str, nn.Module] = {}
+    logs: dict[str, dict[str, Search]] = {}
     for way in ways:
+        if way == RELAXED:
+            copies[way] = copied(known.given)
+            layers = matrix_layers(copies[way], {})
+            for name, layer in layers.items():
+                gram, _ = known.moments(name)
+                layer.weight.data = relaxed_layer(layer.weight, bits, gram, steps=steps)
+            continue
         log = logs[way] = dict[str, Search]()
         given: dict[str, Any] = {"steps": steps, "searches": log}
         if way in KINDS:
@@ -146,5 +188,6 @@ def some_ways(
             given["propagate"] = way == METRICS[0]
             copies[way] = adaround(known.given, bits, known, **given)
         else:
-            raise ValueError(f"way is {way!r}: allowed are {', '.join((WAYS[1], *METRICS))}")
+            allowed = ", ".join((WAYS[1], *METRICS, RELAXED))
+            raise ValueError(f"way is {way!r}: allowed are {allowed}")
     return Searched(copies, searches=table_of(logs))
