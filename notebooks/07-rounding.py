@@ -286,8 +286,8 @@ display(Markdown(text))
 def small(setting, seed):
     """From few images: the metrics, the parts of one, and as of no images what is tuned less."""
     reference, split = prepared(setting, seed, max(budgets))
-    how = {"points": points, "steps": ablation_steps}
     where, copies = f"{setting}-{seed}/", {}
+    how = {"points": points, "steps": ablation_steps}
     for k in sorted(budgets):
         known = Statistics(reference, split.x_train[:k], positions=positions)
         given = known, max(bits), how | {"parts": k == max(budgets)}, folder
@@ -304,12 +304,11 @@ def small(setting, seed):
 chosen = [task for task in tasks if task[0] in ("digits", lead)]
 found = pd.concat(run_all(small, chosen, jobs=jobs, label="few images"))
 found = found.rename(columns={"method": "part", "bits": "images"})
-tried = found[found["images"] == 0].drop(columns="images")
-parts = found[found["images"] > 0]
+tried, parts = found[found["images"] == 0], found[found["images"] > 0]
 by_part = rounded.part_differences(parts)
-saved = {"parts": parts, "less-tuned": tried, "by-part": by_part}
-for name, frame in saved.items():
-    tables.save(frame, name)
+tables.save(parts, "parts")
+tables.save(tried, "less-tuned")
+tables.save(by_part, "by-part")
 
 # %% mystnb={"image": {"alt": "Flip rate and displacement against the number of rounding images, a line for each of four ways of rounding. All fall with more images, close to each other."}} caption="With few rounding images: four ways of rounding." data=["parts"] tags=["remove-input"]
 FEW = {m: MEASURES[m] for m in ("flip_rate", "displacement")}
@@ -321,9 +320,7 @@ _ = fig.axes[-1].set_xlabel(f"rounding images, {lead}, {max(bits)} bits")
 # %% caption="One part of the boundary metric changed at a time: difference with 90 % interval." tags=["remove-input"]
 shown = by_part[by_part["images"] == max(budgets)]
 headings = [heading(m, MEASURES[m]) for m in shown["measure"]]
-shown = shown.assign(
-    column=shown["setting"] + ", " + pd.Series(headings, shown.index)
-)
+shown = shown.assign(column=shown["setting"] + ", " + headings)
 shown = tables.interval_table(shown, ["part"], "column", "difference", signed=True)
 display(tables.styled(shown, "shown-parts"))
 display(Markdown(rounded.what_parts_do(by_part)))

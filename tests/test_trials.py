@@ -1,5 +1,7 @@
 """Roundings with less than one would give them, and with more, are those of the functions named."""
 
+import itertools
+
 import pytest
 import torch
 from test_ways import NETWORK, VALIDATION, WEIGHTS, X_TEST, X, weights_of
@@ -7,6 +9,7 @@ from test_ways import NETWORK, VALIDATION, WEIGHTS, X_TEST, X, weights_of
 from baq import compare, ptq_w, rounding
 from baq.rounding import trials
 from baq.rounding.form import low_margin_displacement
+from baq.rounding.relaxation import relaxed_layer
 from baq.rounding.ways import METRICS, WAYS, by_metric, parts_of_metric
 
 LABELS = VALIDATION[1]
@@ -63,6 +66,45 @@ def test_a_longer_search_is_that_way_with_more_steps():
     assert rows["steps"].between(200, 400).all() and rows["converged"].between(0, 1).all()
     with pytest.raises(ValueError, match="way is 'nearest': allowed are AdaRound, AdaRound, prop"):
         trials.some_ways(known, 3, ways=["nearest"])
+
+
+def naive_loss(value, weight, x):
+    """``E |V a - W a|^2`` over inputs, straight from the formula."""
+    errors = x.double() @ (value - weight).double().flatten(1).T
+    return float(errors.square().sum(dim=1).mean())
+
+
+def test_the_relaxation_finds_what_no_rounding_beats_where_all_can_be_tried():
+    torch.manual_seed(0)
+    weight, x = torch.randn(2, 5), torch.randn(40, 5) @ torch.randn(5, 5)
+    gram = (x.T @ x).double() / len(x)
+    low, high, near = rounding.descent.neighbours(weight, 2)
+    made = relaxed_layer(weight, 2, gram, steps=2000)
+    assert bool(((made == low) | (made == high)).all())
+    best = 0.0
+    for row in range(2):  # outputs do not touch each other
+        ways = [
+            torch.where(torch.tensor(up, dtype=torch.bool), high[row], low[row])
+            for up in itertools.product((0, 1), repeat=5)
+        ]
+        best += min(naive_loss(way[None], weight[row : row + 1], x) for way in ways)
+    found = naive_loss(made, weight, x)
+    assert best <= found <= naive_loss(near, weight, x)
+    assert found < 1.2 * best
+
+
+def test_the_loss_left_is_that_of_the_formula():
+    known, nearest = rounding.Statistics(NETWORK, X), ptq_w(NETWORK, 3)
+    made = trials.some_ways(known, 3, ways=[WAYS[1], trials.RELAXED], steps=300)
+    left = trials.loss_left(known, made.networks, nearest).set_index(["method", "layer"])["left"]
+    name, layer = next(iter(known.layers.items()))
+    x = X.flatten(1)
+    for way, network in made.networks.items():
+        value, weight = network.get_submodule(name).weight.detach(), layer.weight.detach()
+        unit = naive_loss(nearest.get_submodule(name).weight.detach(), weight, x)
+        assert left[way, name] == pytest.approx(naive_loss(value, weight, x) / unit, rel=1e-4)
+    assert (left <= 1 + 1e-9).all() and len(left) == 2 * len(known.layers)
+    assert left.loc[WAYS[1]].mean() < left.loc[trials.RELAXED].mean() * 1.1
 
 
 def test_the_ways_that_search_tell_how(capsys):
