@@ -24,10 +24,8 @@
 #
 # ## Ways to round
 #
-# All keep the scales of PTQ-W (see [Definitions](definitions)), and each weight goes to one of its two neighbours on the grid.
-#
-# Nearest
-# : the nearer neighbour.
+# All keep the scales of PTQ-W (see [Definitions](definitions)), and each weight goes to one of its two neighbours on the grid;
+# rounding to *nearest* takes the nearer one.
 #
 # AdaRound
 # : layer by layer, the neighbours $V$ that keep the layer's outputs $W a$ on its inputs $a$ {cite}`nagel2020`:
@@ -44,8 +42,7 @@
 #   $$ \lambda \cdot \frac{1}{N} \sum_{x} \big( (q_i - q_j)(x) - (f_i - f_j)(x) \big)^2 $$
 #
 #   over low-margin rounding images, $(i, j)$ the float network's top pair, in units of its value under AdaRound. The gap is
-#   linearized in the weights there. The abstract gives no formula and no weight, so we show a path of $\lambda$, which is this
-#   weight throughout.
+#   linearized in the weights there. The abstract gives no formula and no weight, so we show a path of this weight $\lambda$.
 #
 # Logit, Fisher and boundary metric
 # : propagated AdaRound with another measure of a layer's error: $\operatorname{tr}(B D A D^\top)$ with $D = V - W$, where $B$ says
@@ -82,10 +79,8 @@
 # **Errors of the layers before.** In a chain of layers, everything that came before reaches the output through layer $l$: to first
 # order $e = \sum_p s_p^\top (V a_{q,p} - W a_p)$ with the *whole* error of that layer's output, inherited or its own. So each layer
 # can make up for its predecessors when it is rounded, with $A$ and the products $W a$ taken with the inputs $a_q$. A ridge
-# draws each weight to its float value, for what the data leave open.
-#
-# **Points.** Half of them are the rounding images of lowest margin, half lie on the boundary: they are bisected between two
-# rounding images of different label. All three metrics take the same points.
+# draws each weight to its float value, for what the data leave open. **Points:** half of them are the rounding images of lowest
+# margin, half are bisected on the boundary between two rounding images of different label. All three metrics take the same.
 
 # %% tags=["parameters"]
 datasets: list[str] = ["digits", "cifar10"]  # data sets [some]
@@ -197,6 +192,16 @@ def on_planes(reference, copies, setting, split, count, cells=n):
     return trials.on_planes(reference, copies, *cut)
 
 
+# %% tags=["remove-input"]
+def longer(known, where, split, short):
+    """Two ways and AdaRound's relaxation, with many steps: on test images, and the loss left."""
+    how = {"ways": LONGER, "points": points, "steps": long_steps}
+    more = kept(where + "longer", trials.some_ways, known, bits[0], how, folder)
+    rows = trials.with_ends(on_test(known.given, more.networks, split), more)
+    tried = more.networks | {f"{WAYS[1]}, {steps} steps": short[bits[0], WAYS[1]]}
+    return [rows], [trials.loss_left(known, tried, short[bits[0], WAYS[0]])]
+
+
 # %% mystnb={"code_prompt_show": "Show how a network is rounded in all ways and measured"} tags=["hide-input"]
 def measured(setting, seed):
     """One network in all ways: on test data, on planes; paths, searches, longer ones."""
@@ -219,14 +224,9 @@ def measured(setting, seed):
     two = {(4, way): first[4, way] for way in WAYS[1:3] if bits[0] == 4}
     for m in grids if two and setting in families[:1] else ():
         maps.append(on_planes(reference, two, setting, split, planes, m))
-    long, left = [pd.DataFrame()], [pd.DataFrame()]
+    long = left = [pd.DataFrame()]
     if seed == 0:
-        how = {"ways": LONGER, "points": points, "steps": long_steps}
-        more = kept(where + "longer", trials.some_ways, known, bits[0], how, folder)
-        long = [trials.with_ends(on_test(reference, more.networks, split), more)]
-        tried = {way: more.networks[way] for way in LONGER[:2]}
-        tried[f"{WAYS[1]}, {steps} steps"] = first[bits[0], WAYS[1]]
-        left = [trials.loss_left(known, tried, first[bits[0], WAYS[0]])]
+        long, left = longer(known, where, split, first)
     paths = [of[b][1].assign(bits=b) for b in bits]
     searches = [made[b].searches.assign(bits=b) for b in bits]
     frames = [rows], maps, paths, searches, long, left

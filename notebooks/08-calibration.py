@@ -162,12 +162,11 @@ def measured(dataset, seed):
     frames = []
     for part in ("calibration", "test"):
         x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
+        how = {"n": n, "batch_size": 1024, "gradients": False}
         if natural:
-            how = {"planes": random_planes(x, y, planes, seed), "n": n_cifar}
-            how |= {"way": "adaptive", "batch_size": 100}
-        else:
-            how = {"planes": slices.pca_plane(x), "n": n, "batch_size": 1024}
-        rows = compare(reference, candidates, x, y, gradients=False, **how)
+            how |= {"n": n_cifar, "way": "adaptive", "batch_size": 100}
+        cut = random_planes(x, y, planes, seed) if natural else slices.pca_plane(x)
+        rows = compare(reference, candidates, x, y, planes=cut, **how)
         frames.append(rows.assign(part=part))
     rows = pd.concat(frames)
     rows["rounding"], rows["bits"] = zip(*rows.pop("candidate"), strict=True)
