@@ -225,15 +225,15 @@ def what_more_steps_do(long: pd.DataFrame, left: pd.DataFrame, steps: int, long_
         short, best = here[f"{_WITHOUT}, {steps} steps"], here[_WITHOUT]
         flips = rows.set_index("method")
         told = [
-            f"{way.lower() if way == WAYS[-1] else way} {row.flip_rate_before:.2%} to {row.flip_rate:.2%}"
+            f"{'the ' * (way != _WITHOUT)}{way}'s flips go from {row.flip_rate_before:.2%} to {row.flip_rate:.2%}"
             for way, row in flips.drop(index=RELAXED).iterrows()
         ]
         items.append(
             f"* {setting}: with a bound of {steps} steps {_more(short / best - 1)} is left than with {long_steps:,}, "
             f"with which {rows['converged'].mean():.0%} of the layers converge. The relaxation leaves "
             f"{_more(here[RELAXED] / short - 1)} than the shorter search, and less on "
-            f"{int((here[RELAXED] < short).sum())} of {len(here)} layers. Flips go from {', of the '.join(told)}; "
-            f"the relaxation's are {flips.loc[RELAXED, 'flip_rate']:.2%}."
+            f"{int((here[RELAXED] < short).sum())} of {len(here)} layers. {', '.join(told)}; "
+            f"{flips.loc[RELAXED, 'flip_rate']:.2%} flip by the relaxation."
         )
     return "\n".join(items)
 
@@ -241,7 +241,12 @@ def what_more_steps_do(long: pd.DataFrame, left: pd.DataFrame, steps: int, long_
 def _more(share: pd.Series) -> str:
     """A median change of a loss by layer, as more of it or less."""
     middle = share.median()
-    return f"{abs(middle):.0%} {'more' if middle >= 0 else 'less'} loss (median over layers)"
+    told = (
+        f"{abs(middle):.0%} {'more' if middle > 0 else 'less'}"
+        if abs(middle) >= 5e-3
+        else "no more"
+    )
+    return f"{told} loss (median over layers)"
 
 
 def experiments(
