@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from baq.report.contrasts import apart, change_text, contrasts, listed
+from baq.report.contrasts import apart, change_text, contrasts, enumerated
 from baq.report.stats import paired_differences
 
 ROWS = pd.DataFrame(
@@ -38,8 +38,8 @@ def test_an_interval_that_ends_at_zero_holds_it():
 
 
 def test_a_list_of_nothing_says_so():
-    assert listed([]) == "none"
-    assert listed(["a", "b"]) == "a; b"
+    assert enumerated([]) == "none"
+    assert enumerated(["a", "b"]) == "a; b"
 
 
 @pytest.mark.parametrize(("size", "sign"), [(1.0, "+"), (-1.0, "-")])

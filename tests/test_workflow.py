@@ -413,6 +413,14 @@ def test_a_chapter_is_stale_if_a_module_that_it_uses_has_changed_and_no_other(ro
     assert len(problems(Project(root), "full")) == 2
 
 
+@pytest.mark.parametrize("path", ["protocols/answers.csv", "claims/X.yml"])
+def test_a_chapter_is_stale_if_what_ships_with_the_package_has_changed(root, path):
+    pretend(Project(root))
+    (root / "book" / path).parent.mkdir(exist_ok=True)
+    (root / "book" / path).write_text("1")
+    assert "01-one: baq has changed since it was executed" in problems(Project(root), "full")
+
+
 def test_nothing_is_imported_by_a_name_that_the_stamps_cannot_see():
     """But for what ``baq`` hands on, which it imports for type checkers as well."""
     words = ("import_module", "__import__", "spec_from_file", "runpy", "exec(")

@@ -16,9 +16,9 @@ _LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 
 def package_files(project: Project) -> list[Path]:
-    """The files of ``baq``, the claims that ship with it, and the manifest of its checkpoints."""
-    data = [*(project.root / "baq").rglob("*.py"), *(project.root / "book/claims").glob("*.yml")]
-    return [*data, project.root / "checkpoints" / "manifest.json"]
+    """The files of ``baq``, and what ships with it: claims, protocols, the manifest of checkpoints."""
+    parts = "baq/**/*.py", "book/claims/*.yml", "book/protocols/*", "checkpoints/manifest.json"
+    return [path for part in parts for path in project.root.glob(part)]
 
 
 @cache

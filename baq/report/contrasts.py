@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["apart", "change_text", "contrasts", "listed"]
+__all__ = ["apart", "change_text", "contrasts", "enumerated"]
 
 
 def apart(row: Any) -> bool:
@@ -21,7 +21,7 @@ def change_text(row: Any) -> str:
     return f"{share} against {row.against} (the interval {'excludes' if apart(row) else 'holds'} 0)"
 
 
-def listed(names: Iterable[str]) -> str:
+def enumerated(names: Iterable[str]) -> str:
     """Names as an enumeration, ``none`` where there are none."""
     return "; ".join(names) or "none"
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from baq.report.answers import experiment, retried
 from baq.report.claims import paper_value
-from baq.report.contrasts import apart, change_text, contrasts, listed
+from baq.report.contrasts import apart, change_text, contrasts, enumerated
 from baq.report.stats import paired_differences
 from baq.report.tables import interval_text
 from baq.rounding.trials import RELAXED
@@ -140,8 +140,8 @@ def what_metrics_do(differences: pd.DataFrame) -> tuple[str, list[str], list[str
     below, above, count = contrasts(rivals, ["networks", "bits", "measure"])
     lines.append(
         f"* Against the logit and the Fisher metric, which know no boundary, there are {count} comparisons. The boundary "
-        f"metric is better than both, by intervals that exclude 0, in {len(below)} ({listed(below)}), and worse than both "
-        f"in {len(above)} ({listed(above)}). In the other {count - len(below) - len(above)} its own part cannot be told from none."
+        f"metric is better than both, by intervals that exclude 0, in {len(below)} ({enumerated(below)}), and worse than both "
+        f"in {len(above)} ({enumerated(above)}). In the other {count - len(below) - len(above)} its own part cannot be told from none."
     )
     return "\n".join(lines), below, above, count
 
@@ -179,9 +179,9 @@ def what_parts_do(differences: pd.DataFrame) -> str:
     ).replace({"measure": _NAMES})
     below, above, count = contrasts(turned, ["setting", "images", "measure"])
     return (
-        f"With an interval that excludes 0 flips rise by: {listed(rise)}. They fall by: {listed(fall)}. Over all "
+        f"With an interval that excludes 0 flips rise by: {enumerated(rise)}. They fall by: {enumerated(fall)}. Over all "
         f"numbers of images, in {count} comparisons, the boundary metric is below both the logit and the Fisher "
-        f"metric in: {listed(below)}; above both in: {listed(above)}."
+        f"metric in: {enumerated(below)}; above both in: {enumerated(above)}."
     )
 
 
