@@ -145,7 +145,7 @@ parts = zip(*found, strict=True)
 followed, along, distances = (pd.concat(part, ignore_index=True) for part in parts)
 tables.save(followed, "by-seed")
 by_seed = followed[followed["path"] == "levels"]
-EVENTS = ["births", "deaths", "merges", "splits", "inner"]
+EVENTS = ["births", "deaths", "inner", "merges", "splits"]
 
 # %% [markdown]
 # ## The path of one network
@@ -250,8 +250,8 @@ Markdown(
 #
 # The suspected reason for claim T4: what is seen to rearrange are mergers and splits of regions. Two regions of
 # one label can meet only where the regions between them end, that is at a junction, along whatever path. So a
-# path in a random direction of the same length should have as many events, and as many of its changed cells
-# near a junction. Were it the levels that favour junctions, their path would have more.
+# path in a random direction of the same length should have no fewer events, and no smaller a share of its changed cells
+# near a junction. If the levels favoured junctions, their path would have a larger share, which would refute the reason.
 
 # %% caption="Events of regions in a transition, means over seeds: along the levels and along random paths." tags=["remove-input"]
 both = every[every["seed"] < first_seed + random_seeds]

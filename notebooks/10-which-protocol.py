@@ -279,7 +279,8 @@ Markdown(f"{likely}\n\n{report.how_sure(tried, pull)}")
 Markdown(
     f"* {hits} of {of} numbers agree under one protocol for each group; half of them gain {held['gain'].sum():z.1f} bits on the other half.\n"
     f"* The numbers leave open: {report.open_ones(gained)}. Whoever repeats the work has to state these.\n"
-    "* A figure that depends on a grid, a mask or a band says little without them."
+    "* A figure that depends on a grid, a mask or a band says little without them.\n\n"
+    "Next: [choosing bits](choosing-bits) for a network of your own, or [what depends on each choice](choices)."
 )
 
 # %% [markdown]

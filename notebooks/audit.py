@@ -213,7 +213,7 @@ Markdown("*The inputs are no pictures.*") if photos is None else None
 # ## On planes
 #
 # A plane through three inputs shows what lies between them. Flipped inputs are taken first, so these planes lie where labels
-# change, and $J$ is larger there than elsewhere; the plane of the principal components is chosen by no flip.
+# change, and $J$ may be larger there than elsewhere; the plane of the principal components is chosen by no flip.
 
 # %% tags=["remove-cell"]
 slices, maps = [], {}

@@ -57,11 +57,11 @@ sizes = sizes.reset_index()
 # ## What a bit costs
 #
 # The two families of [full CIFAR-10](06-cifar-full), 10,000 test images. The weights of the float network take
-# four bytes each. Read the flips beside the dashed line, which is what training the same network again changes: a
-# network that flips less than half of that is nearer to the float network than a second training is.
+# four bytes each. Read the flips beside the thin line of their colour, which is what training the same network again
+# changes: a network that flips less than that is nearer to the float network than a second training is.
 
-# %% mystnb={"image": {"alt": "A panel for each family of networks: flip rate, flip rate in the boundary band and loss of accuracy against the kilobytes of the weights, on a logarithmic axis, with a dashed line at the flips of another training. Flips lie far above the loss of accuracy at every size."}} caption="Decisions changed and accuracy lost against the size of the weights; means over seeds." tags=["remove-input"]
-fig = charts.costs_of_size(sizes, retrained["flip_rate"]) if len(sizes) else None
+# %% mystnb={"image": {"alt": "A panel for each family of networks: flip rate, flip rate in the boundary band and loss of accuracy against the kilobytes of the weights, on a logarithmic axis, with a thin line at the flips of another training, and one at those in the band. Flips lie far above the loss of accuracy at every size."}} caption="Decisions changed and accuracy lost against the size of the weights; means over seeds." tags=["remove-input"]
+fig = charts.costs_of_size(sizes, retrained) if len(sizes) else None
 
 # %% caption="What each bit width costs on full CIFAR-10, weights alone, beside what another training of the float network changes; means over seeds." tags=["remove-input"]
 again = retrained.reset_index().assign(bits="32, trained again")

@@ -47,18 +47,25 @@ from baq.report.pictures import png_address
 from baq.zoo.recipes import digits_network
 
 # %% tags=["remove-input"]
-lines = []
-control = read("02-slice-geometry/controls-summary")
+lines, MOVED = [], ["jaccard", "mean_displacement"]
+control = read("02-slice-geometry/controls")
 grids = read("02-slice-geometry/by-grid")
 found, floor = read("06-cifar-full/levels"), read("06-cifar-full/noise-floor")
 if control is not None:
-    at = control.pivot(index="pair", columns="measure", values="median")
+    at = control.groupby("pair")[["accuracy", *MOVED]].median()
     if {"4 bits", "another training"} <= set(at.index):
         four, again = at.loc["4 bits"], at.loc["another training"]
+        moved = four[MOVED], again[MOVED]
+        far = (
+            "at least as far as"
+            if (moved[0] >= moved[1]).all()
+            else "about as far as"
+        )
         lines.append(
-            f"* **At 4 bits a boundary on digits moves as far as training the network again moves it**: a Jaccard "
-            f"distance of {four['jaccard']:.2f}, and {again['jaccard']:.2f} on the same grid. The accuracy is {four['accuracy']:.1%}, "
-            f"and {again['accuracy']:.1%} after another training."
+            f"* **At 4 bits a boundary on digits moves {far} training the network again moves it**: by "
+            f"{moved[0].iloc[1]:.3f} and {moved[1].iloc[1]:.3f} input units, and a Jaccard distance (the share of boundary cells "
+            f"that are not common to both) of {moved[0].iloc[0]:.2f} and {moved[1].iloc[0]:.2f}. The accuracy is "
+            f"{four['accuracy']:.1%}, and {again['accuracy']:.1%} after another training."
         )
 if floor is not None and found is not None:
     lost = found[found["setting"].eq("cnn, per tensor") & found["bits"].eq(6)]
@@ -70,20 +77,47 @@ if floor is not None and found is not None:
     if not pd.isna([six, again]).any():
         lines.append(
             f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
-            f"{lost['loss'].mean():.1%} of accuracy and change {six:.1%} of its labels; another training changes "
+            f"{100 * lost['loss'].mean():.1f} points of accuracy and change {six:.1%} of its labels; another training changes "
             f"{again:.1%}."
         )
 if grids is not None:
     j = grids[grids["bits"] == grids["bits"].min()].groupby("n")["jaccard"].median()
     lines.append(
-        f"* **The Jaccard distance reads the grid**: the same networks have {j.iloc[0]:.2f} on {j.index[0]} cells a "
-        f"side and {j.iloc[-1]:.2f} on {j.index[-1]}, while their boundaries moved by the same distance."
+        f"* **The Jaccard distance reads the grid of cells that a plane is cut into**: at {grids['bits'].min()} bits the "
+        f"same networks have {j.iloc[0]:.2f} on {j.index[0]} cells a side and {j.iloc[-1]:.2f} on {j.index[-1]}, while their "
+        f"boundaries moved by the same distance."
     )
 Markdown("\n".join(lines) or "*No chapter has been executed yet.*")
 
 # %% tags=["remove-input"]
 judged = answers.judged(answers.collect(results()))
 Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
+
+# %% [markdown]
+# ::::{grid} 1 1 3 3
+# :gutter: 2
+#
+# :::{grid-item-card} Check the paper
+# :link: claims
+# :link-type: doc
+#
+# Every number of the abstract beside ours, with a verdict and the reason where they differ.
+# :::
+#
+# :::{grid-item-card} Choose bits
+# :link: choosing-bits
+# :link-type: doc
+#
+# What each bit costs in decisions, in accuracy and in bytes, beside the noise of training.
+# :::
+#
+# :::{grid-item-card} Use it on your network
+# :link: audit
+# :link-type: doc
+#
+# One command audits your float network and its copies, and writes a page about them.
+# :::
+# ::::
 
 # %% [markdown]
 # *Play* the bits: a network on handwritten digits loses them, from 8 down to 3. *Play* the cells: nothing moves but the
@@ -114,31 +148,6 @@ HTML(
 )
 
 # %% [markdown]
-# ::::{grid} 1 1 3 3
-# :gutter: 2
-#
-# :::{grid-item-card} Check the paper
-# :link: claims
-# :link-type: doc
-#
-# Every number of the abstract beside ours, with a verdict and the reason where they differ.
-# :::
-#
-# :::{grid-item-card} Choose bits
-# :link: choosing-bits
-# :link-type: doc
-#
-# What each bit costs in decisions, in accuracy and in bytes, beside the noise of training.
-# :::
-#
-# :::{grid-item-card} Use it on your network
-# :link: audit
-# :link-type: doc
-#
-# One command audits your float network and its copies, and writes a page about them.
-# :::
-# ::::
-#
 # :::{admonition} What this book is, and what it is not
 # :class: important
 #

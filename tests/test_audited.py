@@ -106,7 +106,10 @@ def test_the_box_names_both_ends_and_the_floor():
 def test_lessons_are_those_of_the_worst_candidate():
     text = audited.lessons(RATES, MARGINS, BLAME)
     first, second, third = text.splitlines()
-    assert "With 1,200 inputs the smallest flip rate that can be vouched for is 0.25%" in first
+    assert "These 1,200 inputs vouch for a flip rate of 0.25% at best" in first
+    assert (
+        f"had no label changed, for {1 - 0.05 ** (1 / 1200):.2%}" in first
+    )  # Clopper, Pearson 1934
     assert second.startswith("* b changes 12 labels, 3 of them in the half")
     assert "last changes the most alone, 0.90% of the labels" in third and "0.30% change" in third
     assert "last is forecast to change the most" in audited.lessons(

@@ -169,8 +169,10 @@ def test_the_term_is_tried_along_its_weight():
     assert "runs from 0.200 to 0.610" in r4["result"].item() and "0.1, it is" in r4["result"].item()
     assert not r5["refuted"].item() and "at the largest lambda, 10, by -0.09" in r5["result"].item()
     r4, r5 = rounded.over_weights(paths({4: WORSE}, accuracy={10.0: 0.9}))
-    assert r4["refuted"].item() and r5["refuted"].item()
-    assert "10 (the largest tried), it is" in r4["result"].item()
+    assert not r4["refuted"].item() and r5["refuted"].item()
+    assert "the largest tried, and the rate still rises" in r4["result"].item()
+    r4, _ = rounded.over_weights(paths({4: WORSE | {10.0: 0.6}}))
+    assert r4["refuted"].item() and "largest tried" not in r4["result"].item()
     assert rounded.over_weights(paths({4: WORSE}).query("seed == 0")) == []
 
 

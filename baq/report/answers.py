@@ -327,11 +327,10 @@ def settings_table(answers: pd.DataFrame) -> str:
             stands = setting == entry.get("setting")
             for row in standing(claim, answers, setting).itertuples():
                 name = f"**{setting}**, taken since {entry['why']}" if stands else setting
-                ours = interval_text(row.median, row.lo, row.hi, None)
-                lines.append(
-                    (claim, name, f"{ours}, n = {row.n}", verdict(claim, answers, setting))
-                )
-    return _table("claims", ("id", "setting", "ours", "verdict"), lines)
+                ours = f"{_ours(row, *judging_interval(row))}, n = {row.n}"
+                judged = verdict(claim, answers, setting)
+                lines.append((claim, name, row.paper, ours, judged))
+    return _table("claims", ("id", "setting", "paper", "ours", "verdict"), lines)
 
 
 def _table(classes: str, header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

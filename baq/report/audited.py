@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from baq.audit.intervals import LEVEL
+from baq.audit.intervals import LEVEL, exact_interval
 from baq.report.charts import share_axis
 from baq.report.style import DASHES, MARKERS, WIDTH
 
@@ -262,10 +262,10 @@ def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> 
         blame: rows of :func:`baq.audit.blamed`.
     """
     worst = rates.loc[rates["flip_rate"].idxmax()]
-    points, bound = worst["points"], rates["flip_rate_hi"].min()
+    points, bound = int(worst["points"]), rates["flip_rate_hi"].min()
     lines = [
-        f"* With {points:,} inputs the smallest flip rate that can be vouched for is {bound:.2%}: a stricter limit takes more "
-        "inputs, and no labels."
+        f"* These {points:,} inputs vouch for a flip rate of {bound:.2%} at best; had no label changed, for "
+        f"{exact_interval(0, points)[1]:.2%}. A stricter limit takes more inputs, and no labels."
     ]
     own = margins[margins["candidate"] == worst["candidate"]]
     if worst["labels_changed"]:

@@ -313,12 +313,13 @@ def shifts_by_step(ours: pd.Series, paper: Mapping[int, str]) -> Figure:
     return figure
 
 
-def costs_of_size(sizes: pd.DataFrame, retrained: Mapping[str, float]) -> Figure:
+def costs_of_size(sizes: pd.DataFrame, retrained: pd.DataFrame) -> Figure:
     """Flips, flips in the band and loss of accuracy against the size of the weights, a panel for each family.
 
     Arguments:
         sizes: a row a family and bit width, with ``family``, ``bits``, ``kilobytes`` and the three measures.
-        retrained: family to the flip rate between two trainings, drawn as a dashed line.
+        retrained: by family, the flips between two trainings in columns of the same names, each drawn as a thin
+            line in the colour of its measure.
     """
     figure, axes = _panels_of(sizes["family"].unique(), 3.4)
     lines = {
@@ -329,11 +330,12 @@ def costs_of_size(sizes: pd.DataFrame, retrained: Mapping[str, float]) -> Figure
     for ax, (family, rows) in zip(axes, sizes.groupby("family", sort=False), strict=True):
         for (measure, name), marker, dash in zip(lines.items(), MARKERS, DASHES, strict=False):
             shown = rows[rows[measure] > 0]  # the axis is logarithmic
-            ax.plot(shown["kilobytes"], shown[measure], marker=marker, ls=dash, label=name)
-        if family in retrained:
-            ax.axhline(
-                retrained[str(family)], color="black", ls="--", lw=1, label="another training"
+            (line,) = ax.plot(
+                shown["kilobytes"], shown[measure], marker=marker, ls=dash, label=name
             )
+            if family in retrained.index and measure in retrained:
+                at, text = float(retrained.loc[family, measure]), f"{name}, another training"
+                ax.axhline(at, color=line.get_color(), ls=dash, lw=0.8, label=text)
         ax.set_xticks(
             rows["kilobytes"],
             [f"{k:,.0f}\n{b} bits" for k, b in zip(rows["kilobytes"], rows["bits"], strict=True)],

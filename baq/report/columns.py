@@ -136,7 +136,7 @@ COLUMNS = MEASURES | {
     "deaths": Column("regions gone", "count"),
     "merges": Column("merged", "count"),
     "splits": Column("split", "count"),
-    "inner": Column("of these, away from the slice's edge", "count"),
+    "inner": Column("born or gone away from the slice's edge", "count"),
     "kilobytes": Column("kB"),
     "minutes": Column("minutes"),
     "processor_minutes": Column("processor minutes"),
