@@ -74,7 +74,7 @@ style.use_style()
 # %% [markdown]
 # ## What is compared
 
-# %%
+# %% mystnb={"code_prompt_show": "Show how the files are loaded and compared"} tags=["hide-input"]
 own, split = digits_network(0, test=0.5)
 another, names = None, ()
 if reference == "digits":

@@ -52,8 +52,9 @@ fig = charts.claims_overview(table)
 # ## Every claim
 #
 # *Ours* is the mean over seeds with that interval, or for a claim in words the mean (paired) value with its
-# confidence interval. *Ratio* is ours to the paper's. A heading sorts, the ratio by its distance from 1; *why* leads to the experiment that
-# tries the suspected reason.
+# confidence interval. *Ratio* is ours to the paper's, with ✓ where a sign or an order that the paper states is ours too
+# and ✗ where it is not. A heading sorts, the ratio by its distance from 1; *why* leads to the experiment that tries
+# the suspected reason.
 
 # %% caption="Every claim: the paper's value, ours, and the verdict." tags=["remove-input"]
 Markdown(answers.claims_table(table, experiments))

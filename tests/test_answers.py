@@ -157,7 +157,9 @@ def test_the_page_links_every_claim_to_the_figure_that_answers_it(folders):
     assert page.count("](06-cifar-full.ipynb#beside-the-paper)") == 3
     assert "[not answered](06-cifar-full.ipynb#better-accuracy-other-decisions)" in page
     assert all(f'id="claim-{claim.lower()}"' in page for claim in claims())
-    assert counts_line(table).startswith("Of 32 claims **1** have their value where new runs")
+    assert counts_line(table).startswith(
+        "Of 32 claims **1** come out within the scatter of new runs"
+    )
     assert counts_line(table).endswith("**28** have no answer yet.")
     rows = settings_table(collect(folders)).splitlines()
     assert len(rows) == 8 and "**cnn, per tensor**, taken since" in rows[5]

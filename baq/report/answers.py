@@ -207,7 +207,7 @@ def counts_line(table: pd.DataFrame) -> str:
     """How many claims came out how, in sentences of Markdown that need no definitions."""
     number, of = table["claim"].nunique(), counts(table)
     words = {
-        "inside": "have their value where new runs of ours would lie",
+        "inside": "come out within the scatter of new runs",
         "direction only": "agree in sign or order",
         "not reproduced": "did not come out",
         "not testable": "cannot be tested",
@@ -291,7 +291,7 @@ def claims_table(table: pd.DataFrame, experiments: pd.DataFrame) -> str:
                 said,
                 row.paper,
                 _predicted(row),
-                _ratio(row.ratio),
+                f"{_ratio(row.ratio)} {_sign(row.same_sign)}".strip(),
                 f"[{row.verdict}]({_place(entry)})",
                 why,
             )
@@ -354,6 +354,11 @@ def _outcome(refuted: bool) -> str:
 
 def _ratio(ratio: float) -> str:
     return "" if pd.isna(ratio) else f"{ratio:.2g} ×"
+
+
+def _sign(same: object) -> str:
+    """Whether a sign or an order of the paper is ours; nothing where it states none."""
+    return {True: "✓", False: "✗"}.get(same, "") if isinstance(same, bool) else ""
 
 
 def _place(entry: Mapping[str, Any]) -> str:

@@ -407,7 +407,7 @@ def in_short(flips: pd.Series, below: int, above: int, count: int) -> str:
     ours, *others = flips[METRICS[3]], *(flips[way] for way in (WAYS[1], *METRICS[:3]))
     alone, chained, logit, fisher = others
     return (
-        f"The boundary metric turns {ours:.2%} of the labels, AdaRound {alone:.2%}, and {chained:.2%} where each layer "
+        f"the boundary metric turns {ours:.2%} of the labels, AdaRound {alone:.2%}, and {chained:.2%} where each layer "
         f"makes up for the errors that it inherits. Metrics that know no boundary turn {logit:.2%} (all logits) and "
         f"{fisher:.2%} (Fisher). In {count} comparisons the boundary metric is better than both of these in {below} and worse "
         f"than both in {above}, by intervals that exclude 0."

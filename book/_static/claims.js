@@ -5,7 +5,7 @@
     const text = row.cells[column].textContent.trim();
     const number = parseFloat(text.replace(/,/g, ""));
     if (name === "ratio" && text) {
-      return number > 0 ? Math.abs(Math.log(number)) : Infinity;
+      return Number.isNaN(number) ? "" : number > 0 ? Math.abs(Math.log(number)) : Infinity;
     }
     return Number.isNaN(number) ? text : number;
   }
