@@ -269,10 +269,11 @@ tables.save(differences, "differences")
 shown = differences[differences["against"].isin(METRICS)]
 keys = ["networks", "bits", "measure"]
 shown = tables.interval_table(shown, keys, "against", "difference", signed=True)
-shown["measure"] = [heading(m, MEASURES[m]) for m in shown["measure"]]
-display(tables.styled(shown, "shown-differences"))
+of = zip(*(shown.pop(key) for key in keys), strict=True)
+of = [f"{group}, {b} bits: {heading(m, MEASURES[m])}" for group, b, m in of]
+shown.insert(0, "measure", of)
 text, below, above, count = rounded.what_metrics_do(differences)
-display(Markdown(text))
+display(tables.styled(shown, "shown-differences"), Markdown(text))
 
 # %% [markdown]
 # ### With few rounding images, and part by part
@@ -380,8 +381,7 @@ _ = fig.axes[-1].set_xlabel(r"weight $\lambda$ of the boundary-gap term")
 # %% tags=["remove-input"]
 flips = rounded.mean_flips(results, lead, bits[0])
 Markdown(
-    f"At {bits[0]} bits ({lead}), means over networks:\n\n{rounded.to_take_along(flips)}\n\n"
-    "Next: [does calibration predict the held-out boundary?](08-calibration)"
+    f"At {bits[0]} bits ({lead}), means over networks:\n\n{rounded.to_take_along(flips)}\n\nNext: [does calibration predict the held-out boundary?](08-calibration)"
 )
 
 # %% [markdown]
