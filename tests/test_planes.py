@@ -99,3 +99,10 @@ def test_means_over_planes_are_those_of_compare(sides):
         assert means.loc[row.candidate, "jaccard"] == pytest.approx(row.jaccard)
         assert means.loc[row.candidate, "grid_change"] == pytest.approx(row.grid_change)
     assert (found["jaccard"] > 0).any()
+
+
+@pytest.mark.parametrize("shape", [(20, 5), (5, 20)])
+def test_a_plane_of_inputs_that_require_gradients_is_that_of_their_values(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    plane, other = planes.pca_plane(x), planes.pca_plane(x.clone().requires_grad_())
+    assert torch.equal(plane.u, other.u) and torch.equal(plane.v, other.v)

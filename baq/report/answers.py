@@ -356,9 +356,9 @@ def _ratio(ratio: float) -> str:
     return "" if pd.isna(ratio) else f"{ratio:.2g} ×"
 
 
-def _sign(same: object) -> str:
+def _sign(same: bool | None) -> str:
     """Whether a sign or an order of the paper is ours; nothing where it states none."""
-    return {True: "✓", False: "✗"}.get(same, "") if isinstance(same, bool) else ""
+    return "" if same is None else "✓" if same else "✗"
 
 
 def _place(entry: Mapping[str, Any]) -> str:

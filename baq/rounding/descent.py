@@ -18,6 +18,7 @@ __all__ = [
     "descend_pairs",
     "neighbours",
     "rounded_layer",
+    "squared_error",
 ]
 
 
@@ -36,6 +37,11 @@ def neighbours(
     codes = below, (below + 1).clamp(max=grid.high), grid.codes(weight)
     low, high, nearest = (grid.values(code) for code in codes)
     return low, high, nearest
+
+
+def squared_error(change: Tensor, gram: Tensor) -> Tensor:
+    """``tr(D A D')``, the mean squared change of a layer's outputs, for D (out, in) and A (in, in)."""
+    return ((change @ gram) * change).sum()
 
 
 def array(values: Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ from baq.arguments import check_whole, is_real
 from baq.inference import copied
 from baq.local import pair_gap
 from baq.quantization import Bits, bits_by_layer, quantize_layer, quantized_layers
-from baq.rounding.descent import array, descend, neighbours, rounded_layer
+from baq.rounding.descent import array, descend, neighbours, rounded_layer, squared_error
 from baq.rounding.form import BoundaryForm, boundary_form, mean_square
 from baq.rounding.layers import matrix_layers
 from baq.rounding.points import low_margin_points
@@ -285,7 +285,7 @@ def boundary_gap(
         weight = layer.weight.detach()
         moments[name] = known.moments(name)
         change = (neighbours(weight, widths[name], per_channel=per_channel)[2] - weight).flatten(1)
-        added = (change * (change @ moments[name][0])).sum()
+        added = squared_error(change, moments[name][0])
         metric[name] = torch.eye(len(weight)).to(weight) / added.clamp(min=1e-30)
     unit = float(form.offset.square().mean().clamp(min=1e-30))
     return {

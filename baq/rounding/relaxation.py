@@ -9,7 +9,7 @@ from torch import Tensor
 
 from baq.arguments import check_whole
 from baq.inference import gradients
-from baq.rounding.descent import neighbours
+from baq.rounding.descent import neighbours, squared_error
 
 __all__ = ["relaxed_layer"]
 
@@ -57,8 +57,7 @@ def relaxed_layer(
     gram, step = gram.to(wanted), high - low
 
     def loss(value: Tensor) -> Tensor:
-        change = value - wanted
-        return ((change @ gram) * change).sum()
+        return squared_error(value - wanted, gram)
 
     unit, found = loss(near).clamp(min=1e-30), [near]
     share = torch.where(step > 0, (wanted - low) / step, 0.5).clamp(1e-4, 1 - 1e-4)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from baq.comparison import compare, per_plane
 from baq.inference import Classifier, copied
 from baq.quantization import ptq_w
+from baq.rounding.descent import squared_error
 from baq.rounding.form import low_margin_displacement
 from baq.rounding.layers import matrix_layers
 from baq.rounding.methods import adaround, output_metric
@@ -63,8 +64,7 @@ def loss_left(
         gram, wanted = known.moments(name)[0].double(), layer.weight.detach().double().flatten(1)
 
         def loss(value: Tensor, gram: Tensor = gram, wanted: Tensor = wanted) -> float:
-            change = value.detach().double().flatten(1) - wanted
-            return float(((change @ gram) * change).sum())
+            return float(squared_error(value.detach().double().flatten(1) - wanted, gram))
 
         unit, count = loss(near[name].weight), wanted.numel()
         rows += [(way, name, count, loss(its[name].weight) / unit) for way, its in ways.items()]

@@ -154,7 +154,7 @@ def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:
         >>> plane.u.round(decimals=4).tolist(), [round(end, 4) for end in plane.extent]
         ([1.0, 0.0, 0.0], [-2.0, 2.0, -1.0, 1.0])
     """
-    x = _floats(x)
+    x = _floats(x).detach()
     flat = x.flatten(1).double()
     mean = flat.mean(dim=0)
     s, axes = _principal_axes(flat - mean)
@@ -177,12 +177,12 @@ def _principal_axes(flat: Tensor) -> tuple[Tensor, Tensor]:
     flat, few = flat / largest, len(flat) < flat.shape[1]
     products = flat @ flat.T if few else flat.T @ flat
     last = len(products) - 1
-    squares, axes = eigh(products.numpy(), subset_by_index=[max(0, last - 1), last])
-    axes = torch.from_numpy(axes.T[::-1].copy())
+    squares, axes = eigh(products.cpu().numpy(), subset_by_index=[max(0, last - 1), last])
+    axes = torch.from_numpy(axes.T[::-1].copy()).to(flat)
     if few:
         axes = axes @ flat
         axes /= axes.norm(dim=1, keepdim=True).clamp(min=1e-300)
-    return torch.from_numpy(squares[::-1].copy()).clamp(min=0).sqrt() * largest, axes
+    return torch.from_numpy(squares[::-1].copy()).to(flat).clamp(min=0).sqrt() * largest, axes
 
 
 def plane_through(x: Tensor, pad: float = 0.1) -> Plane:
