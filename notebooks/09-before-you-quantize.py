@@ -384,7 +384,7 @@ opening(
     "How many decisions will change, how sure is a pick, and which layers need the bits, before anything is quantized?",
     f"From unlabelled inputs and the float network alone, flips at {of} are forecast with {judge.in_short(most)}. "
     f"A pick by an exact test breaks its threshold in at most {max(worst.values()):.1%} of redrawn calibration sets of all sizes, and "
-    f"one by the plain flip rate in up to {plug_in:.0%}. {decision}",
+    f"one by the plain flip rate in up to {plug_in:.0%}; {decision[0].lower()}{decision[1:]}",
     f"{len(tasks)} small networks, weights alone, rounding to nearest, one scale for each tensor; with few bits the "
     "first order ends.",
 )

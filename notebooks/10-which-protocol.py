@@ -300,8 +300,8 @@ opening(
     "Under which conventions do the paper's figures agree with one another?",
     f"One set of conventions for each group of claims has {hits} of the paper's {of} numbers in its prediction intervals; with the numbers "
     f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together decide, whichever one is left out, with these probabilities: "
-    f"{firm or 'nothing'}. Still open are {still or 'minor choices'}, among others. J is the distance between two boundaries.",
-    "Small networks, "
+    f"{firm or 'nothing'}.",
+    f"Still open are {still or 'minor choices'}, among others. Small networks, "
     + ", ".join(f"{n} runs ({', '.join(g)})" for n, g in runs.items())
     + ": intervals are wide, and even a mixture of all conventions, fitted to no number, has "
     f"{int(held['prior'].sum())} of {len(held)} inside. What the author did may lie outside the space.",

@@ -88,6 +88,9 @@ Markdown(f"{text}\n\n{answers.disagreement_list(table, most)}")
 # %% caption="Experiments on why a value is not the paper's." tags=["remove-input"]
 Markdown(answers.experiments_table(experiments))
 
+# %% tags=["remove-input"]
+Markdown(answers.agreement(experiments, "four times coarser"))
+
 # %% [markdown]
 # ## What the verdicts mean
 #

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from baq.report.answers import (
+    agreement,
     chance_sentence,
     claims_table,
     collect,
@@ -177,3 +178,17 @@ def test_a_cell_that_breaks_a_table_is_refused(cell):
     assert markdown_table(["a"], [[0.123456]]).endswith("| 0.1235 |")
     with pytest.raises(ValueError, match="allowed is one line without pipes"):
         markdown_table(["a"], [[cell]])
+
+
+def test_a_grid_that_gives_one_claim_and_not_another_is_said_not_to_be_behind_both():
+    tried = pd.DataFrame(
+        [
+            ("C3", "a grid twice as fine", True),
+            ("C5", "a grid twice as fine", False),
+            ("R1", "x", True),
+        ],
+        columns=["claim", "mechanism", "refuted"],
+    )
+    text = agreement(tried, "twice as fine")
+    assert "not refuted for C5, and refuted for C3:" in text and "R1" not in text
+    assert agreement(tried[:1], "twice as fine") == agreement(EMPTY, "twice as fine") == ""

@@ -244,6 +244,7 @@ def test_a_network_of_mnist_is_trained_by_adam_as_its_family_says(tmp_path, monk
         return data.Splits(x, y, x[:10], y[:10], x[:20], y[:20])
 
     monkeypatch.setattr(checkpoints.data, "load", load)
+    monkeypatch.setattr(checkpoints, "default_device", lambda: x.device)
     kind = replace(checkpoints.FAMILIES["mnist-mlp"], width=4)
     monkeypatch.setitem(checkpoints.FAMILIES, "mnist-mlp", kind)
     made = checkpoints.train("mnist-mlp", 3, tmp_path)

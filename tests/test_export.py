@@ -211,6 +211,8 @@ def test_codes_in_the_file_are_those_of_the_layer(tmp_path):
         assert np.array_equal(codes, coded.codes.numpy())
         scale = onnx.numpy_helper.to_array(held[f"{name}.weight.scale"])
         assert np.array_equal(scale, coded.scale.numpy())
+    # Nothing of the machine that wrote it, whose paths torch notes.
+    assert b".py" not in path.read_bytes()
 
 
 def test_rounding_to_the_boundary_leaves_too(tmp_path):

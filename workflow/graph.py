@@ -12,6 +12,8 @@ import time
 from itertools import product
 from pathlib import Path
 
+from joblib import cpu_count
+
 from baq.machine import locked
 from workflow.files import run_record
 from workflow.parameters import declared
@@ -24,7 +26,7 @@ def make(
     project: Project,
     settings: dict[str, str],
     *,
-    cores: str = "all",
+    cores: str = str(cpu_count() + 1),  # a chapter of two threads begins and ends on one
     cluster: Path | None = None,
     dry_run: bool = False,
     sweep: Sweep | None = None,
@@ -145,8 +147,7 @@ def networks(project: Project) -> list[Path]:
 
 def memory(project: Project, chapter: Chapter) -> int:
     """MiB to ask for: twice what the recorded run took at most."""
-    record = run_record(project.root / "book" / f"{chapter.name}.ipynb")
-    return 2 * record.get("peak_memory_mib", 2000)
+    return 2 * run_record(project.root / f"book/{chapter.name}.ipynb").get("peak_memory_mib", 2000)
 
 
 def runtime(chapter: Chapter) -> int:

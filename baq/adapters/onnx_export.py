@@ -94,6 +94,9 @@ def save_onnx(
     graph.node.extend([*nodes, *later])
     # Constants become one; the weights, which are no constants any more, stay codes.
     written = optimizer.optimize(written)
+    # torch notes with each node where on this machine it was traced.
+    for node in written.graph.node:
+        del node.metadata_props[:]
     written.producer_name, written.producer_version = "baq", baq.__version__
     onnx.checker.check_model(written)
     with whole(Path(path)) as file:

@@ -26,6 +26,7 @@ from baq.report.verdicts import RULES, expected, judging_interval, same_sign, st
 __all__ = [
     "EXPERIMENT",
     "JUDGED",
+    "agreement",
     "chance_sentence",
     "claims_table",
     "collect",
@@ -314,6 +315,24 @@ def experiments_table(experiments: pd.DataFrame) -> str:
     if not lines:
         return "*No experiment has been made yet.*"
     return _table("claims", ("id", "suspected reason", "outcome", "what came out"), lines)
+
+
+def agreement(experiments: pd.DataFrame, reason: str) -> str:
+    """That a grid which is suspected for several claims is not behind all of them; nothing where it may be.
+
+    Arguments:
+        experiments: as :func:`experiments_table` takes them.
+        reason: words of ``mechanism`` that say how the grid differs.
+    """
+    tried = experiments[experiments["mechanism"].str.contains(reason, regex=False)]
+    refuted = tried["refuted"].astype(bool)
+    holds, fails = (", ".join(tried.loc[rows, "claim"]) for rows in (~refuted, refuted))
+    if not (holds and fails):
+        return ""
+    return (
+        f"A grid {reason} is not refuted for {holds}, and refuted for {fails}: "
+        "no one such grid is behind them all."
+    )
 
 
 def settings_table(answers: pd.DataFrame) -> str:

@@ -15,6 +15,18 @@ _FAULTS = [
     (re.compile(r"<script>const THEBE_JS_URL.*?</script>\s*"), ""),
     (re.compile(r'<script[^>]*src="[^"]*sphinx-thebe\.js[^"]*"[^>]*></script>\s*'), ""),
     (re.compile(r'<script type="text/x-thebe-config">.*?</script>\s*', re.DOTALL), ""),
+    # A second copy of the icons, as drawings: 1.5 MB; the style sheet's fonts hold all that are shown.
+    (re.compile(r'<script[^>]*src="[^"]*fontawesome[^"]*\.js[^"]*"[^>]*></script>\s*'), ""),
+    # Fonts of icons that no page shows, asked for beforehand.
+    (re.compile(r'<link rel="preload"[^>]*/fa-(?:brands|regular)-[^>]*>\s*'), ""),
+    # 1.2 MB for formulas, on a page that has none.
+    (
+        re.compile(
+            r'\A(?!.*class="math)(.*)<script[^>]*src="[^"]*/mathjax/[^"]*"[^>]*></script>\s*',
+            re.DOTALL,
+        ),
+        r"\1",
+    ),
     # A list of which no child is an item.
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
     # What scrolls must be reached by the keyboard.
