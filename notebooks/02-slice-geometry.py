@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits]
-#     minutes: 2
+#     minutes: 1.5
 #     threads: 1
 # ---
 

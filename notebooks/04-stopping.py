@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist]
-#     minutes: 5
+#     minutes: 1
 #     threads: 2
 # ---
 

@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [cifar10]
-#     minutes: 4
+#     minutes: 1
 #     threads: 2
 # ---
 

@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [cifar10]
-#     minutes: 7
+#     minutes: 3
 #     threads: 2
 # ---
 

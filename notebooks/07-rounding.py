@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, cifar10]
-#     minutes: 15
+#     minutes: 5
 #     threads: 2
 # ---
 

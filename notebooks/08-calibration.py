@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist, cifar10]
-#     minutes: 3
+#     minutes: 1.5
 #     threads: 2
 # ---
 

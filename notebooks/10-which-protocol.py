@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: []
-#     minutes: 6
+#     minutes: 1
 #     threads: 1
 # ---
 

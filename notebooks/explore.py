@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist]
-#     minutes: 2
+#     minutes: 0.3
 #     threads: 1
 # ---
 
