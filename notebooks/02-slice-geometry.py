@@ -330,7 +330,7 @@ controls = pd.concat(controls, ignore_index=True).rename(
 tables.save(controls, "controls")
 
 # %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and interval over seeds." data=["controls"] tags=["remove-input"]
-CONTROLLED = ["jaccard", "flip_rate", "grid_change", "shift", "accuracy"]
+CONTROLLED = ["jaccard", "flip_rate", "grid_change", "mean_displacement"]
 control_summary = summarize(controls, ["pair"], CONTROLLED)
 tables.save(control_summary, "controls-summary")
 panels = {name: tables.HEADINGS[name] for name in CONTROLLED[:2]}
@@ -339,17 +339,18 @@ fig = charts.interval_rows(control_summary, "pair", panels)
 # %% tags=["remove-input"]
 middle = control_summary.set_index(["pair", "measure"])["median"]
 copies = ", ".join(
-    f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%} and have J = "
-    f"{middle[f'{b} bits', 'jaccard']:.2f}"
+    f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%}, have J = {middle[f'{b} bits', 'jaccard']:.2f} and lie "
+    f"{middle[f'{b} bits', 'mean_displacement']:.3f} away"
     for b in studied[::-1]
 )
 itself = controls["pair"] == ITSELF
 display(
     Markdown(
         f"In the median another training flips **{middle['another training', 'flip_rate']:.1%}** of "
-        f"the test images and has J = **{middle['another training', 'jaccard']:.2f}**; {copies}. The "
+        f"the test images, has J = **{middle['another training', 'jaccard']:.2f}** and lies "
+        f"{middle['another training', 'mean_displacement']:.3f} input units away in the mean along the boundary; {copies}. The "
         "largest value of any measure of a network against itself is "
-        f"{controls.loc[itself, CONTROLLED[:-1]].max(axis=None):g}."
+        f"{controls.loc[itself, CONTROLLED].max(axis=None):g}."
     )
 )
 
@@ -379,8 +380,7 @@ Markdown(
     f"{close.iloc[-1]:.2f} on {close.index[-1]}. A value without its grid says nothing.\n"
     "* What does not depend on the grid is the share of the plane that changed, and that share over the length of the "
     "boundary, its mean displacement.\n"
-    f"* Ask what training alone does: with another initialization *J* is {noise:.2f}, for the {few}-bit copy "
-    f"{middle[f'{few} bits', 'jaccard']:.2f}.\n\n"
+    f"* Ask what training alone does: with another start *J* is {noise:.2f}, for the {few}-bit copy {middle[f'{few} bits', 'jaccard']:.2f}.\n\n"
     "Next: [what happens between two bit widths](03-interpolation-and-junctions)."
 )
 

@@ -239,7 +239,7 @@ tendency = {
     False: "no more often near than",
 }
 Markdown(
-    f"Shares within {near:.0%} of the slice's width of a junction, over {seeds} seeds. Over the transitions "
+    f"Shares within {near:.0%} of the slice's width of a junction, over {seeds} seeds (regions: over those that have any). Over the transitions "
     f"the changed cells are {tendency[bool((changed > 0).all())]} random boundary cells (median excess "
     f"{changed.min():+.3f} to {changed.max():+.3f}), and the regions that vanish or appear are "
     f"{tendency[bool((regions > 0).all())]} those ({regions.min():+.3f} to {regions.max():+.3f})."
@@ -248,10 +248,10 @@ Markdown(
 # %% [markdown]
 # ## Is it the quantizer, or any path?
 #
-# The suspected reason for claim T4: what is seen to rearrange are mergers and splits of regions. Two regions of
-# one label can meet only where the regions between them end, that is at a junction, along whatever path. So a
-# path in a random direction of the same length should have no fewer events, and no smaller a share of its changed cells
-# near a junction. If the levels favoured junctions, their path would have a larger share, which would refute the reason.
+# The suspected reason for claim T4: what is seen to rearrange are mergers, splits, births and deaths of regions, and
+# any path of the weights has those, as near to junctions. Then a path in a random direction of the same length has
+# no fewer events, and no smaller a share of its changed cells near a junction. If the levels favoured junctions, their
+# path would have a larger share, which would refute the reason.
 
 # %% caption="Events of regions in a transition, means over seeds: along the levels and along random paths." tags=["remove-input"]
 both = every[every["seed"] < first_seed + random_seeds]
@@ -280,7 +280,7 @@ if len(both) > 1:
     )
 t4 = experiment(
     "T4",
-    "what is seen to rearrange are mergers, which any path of weights has at junctions",
+    "regions rearrange along any path of the weights, as near to junctions",
     refuted,
     f"{text}.",
     "is-it-the-quantizer-or-any-path",
@@ -347,13 +347,21 @@ show_answers(pd.concat(answers))
 
 # %% tags=["remove-input"]
 largest = by_seed.groupby("transition")["largest on the path"].median()
+same = every[every["seed"] < first_seed + random_seeds]
+same = same.groupby(["seed", "path"])["regions"].mean().unstack().dropna()
+beside = "along random paths of the weights: too few seeds to tell"
+if len(same) > 1:
+    apart = paired_difference(same["random"], same["levels"])
+    ends = apart["difference"], apart["lo"], apart["hi"]
+    often = {1: "less often", -1: "more often", 0: "as often"}
+    often = often[int(apart["lo"] > 0) - int(apart["hi"] < 0)]
+    beside = f"along random paths of the weights {often} (levels less random {tables.interval_text(*ends, 2, signed=True)}, {len(same)} seeds)"
 Markdown(
     f"* A slice has a handful of junctions, {largest.min():.0f} to {largest.max():.0f} in the median at most, and "
     "on the way from one level to the next they move more than they multiply.\n"
     f"* The map changes along its boundary: changed cells are {tendency[bool((changed > 0).all())]} boundary "
     "cells.\n"
-    "* Regions that come and go do so at junctions, but so they do along any path of weights: topology, and "
-    "not the quantizer.\n\n"
+    f"* Regions that come and go do so near junctions, and {beside}.\n\n"
     "Next: [which bit width to pick](04-stopping)."
 )
 
@@ -364,13 +372,10 @@ Markdown(
 # ```
 
 # %% tags=["opening", "remove-input"]
-same = every[every["seed"] < first_seed + random_seeds]
-regions_near = same.groupby("path")["regions"].mean()
 opening(
     "Where does a label map rearrange when bits are taken away?",
     f"Along its whole boundary: {shares['changed cells'].mean():.0%} of the changed cells lie near a junction of "
     f"three classes, of all boundary cells {shares['boundary cells'].mean():.0%}. "
-    "Regions that appear or vanish do so near junctions, "
-    f"{regions_near['levels']:.0%} of them, but along random paths of the weights {regions_near['random']:.0%} do (the first {random_seeds} seeds).",
+    f"Of the regions that appear or vanish {shares['regions'].mean():.0%} do so near a junction, and {beside}.",
     f"One hidden layer, digits, one plane through the data for each of {seeds} seeds, {n} cells a side.",
 )

@@ -62,8 +62,7 @@ from IPython.display import Markdown, display
 
 from baq import compare, ptq_w
 from baq.comparison import per_plane
-from baq.report import charts, style, tables
-from baq.report.answers import experiment, list_experiments, retried, show_answers
+from baq.report import answers, charts, style, tables
 from baq.report.boxes import opening
 from baq.report.claims import answer, paper_value
 from baq.report.runs import run_all
@@ -248,9 +247,9 @@ fixed = {
     for c, b, _, measure in CLAIMED
     if b in bits
 }
-answers = [answer({"C1": {f"{rule} rule": kept[rule] for rule in RULES}})]
-answers += [answer(at_picks, "as picked"), answer(fixed, "at 6 and 8 bits")]
-show_answers(pd.concat(answers))
+given = [answer({"C1": {f"{rule} rule": kept[rule] for rule in RULES}})]
+given += [answer(at_picks, "as picked"), answer(fixed, "at 6 and 8 bits")]
+answers.show_answers(pd.concat(given))
 
 # %% [markdown]
 # ## The paper's J and the step of the levels
@@ -330,6 +329,7 @@ KEYS = ["choice", "seed", "candidate"]
 moved = jaccard_shift(by_choice.set_index(KEYS)["jaccard"].unstack())
 eight = moved[8].groupby("choice").agg(["min", "median"])
 ratios = (moved[6] / moved[8]).groupby("choice").median()[eight["min"] > 0]
+ratios = ratios.reindex([choice for choice in CHOICES if choice in ratios])
 below = ratios[(eight["median"] * 127 / 31 < 1)[ratios.index]]
 tables.save(ratios.rename("ratio").reset_index(), "ratios")
 text = f"by {below.min():.1f} to {below.max():.1f} where it stays below a cell and "
@@ -348,28 +348,27 @@ Markdown(
 # values should come out on a quarter of the cells a side. C1: our finer grid may leave the rule no level.
 
 # %% tags=["remove-input"]
-coarse = min(grids, key=lambda m: abs(m - n / 4))
-on_coarse = by_choice[by_choice["choice"] == f"{coarse} cells a side"]
+sides = {f"{m} cells a side": m for m in grids} | {"as above": n}
+gridded = by_choice.assign(n=by_choice["choice"].map(sides)).dropna(subset="n")
+gridded = gridded.set_index(["candidate", "n", "seed"])["jaccard"]
 tried = [
-    retried(
-        c, on_coarse.loc[on_coarse["candidate"] == b, "jaccard"], "the paper's grid is four times coarser",
-        f"On {coarse} cells a side J at {b} bits is", "why-we-differ",
-    )
-    for c, b, _, measure in CLAIMED if measure == "jaccard"
-]  # fmt: skip
+    answers.retried_on_grid(c, gridded.loc[b], n, "why-we-differ")
+    for c, b, _, measure in CLAIMED
+    if measure == "jaccard"
+]
 if "C2" in fixed:
     fewer = "our accuracy rule picks fewer bits"
     at_six = "At 6 bits, whatever is picked, the flip rate is"
-    tried.append(retried("C2", fixed["C2"], fewer, at_six, "why-we-differ"))
+    tried.append(answers.retried("C2", fixed["C2"], fewer, at_six, "why-we-differ"))
 left = on_calibration[on_calibration["candidate"] == max(bits)]
 left = left.set_index("seed")[~chose]
 beyond = (left["jaccard"] > tau_j).sum(), (left["flip_rate"] > tau_f).sum()
-tried.append(experiment(
+tried.append(answers.experiment(
     "C1", "on our grid J keeps its bound at no level", beyond[0] < beyond[1],
     f"At {max(bits)} bits, in the {len(left)} networks without a level, J is beyond its bound in {beyond[0]} and the "
     f"flip rate beyond its own in {beyond[1]}.", "why-we-differ",
 ))  # fmt: skip
-list_experiments(tried)
+answers.list_experiments(tried)
 
 # %% [markdown]
 # ## What to take along

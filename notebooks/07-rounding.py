@@ -392,8 +392,8 @@ Markdown(
 
 # %% tags=["opening", "remove-input"]
 opening(
-    "Does rounding for the boundary keep it better than rounding for the outputs?",
-    f"{'Here and there' if below else 'Not measurably'}. At {bits[0]} bits ({lead}) {rounded.in_short(flips, len(below), len(above), count)}",
+    "Does it help rounding to know where the boundary is?",
+    f"{'Here and there' if below else 'Not measurably'}: at {bits[0]} bits ({lead}) {rounded.in_short(flips, len(below), len(above), count)}",
     f"Weights alone are rounded; {len(natural)} networks on CIFAR-10 and {len(tasks) - len(natural)} with one hidden "
     f"layer; {rounding_images} rounding images there; {searches['converged'].mean():.0%} of the layers converged in {steps} steps; our "
     "reading of the paper's boundary-gap term.",

@@ -314,9 +314,8 @@ if len(by_layer) and seeds > 1:
     display(tables.styled(allocations.differing(shown), "shown-by-layer"))
     low, tied, total = allocations.where_lowest(by_layer, OURS, others)
     finest = allocations.where_lowest(by_layer, FINE, [*trials.WAYS[:6]])[0]
-    middle = min(means, key=lambda mean: abs(mean - 4))
-    gain = allocations.fewer(uniform, middle)
-    gain = f"\n* {middle} bits in the mean, by layer and not uniform: {gain}."
+    gain = "; ".join(f"{m} bits {allocations.fewer(uniform, m)}" for m in means)
+    gain = f"\n* Bits by layer and not uniform, by bits in the mean: {gain}."
     told = (f"* {m} bits: {allocations.fewer(uniform, m)}." for m in means)
     text = "Against uniform bits:\n\n" + "\n".join(told)
     text += (

@@ -45,7 +45,7 @@
 # Some words: a *band* is the share of inputs of lowest margin. *AdaRound* rounds each weight up or down so that a layer's outputs stay;
 # the *gap term* adds to what it minimizes how far the margins near the boundary move ([rounding](07-rounding.ipynb)). A mask's cells lie
 # on one side of the boundary, on both (*two*), or on both with their neighbours (*thick*). *unit* inputs are pixels from 0 to 1. Ids as
-# D2 are those of [the claims](claims.ipynb): D, T and S are on digits, C and P on subsets of CIFAR-10, F and O on all of it, R on
+# D2 are those of [the claims](claims.ipynb): D, T and most of S are on digits, C and P on subsets of CIFAR-10, F and O on all of it, R on
 # rounding.
 
 # %% tags=["parameters"]

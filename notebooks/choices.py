@@ -21,7 +21,7 @@
 #
 # The abstract leaves open most of what a replication needs. This page lists each open choice: what this
 # book does, and what the alternatives do to the claims, as the chapters measured it. Cells hold the median and
-# the 90 % interval over seeds, of fewer than ten seeds their range. Studies of alternatives have fewer seeds than the
+# the 90 % interval over seeds, of fewer than ten (*n*) their range. Studies of alternatives have fewer seeds than the
 # claims themselves, so the rows "as above" differ a little from the table of [claims](claims.ipynb).
 
 # %% tags=["parameters", "remove-cell"]
@@ -29,11 +29,14 @@ digits: str = "02-slice-geometry/choices"  # the table of the choices on digits
 
 # %% tags=["remove-cell"]
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 
 from baq.band import band_flip_law
 from baq.report.claims import claims, paper_value
-from baq.report.excerpts import excerpt, markdown_table
+from baq.report.excerpts import excerpt, markdown_table, read
+from baq.report.stats import summarize
+from baq.report.tables import interval_text
+from baq.slices import jaccard_shift
 
 QUANTIZER = ["as above", "one scale per output unit", "asymmetric levels"]
 NETWORKS = ["as above", "32 hidden units", "128 hidden units", "ReLU"]
@@ -105,13 +108,30 @@ excerpt(
 )
 
 # %% [markdown]
+# There, the shift in cells that $J$ tells ([Slice geometry](02-slice-geometry)) grows from 8 to 4 bits by these ratios, where the
+# step of the quantizer grows by 127/7 = 18.1:
+
+# %% caption="Shift in cells at 4 bits over that at 8 on digits: median over seeds and their 90 % interval." tags=["remove-input"]
+grids = read("02-slice-geometry/by-grid")
+if grids is not None and {8, 4} <= set(grids["bits"]):
+    moved = grids.pivot(index=["n", "seed"], columns="bits", values="jaccard")
+    moved = jaccard_shift(moved)
+    ratio = (moved[4] / moved[8].where(moved[8] > 0)).rename("ratio")
+    ratio = summarize(ratio.dropna().reset_index(), ["n"], ["ratio"])
+    ratio["ratio"] = [
+        interval_text(row.median, row.lo, row.hi, 2) for row in ratio.itertuples()
+    ]
+    rows = ratio[["n", "ratio"]].itertuples(index=False)
+    display(Markdown(markdown_table(["cells a side, n", "ratio"], rows)))
+
+# %% [markdown]
 # On the CIFAR-10 subsets, together with the other choices there:
 
 # %% caption="Claims on the CIFAR-10 subsets with other choices." tags=["remove-input"]
 excerpt("05-cifar-subsets/choices")
 
 # %% [markdown]
-# There, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:
+# On these subsets, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:
 
 # %% caption="Shift in cells at 6 bits over that at 8, median over seeds." tags=["remove-input"]
 excerpt("05-cifar-subsets/ratios")

@@ -63,7 +63,7 @@ if control is not None:
         )
         lines.append(
             f"* **At 4 bits a boundary on digits moves {far} training the network again moves it**: by "
-            f"{moved[0].iloc[1]:.3f} and {moved[1].iloc[1]:.3f} input units, and a Jaccard distance (the share of boundary cells "
+            f"{moved[0].iloc[1]:.3f} and {moved[1].iloc[1]:.3f} input units in the mean along it, and a Jaccard distance (the share of boundary cells "
             f"that are not common to both) of {moved[0].iloc[0]:.2f} and {moved[1].iloc[0]:.2f}. The accuracy is "
             f"{four['accuracy']:.1%}, and {again['accuracy']:.1%} after another training."
         )
@@ -72,12 +72,12 @@ if floor is not None and found is not None:
     cnn = floor[floor["family"] == "cnn"]
     anew = cnn["against"] == "another training"
     six, again = (
-        cnn.loc[rows, "flip_rate"].mean() for rows in (cnn["bits"] == 6, anew)
+        cnn.loc[rows, "flip_rate"].median() for rows in (cnn["bits"] == 6, anew)
     )
     if not pd.isna([six, again]).any():
         lines.append(
             f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
-            f"{100 * lost['loss'].mean():.1f} points of accuracy and change {six:.1%} of its labels; another training changes "
+            f"{100 * lost['loss'].median():.1f} points of accuracy and change {six:.1%} of its labels; another training changes "
             f"{again:.1%}."
         )
 if grids is not None:
@@ -87,6 +87,7 @@ if grids is not None:
         f"same networks have {j.iloc[0]:.2f} on {j.index[0]} cells a side and {j.iloc[-1]:.2f} on {j.index[-1]}, while their "
         f"boundaries moved by the same distance."
     )
+lines += ["", "These are medians over networks."] if lines else []
 Markdown("\n".join(lines) or "*No chapter has been executed yet.*")
 
 # %% tags=["remove-input"]

@@ -139,7 +139,7 @@ def test_answers_are_shown_with_what_judges_them(tmp_path, monkeypatch):
     given = pd.concat([answer({"S3": far, "S4": far - 0.1}), answer({"O2": far > 0.9}, "a")])
     shown = show_answers(given).data
     assert shown["verdict"].tolist() == ["direction only", "direction only", "", "direction only"]
-    assert shown["our mean [interval]"].iloc[2] == "-0.1 [-0.1, -0.1]"
+    assert shown["our mean [interval]"].iloc[2] == "-0.100 [-0.100, -0.100]"
     assert shown["our mean [interval]"].iloc[3] == "67% of 3 seeds"
     saved = pd.read_csv(tmp_path / "claims.csv")
     assert saved["std"].iloc[0] == pytest.approx(0.01) and (saved["of"] == 3).all()

@@ -195,7 +195,7 @@ def test_no_name_of_code_is_on_the_page_and_an_estimate_has_its_interval_beside_
         "claim": ["C2", "D1"],
         "quantity": ["flips, digits", "flips, rule, digits"],
         "paper": ["0.0367", "0"],
-        "median [90 % interval]": ["0.03512 [0.03000, 0.04000]", "0"],
+        "median [interval]": ["0.03512 [0.03000, 0.04000]", "0"],
         "n": ["20", "3"],
     }
 
@@ -231,7 +231,7 @@ def test_a_measure_in_a_row_writes_that_row():
     )
     assert tables.written(frame).to_dict("list") == {
         "measure": ["Jaccard distance J", "flip rate, %"],
-        "median [90 % interval]": ["0.500 [0.250, 1.000]", "50.0 [25.0, 100]"],
+        "median [interval]": ["0.500 [0.250, 1.000]", "50.0 [25.0, 100]"],
     }
 
 

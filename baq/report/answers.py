@@ -18,10 +18,20 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from baq.report.claims import COLUMNS, answer, claims, paper_number, paper_parts, paper_text
+from baq.report.claims import (
+    COLUMNS,
+    answer,
+    claims,
+    paper_number,
+    paper_parts,
+    paper_text,
+    paper_value,
+)
+from baq.report.columns import alike
 from baq.report.excerpts import markdown_table
 from baq.report.tables import interval_text, save, show
 from baq.report.verdicts import RULES, expected, judging_interval, same_sign, standing, verdict
+from baq.slices.grids import grid_reaching
 
 __all__ = [
     "EXPERIMENT",
@@ -38,6 +48,7 @@ __all__ = [
     "judged",
     "list_experiments",
     "retried",
+    "retried_on_grid",
     "rules_list",
     "settings_table",
     "show_answers",
@@ -119,6 +130,27 @@ def retried(
         f"{'inside' if inside else 'outside'}."
     )
     return experiment(claim, mechanism, not inside, result, section)
+
+
+def retried_on_grid(claim: str, jaccards: pd.Series, n: int, section: str) -> pd.DataFrame:
+    """A claim on J tried on a grid about four times coarser than ours, and where J would be the paper's.
+
+    Arguments:
+        claim, section: as for :func:`experiment`.
+        jaccards: J by ``n``, the cells a side, and ``seed``.
+        n: ours.
+    """
+    by_grid = jaccards.groupby("n").mean().dropna()
+    if by_grid.empty:
+        return pd.DataFrame(columns=list(EXPERIMENT))
+    coarse = min(by_grid.index, key=lambda one: abs(one - n / 4))
+    passes = grid_reaching(list(by_grid.index), list(by_grid), paper_value(claim))
+    where = "J passes the paper's on none of our grids."
+    if not math.isnan(passes):
+        where = f"J passes the paper's at {passes:.0f} cells a side, where ours are {n}."
+    where += f" On {coarse:.0f} it is"
+    reason = "the paper's grid is about four times coarser"
+    return retried(claim, jaccards.loc[coarse], reason, where, section)
 
 
 def list_experiments(found: Sequence[pd.DataFrame]) -> Markdown:
@@ -229,16 +261,14 @@ def chance_sentence(table: pd.DataFrame) -> str:
     """How many numbers lie outside, how many would by chance, and which were used to choose."""
     numeric, outside, chance, p = expected(table)
     chosen = table.loc[table["chosen"] != "", "claim"].drop_duplicates().tolist()
+    others = "other claims" if chosen else "claims"
     text = (
-        f"Of {numeric} claims with a number, {outside} lie outside the prediction interval. Had the paper run "
+        f"Of {numeric} {others} with a number, {outside} lie outside the prediction interval. Had the paper run "
         f"the protocol of this book, {chance:.1f} would; as many as {outside} have a probability of {p:.1g}, "
         "were the claims independent."
     )
     if chosen:
-        text += (
-            f" {', '.join(chosen)} were used to choose a convention, so that they agree is no evidence of "
-            "its own."
-        )
+        text = f"{', '.join(chosen)} were used to choose a convention, so that they agree is no evidence. {text}"
     return text
 
 
@@ -331,7 +361,7 @@ def agreement(experiments: pd.DataFrame, reason: str) -> str:
         return ""
     return (
         f"A grid {reason} is not refuted for {holds}, and refuted for {fails}: "
-        "no one such grid is behind them all."
+        "no one such grid is behind them all. Each result says on which grid J would be the paper's."
     )
 
 
@@ -364,7 +394,7 @@ def _predicted(row: Any) -> str:
 def _ours(row: Any, lo: float, hi: float) -> str:
     if row.paper in ("holds", "occurs"):
         return f"{row.mean:.0%} of {row.n} seeds"
-    return interval_text(row.mean, lo, hi, form="{:.3g}".format)
+    return interval_text(row.mean, lo, hi, form=alike((row.mean, lo, hi)))
 
 
 def _outcome(refuted: bool) -> str:

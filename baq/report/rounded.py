@@ -7,14 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from baq.report.answers import experiment, retried
+from baq.report.answers import experiment, retried, retried_on_grid
 from baq.report.claims import paper_value
 from baq.report.contrasts import apart, change_text, contrasts, enumerated
 from baq.report.stats import paired_differences
 from baq.report.tables import interval_text
 from baq.rounding.trials import RELAXED
 from baq.rounding.ways import METRICS, WAYS
-from baq.slices.grids import grid_reaching
 
 __all__ = [
     "at_the_limit",
@@ -269,21 +268,12 @@ def on_coarser_grids(maps: pd.DataFrame) -> list[pd.DataFrame]:
     Arguments:
         maps: J of one setting at 4 bits, a row a method, seed, plane and grid ``n``.
     """
-    found = []
-    for claim, way in (("R1", _WITHOUT), ("R2", _WITH)):
-        by_seed = maps[maps["method"] == way].groupby(["n", "seed"])["jaccard"].mean()
-        by_grid = by_seed.groupby("n").mean()
-        finest = int(by_grid.index.max())
-        coarse = min(by_grid.index, key=lambda n: abs(n - finest / 4))
-        passes = grid_reaching(list(by_grid.index), list(by_grid), paper_value(claim))
-        where = (
-            f"J passes the paper's at {passes:.0f} of our {finest} cells a side. On {coarse} it is"
-        )
-        if pd.isna(passes):
-            where = f"J passes the paper's on none of our grids. On {coarse} cells a side it is"
-        reason = "the paper's grid is about four times coarser"
-        found.append(retried(claim, by_seed[coarse], reason, where, _SECTION))
-    return found
+    by_seed = maps.groupby(["method", "n", "seed"])["jaccard"].mean()
+    finest = int(maps["n"].max())
+    return [
+        retried_on_grid(claim, by_seed.loc[way], finest, _SECTION)
+        for claim, way in (("R1", _WITHOUT), ("R2", _WITH))
+    ]
 
 
 def with_less_tuning(tried: pd.DataFrame) -> list[pd.DataFrame]:
@@ -323,7 +313,7 @@ def over_weights(paths: pd.DataFrame) -> list[pd.DataFrame]:
     ends = rates.mean().agg(["min", "max"])
     # Of a rate that still rises nothing is refuted: a larger weight may come nearer.
     last_tried = near == weights[-1] and rates[near].mean() < paper_value("R4")
-    place = " (the largest tried, and the rate still rises)" if last_tried else ""
+    place = ", the largest tried" if last_tried else ""
     r4 = retried(
         "R4",
         rates[near],
@@ -333,6 +323,9 @@ def over_weights(paths: pd.DataFrame) -> list[pd.DataFrame]:
         _SECTION,
     )
     r4["refuted"] &= not last_tried
+    if last_tried:
+        rises = ", but the rate still rises, so that a larger lambda may come nearer."
+        r4["result"] = r4["result"].str.removesuffix(".") + rises
     last = accuracy.loc[weights[-1]]
     r5 = experiment(
         "R5",
@@ -407,8 +400,8 @@ def in_short(flips: pd.Series, below: int, above: int, count: int) -> str:
     ours, *others = flips[METRICS[3]], *(flips[way] for way in (WAYS[1], *METRICS[:3]))
     alone, chained, logit, fisher = others
     return (
-        f"the boundary metric turns {ours:.2%} of the labels, AdaRound {alone:.2%}, and {chained:.2%} where each layer "
-        f"makes up for the errors that it inherits. Metrics that know no boundary turn {logit:.2%} (all logits) and "
+        f"the boundary metric turns {ours:.2%} of the labels and AdaRound {alone:.2%}, or {chained:.2%} where each layer "
+        f"makes up for the errors that it inherits, but metrics that know no boundary turn {logit:.2%} (all logits) and "
         f"{fisher:.2%} (Fisher). In {count} comparisons the boundary metric is better than both of these in {below} and worse "
         f"than both in {above}, by intervals that exclude 0."
     )

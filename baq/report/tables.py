@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 #: Estimates whose interval stands in the columns ``lo`` and ``hi``, and the heading of both together.
-_MIDDLES = {"median": "median [90 % interval]", "difference": "difference [90 % interval]"}
+_MIDDLES = {"median": "median [interval]", "difference": "difference [90 % interval]"}
 _NUMBER = re.compile(r"[-+<]?\d[\d,.×⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*( \[.*\])?|–|")
 
 
