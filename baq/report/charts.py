@@ -380,7 +380,7 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
 def _root_ticks(most: float) -> list[float]:
     """0 and a few round values up to a largest one, apart on an axis that goes by the square root."""
     power = 10.0 ** np.floor(np.log10(most))
-    return [0, *(tick for tick in (power / 10, power, 4 * power) if tick <= most)]
+    return [0, *(tick for tick in (power, 4 * power) if tick <= most)]
 
 
 def against_grids(summary: pd.DataFrame, claimed: Mapping[str, int]) -> Figure:

@@ -1,10 +1,11 @@
-"""The one style of the book's figures."""
+"""The one style of the book's figures, and of tables that pandas writes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -25,7 +26,7 @@ MARKERS, DASHES = ("o", "s", "^", "v", "P", "X"), ("-", "--", "-.", ":")
 
 
 def use_style() -> None:
-    """Set the book's style, and figures whose bytes depend on their content alone."""
+    """Set the book's style of figures and plain tables; a figure's bytes depend on its content alone."""
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     mpl.rcParams.update(
         {
@@ -47,3 +48,4 @@ def use_style() -> None:
         }
     )
     set_matplotlib_formats("svg", metadata={"Date": None})
+    pd.set_option("display.precision", 4)  # as many digits as anything here is known to
