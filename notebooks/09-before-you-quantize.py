@@ -314,8 +314,12 @@ if len(by_layer) and seeds > 1:
     display(tables.styled(allocations.differing(shown), "shown-by-layer"))
     low, tied, total = allocations.where_lowest(by_layer, OURS, others)
     finest = allocations.where_lowest(by_layer, FINE, [*trials.WAYS[:6]])[0]
-    gain = "; ".join(f"{m} bits {allocations.fewer(uniform, m)}" for m in means)
-    gain = f"\n* Bits by layer and not uniform, by bits in the mean: {gain}."
+    middle = min(means, key=lambda mean: abs(mean - 4))
+    gain = "; ".join(
+        f"with {m} in the mean, {allocations.fewer(uniform, m)}"
+        for m in sorted({min(means), middle}, reverse=True)
+    )
+    gain = f"\n* Bits by layer and not uniform: {gain}."
     told = (f"* {m} bits: {allocations.fewer(uniform, m)}." for m in means)
     text = "Against uniform bits:\n\n" + "\n".join(told)
     text += (

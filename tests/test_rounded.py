@@ -143,7 +143,15 @@ def test_a_coarser_grid_is_refuted_where_it_does_not_give_the_papers_value(at, r
     value = 1.6 if at == 15 else 0.4
     for row in rounded.on_coarser_grids(grids(value, at)):
         assert row["refuted"].tolist() == [refuted]
-        assert f"passes the paper's at {at} cells a side, where ours are 61." in row["result"].item()
+        assert (
+            f"passes the paper's at {at} cells a side, where ours are 61." in row["result"].item()
+        )
+    for value, told in (
+        (1.6, "On 15 cells a side, our fewest, J is still"),
+        (0.4, "On 61 cells a"),
+    ):
+        for row in rounded.on_coarser_grids(grids(value, at=0)):
+            assert told in row["result"].item()
 
 
 def tried(nearest):

@@ -144,10 +144,18 @@ def retried_on_grid(claim: str, jaccards: pd.Series, n: int, section: str) -> pd
     if by_grid.empty:
         return pd.DataFrame(columns=list(EXPERIMENT))
     coarse = min(by_grid.index, key=lambda one: abs(one - n / 4))
-    passes = grid_reaching(list(by_grid.index), list(by_grid), paper_value(claim))
-    where = "J passes the paper's on none of our grids."
+    paper = paper_value(claim)
+    passes = grid_reaching(list(by_grid.index), list(by_grid), paper)
     if not math.isnan(passes):
         where = f"J passes the paper's at {passes:.0f} cells a side, where ours are {n}."
+    elif by_grid.iloc[0] > paper:
+        where = (
+            f"On {by_grid.index[0]:.0f} cells a side, our fewest, J is still {by_grid.iloc[0]:.3f}."
+        )
+    else:
+        where = (
+            f"On {by_grid.index[-1]:.0f} cells a side, our most, J is only {by_grid.iloc[-1]:.3f}."
+        )
     where += f" On {coarse:.0f} it is"
     reason = "the paper's grid is about four times coarser"
     return retried(claim, jaccards.loc[coarse], reason, where, section)
@@ -361,7 +369,7 @@ def agreement(experiments: pd.DataFrame, reason: str) -> str:
         return ""
     return (
         f"A grid {reason} is not refuted for {holds}, and refuted for {fails}: "
-        "no one such grid is behind them all. Each result says on which grid J would be the paper's."
+        "no one such grid is behind them all. Each result says on how many cells J passes the paper's."
     )
 
 
