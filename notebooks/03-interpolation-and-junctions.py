@@ -179,7 +179,7 @@ fig = charts.junctions_along(path, {name: c for c, name in claimed.items()})
 # %% caption="Triple-junction cells, counted in five ways." tags=["remove-input"]
 readings = list(by_seed.columns.drop(["seed", "path", "transition", *EVENTS]))
 readings_summary = summarize(by_seed, ["transition"], readings)
-wide = tables.interval_table(readings_summary, ["transition"], precision=0)
+wide = tables.interval_table(readings_summary, ["transition"], precision=1)
 paper = {name: f"{paper_value(claim):.0f}" for claim, name in claimed.items()}
 wide.insert(1, "paper", [paper.get(name, "") for name in wide["transition"]])
 display(Markdown(f"{tables.spread_text(seeds)}, triple-junction cells:"))
@@ -357,7 +357,7 @@ if len(same) > 1:
     often = often[int(apart["lo"] > 0) - int(apart["hi"] < 0)]
     beside = f"along random paths of the weights {often} (levels less random {tables.interval_text(*ends, 2, signed=True)}, {len(same)} seeds)"
 Markdown(
-    f"* A slice has a handful of junctions, {largest.min():.0f} to {largest.max():.0f} in the median at most, and "
+    f"* A slice has a handful of junctions, {largest.min():g} to {largest.max():g} in the median at most, and "
     "on the way from one level to the next they move more than they multiply.\n"
     f"* The map changes along its boundary: changed cells are {tendency[bool((changed > 0).all())]} boundary "
     "cells.\n"

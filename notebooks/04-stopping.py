@@ -245,7 +245,7 @@ Markdown(
 # ## Beside the paper
 #
 # The paper's values on digits must be means over splits, since its flip rates are not a whole number of images
-# in any single test split.
+# in a single test split of a usual size.
 
 # %% mystnb={"image": {"alt": "One row for each of the claims S1 to S4 on digits: a dot for each seed, the prediction interval and mean, and the paper's value as a diamond."}} caption="Claims S1 to S4 on digits: our seeds beside the paper." data=["picks"] tags=["remove-input"]
 ANSWERS = {"S1": ("flip_rate", "accuracy"), "S2": ("flip_rate", "boundary-aware")}

@@ -26,7 +26,7 @@
 #
 # The abstract names neither sizes nor network. Its flip rates of 0.0367 and 0.0083 are $22/600$ and
 # $5/600$, so 600 test images are drawn here for each seed, and as many for calibration. The network is the
-# convolutional one of the chapter before, with 28 thousand weights.
+# convolutional one of the chapter before, with 35 thousand parameters on images of three channels.
 #
 # The rules and their thresholds are those of that chapter, unchanged: at most one percentage point of
 # accuracy lost ($\varepsilon$), for the boundary-aware rule also at most as many flips ($\tau_f$), and a
@@ -392,7 +392,7 @@ Markdown(
 
 # %% tags=["opening", "remove-input"]
 opening(
-    "Do the stopping rules behave on natural images as on digits?",
+    "Do the stopping rules work on natural images?",
     f"{more}. Held-out flips go from {at['flip_rate']['accuracy']:.1%} to {at['flip_rate']['boundary-aware']:.1%}.",
     f"One small convolutional network, {train} training images, {test} test images for each seed; J on "
     f"{planes} planes through three images with {n} cells a side.",

@@ -231,8 +231,8 @@ Markdown(
 
 # %% [markdown]
 # Past one half the law cannot follow: a strongly quantized network often prefers a third label. The paper's two
-# rates fit each other by the law for a fifth, and by no other round share, and so does the pair reported second
-# hand. That is why the band of this book holds a fifth of the images.
+# rates fit each other by the law for a fifth better than for a tenth or three tenths, and so does the pair reported
+# second hand. So the band of this book holds a fifth; [all numbers together](10-which-protocol) leave the share open.
 #
 # ## The width of the band
 #
@@ -392,7 +392,7 @@ Markdown(
 
 # %% tags=["opening", "remove-input"]
 opening(
-    "How many decisions change where accuracy hardly does?",
+    "How many more decisions change than the accuracy tells?",
     f"In the median over seeds the {families[0]} at {b} bits loses {100 * at['loss'][b]:.1f} points of accuracy and changes {at['flip_rate'][b]:.1%} of "
     f"its labels{again}. Of the images nearest to a boundary {at['band_flip_rate'][b]:.1%} change, and "
     f"{by_law:.1%} by a law that knows no network but its flip rate.",

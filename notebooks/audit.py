@@ -19,8 +19,8 @@
 # # Your network
 #
 # An audit of one float classifier and its quantized candidates: which labels change, where, how surely, and by which
-# layer. By default it is the book's own pair, a network on digits with its weights rounded to few bits. The same page about
-# yours takes one command, in a clone of the repository:
+# layer. By default it is the book's own pair, a network on digits, trained on half of the images so that as many are left to measure, with its
+# weights rounded to few bits. The same page about yours takes one command, in a clone of the repository:
 #
 # ```console
 # python -m workflow run audit \

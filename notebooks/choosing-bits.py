@@ -21,6 +21,7 @@
 #
 # For whoever has a network and wants it smaller: what does each bit save, and what does it cost in decisions?
 # All numbers are those of the chapters, held-out, with weights rounded to nearest and one scale for each tensor.
+# Sizes count all parameters at these bits, though biases and batch norm, well below one per cent of them, stay in float.
 # Better roundings ([Rounding](07-rounding)) move the curves down at 4 and 3 bits and leave the questions the same.
 
 # %% tags=["parameters", "remove-cell"]

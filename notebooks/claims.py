@@ -108,8 +108,9 @@ Markdown(answers.rules_list())
 # cases, those of ten in 76 % and those of twenty in 82 %. A prediction interval does, by Student's distribution on the measure's own scale: the mean of $n$
 # seeds $\pm\, t_{n-1}\, s\, \sqrt{1/m + 1/n}$, with $s$ their standard deviation and $m$ the runs of the paper:
 # one on digits, five splits for the stopping rules, three on CIFAR-10. With three seeds it is wide, as it
-# should be. Elsewhere in the book an interval of ten seeds or more holds their central 90 %, and that of
-# fewer is their whole range.
+# should be. Where the paper gives a range (P1), the interval holds the central 90 % of our networks. Elsewhere in the book an
+# interval around a median holds the central 90 % of ten seeds or more and the whole range of fewer; one around a
+# difference is Student's.
 #
 # ## Claims with several settings
 #

@@ -76,7 +76,7 @@ if floor is not None and found is not None:
     )
     if not pd.isna([six, again]).any():
         lines.append(
-            f"* **Decisions change where accuracy hardly tells**: 6 bits cost a small network on CIFAR-10 "
+            f"* **Decisions change more than accuracy tells**: 6 bits cost a small network on CIFAR-10 "
             f"{100 * lost['loss'].median():.1f} points of accuracy and change {six:.1%} of its labels; another training changes "
             f"{again:.1%}."
         )
@@ -92,7 +92,9 @@ Markdown("\n".join(lines) or "*No chapter has been executed yet.*")
 
 # %% tags=["remove-input"]
 judged = answers.judged(answers.collect(results()))
-Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
+Markdown(
+    f"{answers.counts_line(judged)} [All of them, and what was tried](claims.ipynb)."
+)
 
 # %% [markdown]
 # ::::{grid} 1 1 3 3
@@ -102,7 +104,7 @@ Markdown(f"{answers.counts_line(judged)} [All of them, and why](claims.ipynb).")
 # :link: claims
 # :link-type: doc
 #
-# Every number of the abstract beside ours, with a verdict and the reason where they differ.
+# Every number of the abstract beside ours, with a verdict and, where they differ, a suspected reason and its trial.
 # :::
 #
 # :::{grid-item-card} Choose bits

@@ -40,13 +40,17 @@ from baq.report import costs as laws
 from baq.report.excerpts import read
 
 costs, reference = read("scaling"), read("scaling-models")
+measured_on = "this machine"
+if costs is not None:
+    measured_on = " and ".join(costs["processor"].unique())
 NONE = "The costs have not been measured: `python -m benchmarks --scaling` does."
 
 # %% [markdown]
 # ## How costs grow
 #
 # Each kind of work was timed at several sizes, three times each, and the chapters were executed once at each
-# number of seeds. Times are those of one core. A chapter costs a constant, which is the start of its kernel and its
+# number of seeds. Times are those of one core of the machine named below, which need not be the one that executed the
+# chapters of this book. A chapter costs a constant, which is the start of its kernel and its
 # figures, and the same again for each seed; ResNet-18 costs a constant and the same again for each multiply-add. So
 # a line is fitted to them, by relative errors. For the rest, a power law is fitted to the logarithms. Intervals
 # are 90 % ones, and the spread is that of single measurements around the law.
@@ -97,7 +101,7 @@ STUDY = {
 }
 text = f"""
 
-Times are for one core of this machine; a faster processor divides all of them alike. The jobs are
+Times are for one core of {measured_on}; a faster processor divides all of them alike. The jobs are
 independent, so the last column is the sum of the three before *training*, divided by {cores} cores.
 A sweep with one run for each network and bit width is of that form."""
 Markdown(

@@ -81,7 +81,8 @@ def test_the_rows_that_choices_name_are_in_the_books_table():
     source = ast.parse((ROOT / "notebooks" / "choices.py").read_text("utf-8"))
     named = set()
     for node in ast.walk(source):
-        if isinstance(node, ast.List) and node.elts:
-            named |= set(ast.literal_eval(node))
+        of = getattr(node, "targets", [getattr(node, "target", None)])[0]
+        if isinstance(of, ast.Name) and of.id in ("QUANTIZER", "NETWORKS", "SLICES"):
+            named |= set(ast.literal_eval(node.value))
     table = pd.read_csv(path)
     assert {"as above", "ReLU", "one-sided masks"} <= named <= set(table["choice"])

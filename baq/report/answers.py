@@ -271,7 +271,7 @@ def chance_sentence(table: pd.DataFrame) -> str:
     chosen = table.loc[table["chosen"] != "", "claim"].drop_duplicates().tolist()
     others = "other claims" if chosen else "claims"
     text = (
-        f"Of {numeric} {others} with a number, {outside} lie outside the prediction interval. Had the paper run "
+        f"Of {numeric} {others} with a single number, {outside} lie outside the prediction interval. Had the paper run "
         f"the protocol of this book, {chance:.1f} would; as many as {outside} have a probability of {p:.1g}, "
         "were the claims independent."
     )
@@ -369,7 +369,7 @@ def agreement(experiments: pd.DataFrame, reason: str) -> str:
         return ""
     return (
         f"A grid {reason} is not refuted for {holds}, and refuted for {fails}: "
-        "no one such grid is behind them all. Each result says on how many cells J passes the paper's."
+        "no one such grid is behind them all. Each result says where J passes the paper's, if on a grid of ours."
     )
 
 

@@ -636,14 +636,13 @@ def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
         ours = "–"
         if not pd.isna(row.mean):
             ours = _interval(name, other.paper, (row.mean, row.at_least, row.at_most))
-        own = row.verdict if not part else "inside" if _within(row) else "outside"
         rows.append(
             (
                 name,
                 row.quantity,
                 other.paper,
                 ours,
-                own,
+                row.verdict,
                 _interval(other.number, other.paper, (other.mean, other.lo, other.hi)),
                 "inside" if other.inside else "outside",
             )
@@ -658,8 +657,3 @@ def beside(verdicts: pd.DataFrame, inferred: Path) -> str:
         "it lies",
     )
     return markdown_table(header, rows)
-
-
-def _within(row: object) -> bool:
-    paper = float(row.paper)  # type: ignore[attr-defined]
-    return bool(row.at_least <= paper <= row.at_most)  # type: ignore[attr-defined]
