@@ -147,7 +147,7 @@ Markdown(NONE if asked is None else costs.tools_table(asked))
 # How fast could this book be at all? While the chapters were executed, every multiplication of a pass through a network was
 # counted, forward and backward. At the best rate at which all cores of the machine multiply matrices or convolve, these take the *floor*.
 # What is above it is everything else: operations that are not multiplications, layers too small to fill the cores, measures on label maps,
-# figures, the start of a kernel, and what else the machine does: beside the longest chapter run those of one thread. A chapter whose networks are small cannot come close.
+# figures, the start of a kernel, and other work on the machine. A chapter whose networks are small cannot come close.
 # `BAQ_COUNTS=FOLDER make book` counts, and `python -m benchmarks --floors FOLDER` writes the table.
 
 # %% caption="Each chapter's minutes, the multiplications of its passes, and the least time that these take." tags=["remove-input"]

@@ -12,8 +12,6 @@ import time
 from itertools import product
 from pathlib import Path
 
-from joblib import cpu_count
-
 from baq.machine import locked
 from workflow.files import run_record
 from workflow.parameters import declared
@@ -26,7 +24,7 @@ def make(
     project: Project,
     settings: dict[str, str],
     *,
-    cores: str = str(cpu_count() + 1),  # a chapter of two threads begins and ends on one
+    cores: str = "all",
     cluster: Path | None = None,
     dry_run: bool = False,
     sweep: Sweep | None = None,

@@ -402,6 +402,8 @@ def _predicted(row: Any) -> str:
 def _ours(row: Any, lo: float, hi: float) -> str:
     if row.paper in ("holds", "occurs"):
         return f"{row.mean:.0%} of {row.n} seeds"
+    if pd.isna(row.mean):
+        return "–"
     return interval_text(row.mean, lo, hi, form=alike((row.mean, lo, hi)))
 
 
