@@ -94,8 +94,9 @@ def book(profile: str, dry_run: bool, cluster: Path | None) -> None:
     from baq.report.answers import summary  # slow to import
     from workflow.status import table, verdicts
 
-    told = table(project, profile), summary(verdicts(project, profile))
-    print(*told, f"the book is at {project.html(profile) / 'index.html'}", sep="\n")
+    print(table(project, profile))
+    print(summary(verdicts(project, profile)))
+    print(f"the book is at {project.html(profile) / 'index.html'}")
 
 
 @_cli.command("run", add_help_option=False)

@@ -145,7 +145,8 @@ def networks(project: Project) -> list[Path]:
 
 def memory(project: Project, chapter: Chapter) -> int:
     """MiB to ask for: twice what the recorded run took at most."""
-    return 2 * run_record(project.root / f"book/{chapter.name}.ipynb").get("peak_memory_mib", 2000)
+    record = run_record(project.root / "book" / f"{chapter.name}.ipynb")
+    return 2 * record.get("peak_memory_mib", 2000)
 
 
 def runtime(chapter: Chapter) -> int:
