@@ -16,7 +16,10 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module, metadata
 
     if name == "__version__":
-        return metadata.version("baq")
+        try:
+            return metadata.version("baq")
+        except metadata.PackageNotFoundError:  # run from its folder, not installed
+            return "unknown"
     homes = {"compare": "baq.comparison", "ptq_w": "baq.quantization"}
     if name not in homes:
         raise AttributeError(f"module 'baq' has no attribute {name!r}")

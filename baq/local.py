@@ -13,6 +13,7 @@ from baq.arguments import check_whole
 from baq.inference import (
     Classifier,
     as_tensor,
+    batch_sizes,
     batches,
     check_labels,
     check_logits,
@@ -255,7 +256,7 @@ def pair_gap(
     classifier: Classifier,
     x: Tensor,
     pair: tuple[Tensor | int, Tensor | int] | None = None,
-    batch_size: int = 4096,
+    batch_size: int | None = None,
 ) -> PairGap:
     """Gap of a pair of classes and its input gradient: one forward and one backward pass.
 
@@ -264,7 +265,7 @@ def pair_gap(
         x: inputs, shape (N, *).
         pair: the classes (i, j) of each point, each of shape (N,), or one number for all points; the
             classifier's own top two where not given.
-        batch_size: points per pass.
+        batch_size: points per pass, by default as :func:`baq.inference.batch_sizes` has it.
 
     Raises:
         ValueError: as :func:`traced_gap` and :func:`slopes`, or for what is no pair of classes.
@@ -276,6 +277,7 @@ def pair_gap(
     """
     x, put = check_points(x), input_form(classifier)
     pair = None if pair is None else _check_pair(pair, len(x))
+    batch_size = batch_sizes(classifier, x)[1] if batch_size is None else batch_size
     parts = []
     for k, batch in enumerate(batches(x, batch_size)):
         rows = slice(k * batch_size, k * batch_size + len(batch))
@@ -288,7 +290,7 @@ def pair_gap(
 
 
 def radii(
-    classifier: Classifier, x: Tensor, batch_size: int = 1024, nearest: int | None = NEAREST
+    classifier: Classifier, x: Tensor, batch_size: int | None = None, nearest: int | None = NEAREST
 ) -> tuple[Tensor, Tensor]:
     """First-order distance to the nearest of all boundaries, and the class behind that boundary.
 
@@ -303,7 +305,8 @@ def radii(
     Arguments:
         classifier: differentiable; each row of logits may depend on its own input only.
         x: inputs, shape (N, *).
-        batch_size: points per pass; the intermediate values of that many are held at once.
+        batch_size: points per pass, by default as :func:`baq.inference.batch_sizes` has it; the
+            intermediate values of that many are held at once.
         nearest: how many classes are tried, those of the smallest gaps; all of them if None.
 
     Returns:
@@ -346,7 +349,7 @@ class Radii:
 
 @gradients()
 def nearest_radii(
-    classifier: Classifier, x: Tensor, batch_size: int = 1024, nearest: int | None = NEAREST
+    classifier: Classifier, x: Tensor, batch_size: int | None = None, nearest: int | None = NEAREST
 ) -> Radii:
     """:func:`radii`, and how far they are from what the classes that were not tried could change.
 
@@ -358,6 +361,7 @@ def nearest_radii(
         (1.4142, 1, inf)
     """
     x, put = check_points(x), input_form(classifier)
+    batch_size = batch_sizes(classifier, x)[1] if batch_size is None else batch_size
     measure = radius_measure(classifier, len(x), nearest)
     parts = [measure(put(batch)) for batch in batches(x, batch_size)]
     columns = zip(*((p.radius, p.behind, p.slack) for p in parts), strict=True)

@@ -35,7 +35,7 @@ from baq.band import band_flip_law
 from baq.report.claims import claims, paper_value
 from baq.report.excerpts import excerpt, markdown_table, read
 from baq.report.stats import summarize
-from baq.report.tables import interval_text
+from baq.report.tables import interval_table, written
 from baq.slices import jaccard_shift
 
 QUANTIZER = ["as above", "one scale per output unit", "asymmetric levels"]
@@ -118,11 +118,9 @@ if grids is not None and {8, 4} <= set(grids["bits"]):
     moved = jaccard_shift(moved)
     ratio = (moved[4] / moved[8].where(moved[8] > 0)).rename("ratio")
     ratio = summarize(ratio.dropna().reset_index(), ["n"], ["ratio"])
-    ratio["ratio"] = [
-        interval_text(row.median, row.lo, row.hi, 2) for row in ratio.itertuples()
-    ]
-    rows = ratio[["n", "ratio"]].itertuples(index=False)
-    display(Markdown(markdown_table(["cells a side, n", "ratio"], rows)))
+    ratio = interval_table(ratio, ["n"], precision=2, headings={"ratio": "ratio"})
+    ratio = written(ratio, headings={"n": "cells a side, n"})
+    display(Markdown(markdown_table(list(ratio), ratio.itertuples(index=False))))
 
 # %% [markdown]
 # On the CIFAR-10 subsets, together with the other choices there:

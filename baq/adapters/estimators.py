@@ -45,10 +45,10 @@ def adapted_estimator(estimator: Any) -> tuple[Callable[[Tensor], Tensor], str]:
     Raises:
         ValueError: for an estimator that is not fitted, or whose scores are not one for each class.
     """
-    names = np.asarray(getattr(estimator, "classes_", []))
-    count = len(names) if names.ndim == 1 else 0
+    names = class_names(estimator) or ()
+    count = len(names)
     scores, kind, note = _scores(estimator, count)
-    if count and not (names.dtype.kind in "iub" and (names == np.arange(count)).all()):
+    if names != tuple(range(count)):
         note += f"; classes in the order {', '.join(map(str, names[:10]))}"
     affine = _affine(estimator, scores)
     if affine is not None:

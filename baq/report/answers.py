@@ -396,7 +396,7 @@ def _table(classes: str, header: Sequence[str], lines: Sequence[Sequence[object]
 
 def _predicted(row: Any) -> str:
     """A row of the table of verdicts: our mean with the interval that it is judged by."""
-    return "" if pd.isna(row.mean) else _ours(row, row.at_least, row.at_most)
+    return _ours(row, row.at_least, row.at_most)
 
 
 def _ours(row: Any, lo: float, hi: float) -> str:
