@@ -273,13 +273,13 @@ grid_of_claim = pd.DataFrame(
 )
 grid_of_claim = summarize(grid_of_claim, ["claim"], ["n"])
 tables.save(grid_of_claim, "grid-of-claim")
-Markdown(
-    " ".join(
-        f"{row.claim} on {tables.interval_text(row.median, row.lo, row.hi, 0)} cells a side, {row.count} of {seeds} "
-        "seeds pass it."
-        for row in grid_of_claim.itertuples(index=False)
-    )
-)
+told = [
+    f"{row.claim} on {tables.interval_text(row.median, row.lo, row.hi, 0)} cells a side, {row.count} of {seeds} seeds pass it."
+    for row in grid_of_claim.itertuples(index=False)
+]
+lo, hi = grid_of_claim["lo"].max(), grid_of_claim["hi"].min()
+told += [f"They overlap from {lo:.0f} to {hi:.0f} cells."] if lo <= hi else []
+Markdown(" ".join(told))
 
 # %% [markdown]
 # ## What the other choices do

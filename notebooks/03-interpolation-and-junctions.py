@@ -266,7 +266,7 @@ lone = events[["births", "deaths"]].sum(axis=1)
 at_edge = 1 - events["inner"] / lone.where(lone > 0)
 text = (
     f"Over the first {random_seeds} seeds, each with one random path a transition, a transition has {met['levels']:.1f} mergers and splits in the mean, a random path {met['random']:.1f}; "
-    f"of the births and deaths {at_edge['levels']:.0%} and {at_edge['random']:.0%} touch the edge of the slice. "
+    f"of the births and deaths {at_edge['levels']:.0%} touch the edge of the slice, on random paths {at_edge['random']:.0%}. "
     f"Of the changed cells {both['levels'].mean():.3f} lie near a junction along the levels and "
     f"{both['random'].mean():.3f} along random paths"
 )

@@ -285,7 +285,9 @@ flips = pd.Series({e: rows["flip_rate"].mean() for e, rows in by_eps.items()})
 e = (flips - paper_value("S1")).abs().sort_index().idxmin() if numbers else eps
 j = by_eps[e]["jaccard"].reset_index(drop=True)
 where = f"With ε = {e:g}, where {flips[e]:.4f} of the labels flip, J is"
-list_experiments([retried("S3", j, "another ε", where, "why-we-differ")])
+list_experiments(
+    [retried("S3", j, "the paper stops at another ε", where, "why-we-differ")]
+)
 
 # %% [markdown]
 # (stopping-thresholds)=

@@ -92,7 +92,15 @@ rounding_images: int = 10000  # training images to round on [10..48000]
 positions: int = 8  # of a convolution, drawn in each of them [1..1024]
 images: int = 10000  # test images [1..10000]
 share: float = 0.2  # share of the images in the boundary band [0.001..1]
-gap_weights: list[float] = [0.01, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4]  # lambda [0..1e9]
+gap_weights: list[float] = [
+    0.01,
+    0.1,
+    1.0,
+    10.0,
+    100.0,
+    1e3,
+    1e4,
+]  # lambda [0..1e9]
 points: int = 2000  # points of the metrics [1..100000]
 steps: int = 200  # the most steps of the search for each layer [1..10000]
 long_steps: int = 12800  # the same where more are tried [1..100000]

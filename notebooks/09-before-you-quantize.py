@@ -226,8 +226,8 @@ parts = {of: most, "explained": forecasts[forecasts["holds"]]}
 tables.show(judge.at_a_glance(forecasts, parts), "forecast-quality")
 
 # %% [markdown]
-# *Attainable* is the rank correlation that the same forecasts would have if each were exactly the truth: what comes is a count on
-# as many test images, and with a flip or two its order is chance. No forecast can do better there.
+# *Attainable* is the rank correlation that the same forecasts would have in the mean, were each exactly the truth: what comes is a
+# count on as many test images, and with a flip or two its order is chance. About so much can be hoped for.
 #
 # *By noise itself*: one draw of errors is added to the weights and the network is run, which does not end with the first order. It
 # costs a pass for each bit width.
@@ -384,10 +384,10 @@ Markdown(
 
 # %% tags=["opening", "remove-input"]
 opening(
-    "How many decisions will change, how sure is a pick, and which layers need the bits, before anything is quantized?",
+    "How many decisions will change, and how sure is a pick, before anything is quantized?",
     f"From unlabelled inputs and the float network alone, flips at {of} are forecast with {judge.in_short(most)}. "
-    f"A pick by an exact test breaks its threshold in at most {max(worst.values()):.1%} of redrawn calibration sets of all sizes, and "
-    f"one by the plain flip rate in up to {plug_in:.0%}; {decision[0].lower()}{decision[1:]}",
+    f"A pick by an exact test breaks its threshold in at most {max(worst.values()):.1%} of redrawn calibration sets, and one "
+    f"by the plain flip rate in up to {plug_in:.0%}.",
     f"{len(tasks)} small networks, weights alone, rounding to nearest, one scale for each tensor; with few bits the "
     "first order ends.",
 )

@@ -126,7 +126,8 @@ if grids is not None and {8, 4} <= set(grids["bits"]):
 # On the CIFAR-10 subsets, together with the other choices there:
 
 # %% caption="Claims on the CIFAR-10 subsets with other choices." tags=["remove-input"]
-excerpt("05-cifar-subsets/choices")
+on_subsets = {c: f"{c}, paper {paper_value(c):g}" for c in ("C2", "C3", "C4", "C5")}
+excerpt("05-cifar-subsets/choices", columns={"choice": "choice"} | on_subsets)
 
 # %% [markdown]
 # On these subsets, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:
@@ -178,8 +179,8 @@ excerpt(
 #
 # *Open:* its width.
 #
-# *Here:* the lowest fifth of the float margins. The paper's own pairs of rates tell it, by a law that
-# [Full CIFAR-10](06-cifar-full) derives and tests. Beside each pair of the paper's rates stands
+# *Here:* the lowest fifth of the float margins. The paper's own pairs of rates suggest it, by a law that
+# [Full CIFAR-10](06-cifar-full) derives and tests; [all its numbers](10-which-protocol) leave it open. Beside each pair of the paper's rates stands
 # the rate in the band that the law expects, for bands of several widths:
 
 # %% caption="The rate in the band that the law expects." tags=["remove-input"]

@@ -51,7 +51,7 @@ fig = charts.claims_overview(table)
 #
 # ## Every claim
 #
-# *Ours* is the mean over seeds with that interval, or for a claim in words the mean (paired) value with its
+# *Ours* is the mean over seeds, where chapters tell medians, with that interval, or for a claim in words the mean (paired) value with its
 # confidence interval. *Ratio* is ours to the paper's. Where the paper states a sign, a statement or the order of two
 # claims, ✓ says that ours is the same beyond the chance of our few seeds, and ✗ that it is not; an order stands with both
 # its claims. A heading sorts, the ratio by its distance from 1; *why* leads to the experiment that tries the suspected
@@ -66,8 +66,8 @@ Markdown(answers.claims_table(table, experiments))
 # The chapter [Which protocol?](10-which-protocol.ipynb) infers from the paper's own numbers the conventions that they are compatible
 # with. The last two columns have what the most probable protocol of each group of claims answers. They were fitted to these numbers, so
 # they are no evidence for them, and no verdict of this page comes from them. Where a number lies inside there though [an experiment
-# below](#why-we-differ) refutes a single reason, as another grid (C3) or another way to count (T2), other conventions change there as
-# well, and the intervals of few small runs are wide.
+# below](#why-we-differ) refutes a single reason, as another way to count (T2), other conventions change there as well, and the
+# intervals of few small runs are wide.
 
 # %% caption="The paper's numbers beside ours as chosen beforehand, and under the inferred protocol." tags=["remove-input"]
 inferred = results() / "10-which-protocol" / "answers.csv"
@@ -92,7 +92,7 @@ Markdown(f"{text}\n\n{answers.disagreement_list(table, most)}")
 Markdown(answers.experiments_table(experiments))
 
 # %% tags=["remove-input"]
-Markdown(answers.agreement(experiments, "four times coarser"))
+Markdown(answers.agreement(experiments))
 
 # %% [markdown]
 # ## What the verdicts mean

@@ -63,7 +63,7 @@ if control is not None:
         )
         lines.append(
             f"* **At 4 bits a boundary on digits moves {far} training the network again moves it**: by "
-            f"{moved[0].iloc[1]:.3f} and {moved[1].iloc[1]:.3f} input units in the mean along it, and a Jaccard distance (the share of boundary cells "
+            f"{moved[0].iloc[1]:.3f} and {moved[1].iloc[1]:.3f} of a pixel's whole range on average along it, and a Jaccard distance (the share of boundary cells "
             f"that are not common to both) of {moved[0].iloc[0]:.2f} and {moved[1].iloc[0]:.2f}. The accuracy is "
             f"{four['accuracy']:.1%}, and {again['accuracy']:.1%} after another training."
         )

@@ -64,7 +64,7 @@ Markdown(NONE if costs is None else laws.laws_table(costs))
 # the number of classes: each class has its gradient. A dense *label map* evaluates all cells, an adaptive one those
 # along the boundary, whose number grows with the side and not with the area, and a sample of the others. The dense
 # one takes `label_map`'s own batches here; on finer grids they outgrow the processor's cache, so that its power lies
-# above 2. [Performance](performance.ipynb) takes the batch that is fastest for it, and finds 2.
+# above 2. [Performance](performance.ipynb) takes the batch that is fastest for it.
 # *Rounding* is PTQ-W of all weights of a network.
 #
 # Seeds, bit widths, planes and networks are independent of each other: `n` of them cost `n` times as much, and run

@@ -106,13 +106,13 @@ def test_the_box_names_both_ends_and_the_floor():
 def test_lessons_are_those_of_the_worst_candidate():
     text = audited.lessons(RATES, MARGINS, BLAME)
     first, second, third = text.splitlines()
-    assert "These 1,200 inputs vouch for a flip rate of 0.25% at best" in first
+    assert "These 1,200 inputs can vouch for a flip rate of 0.25% at best" in first
     assert (
         f"had no label changed, for {1 - 0.05 ** (1 / 1200):.2%}" in first
     )  # Clopper, Pearson 1934
     assert second.startswith("* b changes 12 labels, 3 of them in the half")
-    assert "last changes the most alone, 0.90% of the labels" in third and "0.30% change" in third
-    assert "last is forecast to change the most" in audited.lessons(
+    assert "`last` changes the most alone, 0.90% of the labels" in third and "0.30% change" in third
+    assert "`last` is forecast to change the most" in audited.lessons(
         RATES, MARGINS, BLAME.assign(way="forecast")
     )
     low = MARGINS.assign(labels_changed=[0, 0, 12, 0])

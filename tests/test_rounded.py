@@ -139,34 +139,36 @@ def grids(value, at):
 
 
 @pytest.mark.parametrize(("at", "refuted"), [(15, False), (61, True)])
-def test_a_coarser_grid_is_refuted_where_it_does_not_give_the_papers_value(at, refuted):
+def test_a_coarser_grid_is_refuted_where_none_gives_the_papers_value(at, refuted):
     value = 1.6 if at == 15 else 0.4
     for row in rounded.on_coarser_grids(grids(value, at)):
         assert row["refuted"].tolist() == [refuted]
-        assert (
-            f"passes the paper's at {at} cells a side, where ours are 61." in row["result"].item()
-        )
-    for value, told in (
-        (1.6, "On 15 cells a side, our fewest, J is still"),
-        (0.4, "On 61 cells a"),
-    ):
-        for row in rounded.on_coarser_grids(grids(value, at=0)):
-            assert told in row["result"].item()
+        assert row["inside_at"].tolist() == ["" if refuted else "4.1"]
+        told = "none" if refuted else "15"
+        assert f"lies inside with {told}" in row["result"].item()
 
 
-def tried(nearest):
+def test_where_j_passes_the_papers_value_between_two_grids_is_told():
+    between = pd.concat([grids(0.4, at=0), grids(1.6, at=0).assign(n=30)])
+    for row in rounded.on_coarser_grids(between):
+        assert "With 15, 30 cells a side, where ours are 61," in row["result"].item()
+        assert "it passes the paper's at 21 cells." in row["result"].item()  # 15 (30 / 15)^(1/2)
+
+
+def tried(search, nearest=0.41):
     return pd.DataFrame(
         {"setting": "cnn", "seed": seed, "part": part, "band_pair_flip_rate": v + 0.004 * seed}
         for seed in range(3)
-        for part, v in (("10 images", 0.2), ("nearest", nearest))
+        for part, v in (("10 images", 0.2), ("one step", search), ("nearest", nearest))
     )
 
 
-@pytest.mark.parametrize(("rate", "refuted"), [(0.36, False), (0.5, True)])
-def test_less_tuning_is_refuted_where_none_comes_near(rate, refuted):
-    (row,) = rounded.with_less_tuning(tried(rate))
+@pytest.mark.parametrize(("rate", "refuted"), [(0.36, False), (0.25, True)])
+def test_less_tuning_is_refuted_where_no_search_comes_near(rate, refuted):
+    (row,) = rounded.with_less_tuning(tried(rate, nearest=0.36))
     assert row["refuted"].item() == refuted
-    assert "*nearest*" in row["result"].item()
+    assert "*one step* with" in row["result"].item()
+    assert "No search at all, *nearest*, turns 0.364." in row["result"].item()
 
 
 def test_the_term_is_tried_along_its_weight():
@@ -175,7 +177,7 @@ def test_the_term_is_tried_along_its_weight():
     r4, r5 = rounded.over_weights(paths({4: near}, accuracy=loses))
     assert not r4["refuted"].item()
     assert "runs from 0.200 to 0.610" in r4["result"].item() and "0.1, it is" in r4["result"].item()
-    assert not r5["refuted"].item() and "at the largest lambda, 10, by -0.09" in r5["result"].item()
+    assert not r5["refuted"].item() and "at the largest λ, 10, by -0.09" in r5["result"].item()
     r4, r5 = rounded.over_weights(paths({4: WORSE}, accuracy={10.0: 0.9}))
     assert not r4["refuted"].item() and r5["refuted"].item()
     assert "the largest tried, it is" in r4["result"].item()
@@ -214,7 +216,7 @@ def test_what_to_take_along_compares_the_steps():
     assert "a difference of 2.00 points, no more than weighing" in rounded.to_take_along(flips)
     flips[list(METRICS[1:])] = [0.1, 0.4, 0.6]
     assert "a difference of 50.00 points, more than weighing at all" in rounded.to_take_along(flips)
-    assert "both of these in 2 and worse than both in 1" in rounded.in_short(flips, 2, 1, 8)
+    assert "better than both in 2 and worse in 1, by" in rounded.in_short(flips, 2, 1, 8)
 
 
 def test_one_network_has_no_differences():

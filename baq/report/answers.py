@@ -9,7 +9,7 @@ come together, for the page that ``notebooks/claims.py`` makes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ JUDGED = (
     *("mean", "at_least", "at_most", "ratio", "same_sign", "verdict", "chosen", "chapter"),
 )
 #: The columns of a chapter's table of experiments.
-EXPERIMENT = ("claim", "mechanism", "refuted", "result", "section")
+EXPERIMENT = ("claim", "mechanism", "refuted", "result", "section", "inside_at")
+#: The reason suspected where J is larger than the paper's.
+_COARSER = "the paper's grid is coarser than ours"
 
 
 def collect(results: Path, name: str = "claims") -> pd.DataFrame:
@@ -75,9 +77,11 @@ def collect(results: Path, name: str = "claims") -> pd.DataFrame:
     found = []
     for path in sorted(results.glob(f"*/{name}.csv")):
         chapter = path.parent.name
-        table = pd.read_csv(path, dtype={"setting": str, "part": str, "paper": str})
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(("setting", "part", "paper", "inside_at"), str)
+        )
         table = table.reindex(columns=list(columns))  # those of older books lack some
-        for key in {"setting", "part"} & set(columns):
+        for key in {"setting", "part", "inside_at"} & set(columns):
             table[key] = table[key].astype(object).fillna("")
         own = [claims().get(claim, {}).get("chapter") == chapter for claim in table["claim"]]
         found.append(table[own].assign(chapter=chapter))
@@ -86,7 +90,7 @@ def collect(results: Path, name: str = "claims") -> pd.DataFrame:
 
 
 def experiment(
-    claim: str, mechanism: str, refuted: bool, result: str, section: str
+    claim: str, mechanism: str, refuted: bool, result: str, section: str, inside_at: str = ""
 ) -> pd.DataFrame:
     """One row of a chapter's table ``experiments``: why our value is not the paper's, tried.
 
@@ -96,12 +100,13 @@ def experiment(
         refuted: whether the experiment speaks against it.
         result: what came out, in a sentence written from the experiment's numbers.
         section: of the chapter that shows it, as a link names it.
+        inside_at: the settings tried at which the paper's number lies inside, between spaces.
 
     Raises:
         ValueError: for an unknown claim.
     """
     paper_parts(claim)
-    row = (claim, mechanism, bool(refuted), result, section)
+    row = (claim, mechanism, bool(refuted), result, section, inside_at)
     return pd.DataFrame([row], columns=list(EXPERIMENT))
 
 
@@ -133,32 +138,40 @@ def retried(
 
 
 def retried_on_grid(claim: str, jaccards: pd.Series, n: int, section: str) -> pd.DataFrame:
-    """A claim on J tried on a grid about four times coarser than ours, and where J would be the paper's.
+    """A claim on J tried on coarser grids than ours: on which the paper's number lies inside.
 
     Arguments:
         claim, section: as for :func:`experiment`.
         jaccards: J by ``n``, the cells a side, and ``seed``.
         n: ours.
+
+    Returns:
+        The row of the experiment, refuted if there is no such grid; ``inside_at`` has by how much those are
+        coarser than ours. No row without a coarser grid on which there are two seeds or more.
     """
-    by_grid = jaccards.groupby("n").mean().dropna()
-    if by_grid.empty:
+    setting, paper = claims()[claim].get("setting", ""), paper_value(claim)
+    found = {}
+    for cells, values in jaccards.dropna().groupby("n"):
+        if cells < n and len(values) > 1:
+            found[int(cells)] = answer({claim: values.droplevel("n")}, setting)
+    if not found:
         return pd.DataFrame(columns=list(EXPERIMENT))
-    coarse = min(by_grid.index, key=lambda one: abs(one - n / 4))
-    paper = paper_value(claim)
-    passes = grid_reaching(list(by_grid.index), list(by_grid), paper)
+    inside = [cells for cells, row in found.items() if verdict(claim, row) == "inside"]
+    means = {cells: float(row["mean"].iloc[0]) for cells, row in found.items()}
+    told = {}
+    for cells, row in found.items():
+        (one,) = row.itertuples()
+        told[cells] = f"{cells} (J {_ours(one, *judging_interval(one))})"
+    near = min(means, key=lambda cells: abs(means[cells] - paper))
+    result = (
+        f"With {_listed(found)} cells a side, where ours are {n}, the paper's {paper_text(claim)} lies inside with "
+        f"{_listed(told[cells] for cells in inside) or f'none, the nearest being {told[near]}'}."
+    )
+    passes = grid_reaching(list(means), list(means.values()), paper)
     if not math.isnan(passes):
-        where = f"J passes the paper's at {passes:.0f} cells a side, where ours are {n}."
-    elif by_grid.iloc[0] > paper:
-        where = (
-            f"On {by_grid.index[0]:.0f} cells a side, our fewest, J is still {by_grid.iloc[0]:.3f}."
-        )
-    else:
-        where = (
-            f"On {by_grid.index[-1]:.0f} cells a side, our most, J is only {by_grid.iloc[-1]:.3f}."
-        )
-    where += f" On {coarse:.0f} it is"
-    reason = "the paper's grid is about four times coarser"
-    return retried(claim, jaccards.loc[coarse], reason, where, section)
+        result += f" In the mean it passes the paper's at {passes:.0f} cells."
+    factors = " ".join(f"{n / cells:.1f}" for cells in reversed(inside))
+    return experiment(claim, _COARSER, not inside, result, section, factors)
 
 
 def list_experiments(found: Sequence[pd.DataFrame]) -> Markdown:
@@ -355,22 +368,26 @@ def experiments_table(experiments: pd.DataFrame) -> str:
     return _table("claims", ("id", "suspected reason", "outcome", "what came out"), lines)
 
 
-def agreement(experiments: pd.DataFrame, reason: str) -> str:
-    """That a grid which is suspected for several claims is not behind all of them; nothing where it may be.
+def agreement(experiments: pd.DataFrame) -> str:
+    """Whether one coarser grid is behind all claims that one is suspected for; nothing where none is.
 
     Arguments:
         experiments: as :func:`experiments_table` takes them.
-        reason: words of ``mechanism`` that say how the grid differs.
     """
-    tried = experiments[experiments["mechanism"].str.contains(reason, regex=False)]
-    refuted = tried["refuted"].astype(bool)
-    holds, fails = (", ".join(tried.loc[rows, "claim"]) for rows in (~refuted, refuted))
-    if not (holds and fails):
+    tried = experiments[experiments["mechanism"] == _COARSER].set_index("claim")["inside_at"]
+    if len(tried) < 2:
         return ""
-    return (
-        f"A grid {reason} is not refuted for {holds}, and refuted for {fails}: "
-        "no one such grid is behind them all. Each result says where J passes the paper's, if on a grid of ours."
+    of = {claim: text.split() for claim, text in tried.items()}
+    told = [f"{' or '.join(f) if f else 'no'} times ({claim})" for claim, f in of.items()]
+    common = sorted(set.intersection(*map(set, of.values())), key=float)
+    end = (
+        f"{_listed(common)} times does for all" if common else "none of these grids gives them all"
     )
+    return f"By how much a grid is coarser on which the paper's number lies inside: {_listed(told)}; {end}."
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
 
 
 def settings_table(answers: pd.DataFrame) -> str:

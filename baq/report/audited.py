@@ -264,7 +264,7 @@ def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> 
     worst = rates.loc[rates["flip_rate"].idxmax()]
     points, bound = int(worst["points"]), rates["flip_rate_hi"].min()
     lines = [
-        f"* These {points:,} inputs vouch for a flip rate of {bound:.2%} at best; had no label changed, for "
+        f"* These {points:,} inputs can vouch for a flip rate of {bound:.2%} at best; had no label changed, for "
         f"{exact_interval(0, points)[1]:.2%}. A stricter limit takes more inputs, and no labels."
     ]
     own = margins[margins["candidate"] == worst["candidate"]]
@@ -281,12 +281,12 @@ def lessons(rates: pd.DataFrame, margins: pd.DataFrame, blame: pd.DataFrame) -> 
         layer = rows.loc[rows["alone"].idxmax()]
         if layer["way"] == "exact":
             lines.append(
-                f"* Of its layers {layer['layer']} changes the most alone, {layer['alone']:.2%} of the labels; if all layers "
+                f"* Its layer `{layer['layer']}` changes the most alone, {layer['alone']:.2%} of the labels; if all layers "
                 f"but this one are quantized, {layer['rest']:.2%} change."
             )
         else:  # of other bits than the candidate may have
             lines.append(
-                f"* Its layers could not be told apart. Of the reference's own, {layer['layer']} is forecast to change the most "
+                f"* Its layers could not be told apart. Of the reference's own, `{layer['layer']}` is forecast to change the most "
                 "labels when each is rounded alone, at the bit width that the section by layer names."
             )
     return "\n".join(lines)

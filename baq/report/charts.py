@@ -721,7 +721,7 @@ def scatter_panels(
     (x, x_label), (y, y_label) = axes.items()
     names, shapes = (list(dict.fromkeys(frame[column])) for column in (panel, shape))
     values = sorted(frame[shade].unique())
-    shades = dict(zip(values, plt.cm.cividis(np.linspace(0, 0.9, len(values))), strict=True))
+    shades = dict(zip(values, plt.cm.cividis(np.linspace(0, 0.75, len(values))), strict=True))
     markers = dict(zip(shapes, cycle(MARKERS), strict=False))
     height = -(-len(names) // 2)
     figure, grid = plt.subplots(height, 2, figsize=(WIDTH, 2.9 * height), squeeze=False)

@@ -88,7 +88,7 @@ def excerpt(
     if by:
         frame = summarize(frame, by, [name for name in columns or frame if name not in by])
     if {"measure", "median", "lo", "hi"} <= set(frame):
-        keys = [name for name in frame if name not in _MEASURED]
+        keys = [name for name in frame if name not in _MEASURED and name in (columns or frame)]
         measures = {name: heading(name, texts.get(name)) for name in frame["measure"]}
         frame = interval_table(frame, keys, "measure", headings=measures)
         texts = {measures.get(n, n): measures.get(n, text) for n, text in texts.items()}

@@ -69,22 +69,11 @@ def quality(forecasts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def in_short(forecasts: pd.DataFrame) -> str:
-    """Median relative error, share of intervals that held, and rank correlation, as the parts of a sentence.
-
-    Error and rank are left out where there are none.
-    """
-    told = []
-    if forecasts["error"].notna().any():
-        told.append(f"a median relative error of {forecasts['error'].abs().median():.0%}")
-    told.append(f"{forecasts['held'].mean():.0%} of what came within the 90 % interval")
-    pair = forecasts[["flip_rate", "came"]]
-    if (pair.nunique() > 1).all():
-        rank = spearmanr(*pair.to_numpy().T).statistic
-        best = attainable_rank(forecasts)
-        told.append(
-            f"a rank correlation of {rank:.3f} ({best:.3f} if each forecast were the truth)"
-        )
-    return ", ".join(told[:-1]) + f" and {told[-1]}" if len(told) > 1 else told[0]
+    """Median relative error, left out where there is none, and share of intervals that held, as parts of a sentence."""
+    held = f"{forecasts['held'].mean():.0%} of what came within the 90 % interval"
+    if forecasts["error"].isna().all():
+        return held
+    return f"a median relative error of {forecasts['error'].abs().median():.0%} and {held}"
 
 
 def at_a_glance(forecasts: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

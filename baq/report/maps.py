@@ -39,11 +39,20 @@ def _class_colours(classes: int) -> np.ndarray:
     return 0.35 + 0.65 * np.array(base[:classes])
 
 
-def _anchors(grid: LabelMap) -> dict[int, tuple[int, int]]:
-    """For each label with a region wide enough to write in, the cell farthest from other labels."""
+def _anchors(grid: LabelMap, points: Sequence[Sequence[float]] = ()) -> dict[int, tuple[int, int]]:
+    """For each label with a region wide enough to write in, the cell farthest from other labels and marked points."""
+    free, (a_min, _, b_min, _), (width, height) = (
+        np.ones_like(grid.labels),
+        grid.plane.extent,
+        grid.cell,
+    )
+    for a, b in points:
+        at = np.array([(b - b_min) / height, (a - a_min) / width]).astype(int).clip(0, grid.n - 1)
+        free[tuple(at)] = 0
     found = {}
     for label in np.unique(grid.labels):
-        depth = ndimage.distance_transform_edt(np.pad(grid.labels == label, 1))[1:-1, 1:-1]
+        own = (grid.labels == label) & (free > 0)
+        depth = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
         if depth.max() > grid.n / 40:
             found[int(label)] = np.unravel_index(depth.argmax(), depth.shape)
     return found
@@ -65,9 +74,11 @@ def label_maps(
             span the plane.
     """
     rows = -(-len(maps) // columns)
-    side = WIDTH / columns
+    a_min, a_max, b_min, b_max = next(iter(maps.values())).plane.extent
+    # A panel has the shape of its plane, beside and above which half an inch is for text.
+    panel = 0.5 + (WIDTH / columns - 0.5) * (b_max - b_min) / (a_max - a_min)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, rows * side + 0.5), squeeze=False, sharex=True, sharey=True
+        rows, columns, figsize=(WIDTH, rows * panel + 1), squeeze=False, sharex=True, sharey=True
     )
     colours = _class_colours(classes)
     for ax in axes.flat[len(maps) :]:
@@ -78,10 +89,10 @@ def label_maps(
         line = np.where(boundary_mask(grid.labels, "one"), 1.0, np.nan)
         ax.imshow(line, cmap=ListedColormap(["0.25"]), **paint)
         centres = grid.plane.centres(grid.n)
-        for label, cell in _anchors(grid).items():
+        for label, cell in _anchors(grid, points).items():
             ax.text(*centres[cell], str(label), ha="center", va="center", fontsize=10)
         for k, (a, b) in enumerate(points):
-            ax.plot(a, b, "o", ms=13, mfc="white", mec="black", zorder=3)
+            ax.plot(a, b, "o", ms=13, mfc="white", mec="black", zorder=3, clip_on=False)
             ax.text(
                 a, b, ascii_uppercase[k], ha="center", va="center_baseline", fontsize=9, zorder=4
             )

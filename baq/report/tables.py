@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,6 @@ __all__ = [
     "interval_columns",
     "interval_table",
     "interval_text",
-    "paired_cells",
     "save",
     "show",
     "show_intervals",
@@ -35,6 +35,8 @@ __all__ = [
 
 #: Estimates whose interval stands in the columns ``lo`` and ``hi``, and the heading of both together.
 _MIDDLES = {"median": "median [interval]", "difference": "difference [90 % interval]"}
+#: How tables keep floats.
+_SAVED = "%.6g"
 _NUMBER = re.compile(r"[-+<]?\d[\d,.×⁻⁰¹²³⁴⁵⁶⁷⁸⁹]*( \[.*\])?|–|")
 
 
@@ -51,7 +53,7 @@ def save(frame: pd.DataFrame, name: str) -> None:
         raise ValueError(f"table name is {name!r}: allowed are letters, digits and hyphens")
     folder = os.environ.get("BAQ_RESULTS")
     if folder:
-        frame.to_csv(Path(folder) / f"{name}.csv", index=False, float_format="%.6g")
+        frame.to_csv(Path(folder) / f"{name}.csv", index=False, float_format=_SAVED)
 
 
 def show(
@@ -146,7 +148,12 @@ def _cell(
         return "–"
     if isinstance(value, Integral) and not known:
         return f"{value:,}"
-    return (known or other)(value) if isinstance(value, Real) else str(value)  # type: ignore[arg-type]
+    return (known or other)(_saved(value)) if isinstance(value, Real) else str(value)
+
+
+def _saved(value: SupportsFloat) -> float:
+    """A number as its table has it, so that a page says the same whether it computed or read it."""
+    return float(_SAVED % float(value))
 
 
 def interval_text(
@@ -181,6 +188,7 @@ def _told(
     signed: bool = False,
 ) -> str:
     """An estimate with its interval, as its column writes it, or else with decimals or digits."""
+    row = [_saved(value) for value in row]
     if how is None and not math.isnan(row[0]):
         how = alike(row, digits) if precision is None else f"{{:z.{precision}f}}".format
     middle, lo, hi = row
@@ -203,28 +211,6 @@ def audit_text(error_bound: pd.Series) -> str:
         "them; their audit by a random sample bounds the share of wrong cells, with 95 % confidence for "
         f"each pair of maps, by {bound:.2%} or less."
     )
-
-
-def paired_cells(differences: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """Paired differences for display, each with its interval and its counts of falls and rises.
-
-    Arguments:
-        differences: as :func:`baq.report.stats.paired_differences` returns it.
-        names: measure to the text shown.
-    """
-    forms = [form(name) for name in differences["measure"]]
-    values = {
-        name: [(how or number)(value) for how, value in zip(forms, differences[name], strict=True)]
-        for name in ("before", "after")
-    }
-    ends = differences[["difference", "lo", "hi"]].to_numpy(dtype=float)
-    values["difference"] = [
-        _told(row, how, signed=True) for row, how in zip(ends, forms, strict=True)
-    ]
-    counts = differences[["fall", "rise", "n"]].to_numpy()
-    values["fall, rise"] = [f"{fall}, {rise} of {n}" for fall, rise, n in counts]
-    measures = [heading(name, names.get(name)) for name in differences["measure"]]
-    return differences[["setting"]].assign(measure=measures, **values)
 
 
 def interval_table(

@@ -119,14 +119,14 @@ def expected(judged: pd.DataFrame) -> tuple[int, int, float, float]:
         judged: the table of :func:`baq.report.answers.judged`.
 
     Returns:
-        How many claims with a number there are, without those that chose a convention; how many of them lie
+        How many claims with a single number there are, without those that chose a convention; how many of them lie
         outside; how many would if the paper had run our protocol; and the probability of as many or more then,
         claims taken as independent.
     """
     rows = [
         row
         for row in judged.dropna(subset="mean").itertuples()
-        if "runs" in claims()[row.claim] and not row.chosen
+        if "runs" in claims()[row.claim] and not row.chosen and not row.part
     ]
     numeric = {row.claim for row in rows}
     outside = {row.claim for row in rows if not _within(row.paper, row.at_least, row.at_most)}

@@ -47,6 +47,7 @@ _FAULTS = [
 def setup(app: Sphinx) -> dict[str, Any]:
     """Have every page mended and its links checked when the book has been rendered."""
     app.connect("build-finished", _finish)
+    app.config.mathjax_path = "mathjax/startup.js"  # which loads what _config.yml names
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
