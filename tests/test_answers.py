@@ -133,6 +133,12 @@ def test_an_experiment_stands_beside_its_claim(folders):
         experiment("X9", "", True, "", "")
 
 
+def test_a_part_that_only_some_seeds_answer_says_in_how_many():
+    parts = {"accuracy rule": [6.0] * 4, "boundary-aware rule": [8.0, np.nan, 7.0, np.nan]}
+    page = claims_table(judged(answer({"C1": {k: pd.Series(v) for k, v in parts.items()}})), EMPTY)
+    assert page.count(" seeds |") == 1 and ", in 2 of 4 seeds |" in page
+
+
 def test_answers_are_shown_with_what_judges_them(tmp_path, monkeypatch):
     monkeypatch.setenv("BAQ_RESULTS", str(tmp_path))
     far = pd.Series([0.9, 0.91, 0.92])

@@ -332,6 +332,9 @@ def claims_table(table: pd.DataFrame, experiments: pd.DataFrame) -> str:
         anchor = "" if again else f'<span id="claim-{row.claim.lower()}"></span>'
         said = f"{entry['statement']}{f' ({row.part})' if row.part else ''}"
         said += f" *Chosen to fit it: {row.chosen}.*" if row.chosen else ""
+        most = table.loc[table["claim"] == row.claim, "n"].max()
+        some = pd.notna(row.n) and 0 < row.n < most
+        fewer = f", in {row.n} of {most} seeds" if some else ""
         why = entry.get("not_testable", "")
         if row.claim in tried.index:
             one = tried.loc[row.claim]
@@ -342,7 +345,7 @@ def claims_table(table: pd.DataFrame, experiments: pd.DataFrame) -> str:
                 f"{anchor}**{row.claim}**",
                 said,
                 row.paper,
-                _predicted(row),
+                _predicted(row) + fewer,
                 f"{_ratio(row.ratio)} {_sign(row.same_sign)}".strip(),
                 f"[{row.verdict}]({_place(entry)})",
                 why,
@@ -417,10 +420,10 @@ def _predicted(row: Any) -> str:
 
 
 def _ours(row: Any, lo: float, hi: float) -> str:
-    if row.paper in ("holds", "occurs"):
-        return f"{row.mean:.0%} of {row.n} seeds"
     if pd.isna(row.mean):
         return "–"
+    if row.paper in ("holds", "occurs"):
+        return f"{row.mean:.0%} of {row.n} seeds"
     return interval_text(row.mean, lo, hi, form=alike((row.mean, lo, hi)))
 
 
