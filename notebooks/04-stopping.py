@@ -286,7 +286,7 @@ e = (flips - paper_value("S1")).abs().sort_index().idxmin() if numbers else eps
 j = by_eps[e]["jaccard"].reset_index(drop=True)
 where = f"With ε = {e:g}, where {flips[e]:.4f} of the labels flip, J is"
 list_experiments(
-    [retried("S3", j, "the paper stops at another ε", where, "why-we-differ")]
+    [retried("S3", j, "the paper's ε differs", where, "why-we-differ")]
 )
 
 # %% [markdown]

@@ -230,7 +230,7 @@ def test_more_steps_are_told_from_the_tables():
     """Two layers: the shorter search leaves a tenth more, the relaxation twice as much on one and less on the other."""
     shares = {"AdaRound": (0.2, 0.4), "AdaRound, 200 steps": (0.22, 0.44), RELAXED: (0.44, 0.4)}
     left = pd.DataFrame(
-        {"setting": "cnn", "layer": layer, "weights": 10, "method": way, "left": share}
+        {"setting": "cnn", "seed": 0, "layer": layer, "weights": 10, "method": way, "left": share}
         for way, both in shares.items() for layer, share in zip("ab", both, strict=True)
     )  # fmt: skip
     table = rounded.left_table(left, 200, 800)
@@ -249,3 +249,9 @@ def test_more_steps_are_told_from_the_tables():
     assert "200 steps 10% more loss (median over layers) is left than with 800" in text
     assert "75% of the layers converge" in text and "less on 1 of 2 layers" in text
     assert "the boundary metric's flips go from" in text and "1.00% flip by the relaxation" in text
+    assert text.startswith("* cnn, 1 network: ") and "paired difference" not in text
+    lower = long["flip_rate"].where(long["method"] != METRICS[-1], 0.004)
+    both = pd.concat([long, long.assign(seed=1, flip_rate=lower)])
+    text = rounded.what_more_steps_do(both, pd.concat([left, left.assign(seed=1)]), 200, 800)
+    assert text.startswith("* cnn, 2 networks: ") and "less on 2 of 4 layers" in text
+    assert "turns 0.70% of the labels and AdaRound 1.00%, a paired difference of -0.0030" in text

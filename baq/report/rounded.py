@@ -10,7 +10,7 @@ import pandas as pd
 from baq.report.answers import experiment, retried, retried_on_grid
 from baq.report.claims import paper_value
 from baq.report.contrasts import apart, change_text, contrasts, enumerated
-from baq.report.stats import paired_differences
+from baq.report.stats import paired_difference, paired_differences
 from baq.report.tables import interval_text
 from baq.rounding.trials import RELAXED
 from baq.rounding.ways import METRICS, WAYS
@@ -200,10 +200,10 @@ def with_flips_before(long: pd.DataFrame, results: pd.DataFrame, bits: int) -> p
 
 
 def left_table(left: pd.DataFrame, steps: int, long_steps: int) -> pd.DataFrame:
-    """The loss that searches leave, a row a layer and a column a search, for display.
+    """The loss that searches leave in the median over seeds, a row a layer and a column a search, for display.
 
     Arguments:
-        left: rows of :func:`baq.rounding.trials.loss_left`, with ``setting``.
+        left: rows of :func:`baq.rounding.trials.loss_left`, with ``setting`` and ``seed``.
         steps, long_steps: the bounds of the two searches.
     """
     names = {
@@ -212,30 +212,41 @@ def left_table(left: pd.DataFrame, steps: int, long_steps: int) -> pd.DataFrame:
         RELAXED: f"relaxation, {long_steps:,}",
     }
     keys = ["setting", "layer", "weights"]
-    wide = left.pivot(index=keys, columns="method", values="left")[list(names)]
+    wide = left.pivot_table("left", keys, "method", aggfunc="median")[list(names)]
     order = left.drop_duplicates(keys).set_index(keys).index
     return wide.loc[order].map("{:.1%}".format).rename(columns=names).reset_index()
 
 
 def what_more_steps_do(long: pd.DataFrame, left: pd.DataFrame, steps: int, long_steps: int) -> str:
-    """What a higher bound on the steps of a search changes, a Markdown item a setting; arguments as before."""
-    items = []
+    """What a higher bound on the steps of a search changes, a Markdown item a setting; arguments as before.
+
+    The last item is what remains between AdaRound and the boundary metric, over networks of all settings with several.
+    """
+    items, several = [], long.groupby("setting")["seed"].transform("nunique") > 1
     for setting, rows in long.groupby("setting", sort=False):
         here = left[left["setting"] == setting].pivot(
-            index="layer", columns="method", values="left"
+            index=["seed", "layer"], columns="method", values="left"
         )
         short, best = here[f"{_WITHOUT}, {steps} steps"], here[_WITHOUT]
-        flips = rows.set_index("method")
+        flips = rows.groupby("method", sort=False)[["flip_rate_before", "flip_rate"]].mean()
+        count = rows["seed"].nunique()
         told = [
             f"{'the ' * (way != _WITHOUT)}{way}'s flips go from {row.flip_rate_before:.2%} to {row.flip_rate:.2%}"
             for way, row in flips.drop(index=RELAXED).iterrows()
         ]
         items.append(
-            f"* {setting}: with a bound of {steps} steps {_more(short / best - 1)} is left than with {long_steps:,}, "
+            f"* {setting}, {count} network{'s' * (count > 1)}: with a bound of {steps} steps {_more(short / best - 1)} is left than with {long_steps:,}, "
             f"with which {rows['converged'].mean():.0%} of the layers converge. The relaxation leaves "
             f"{_more(here[RELAXED] / short - 1)} than the shorter search, and less on "
             f"{int((here[RELAXED] < short).sum())} of {len(here)} layers. {', '.join(told)}; "
             f"{flips.loc[RELAXED, 'flip_rate']:.2%} flip by the relaxation."
+        )
+    if several.any():
+        wide = long[several].pivot(index=["setting", "seed"], columns="method", values="flip_rate")
+        less = paired_difference(wide[_WITHOUT], wide[METRICS[-1]])
+        items.append(
+            f"* With {long_steps:,} the boundary metric turns {less['after']:.2%} of the labels and AdaRound {less['before']:.2%}, a "
+            f"paired difference of {_interval(less)} over {less['n']} networks."
         )
     return "\n".join(items)
 
