@@ -18,8 +18,8 @@ _COMPARE = """Measure how each candidate's decisions differ from a reference's, 
 
 A network is an ONNX file, a file of torch, or module:name of Python. Data are an .npz, .npy or
 .safetensors file, a folder of images, or torchvision:NAME."""
-_STATUS = """Exit status: 0; 1 where a candidate's flip rate may exceed --max-flip-rate; 2 for arguments or
-files that are wrong; 130 when interrupted."""
+_STATUS = """Exit status: 0; 1 where a candidate's flip rate may exceed --max-flip-rate; 2 for arguments,
+files or networks that are wrong; 130 when interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         2
     """
     given = _parser().parse_args(arguments)
+    if "" not in sys.path:  # as with `python -m`, module:name is found in the current folder
+        sys.path.insert(0, "")
     try:
         status = _compare(given)
         sys.stdout.flush()
@@ -39,13 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
-    except (MemoryError, ValueError) as error:
-        return _fail(" ".join(str(error).split()))
     except ModuleNotFoundError as error:
         return _fail(f"{error.name} is not installed: `pip install {error.name}`")
+    except Exception as error:  # a network runs any code, and 1 stands for the gate alone
+        return _fail(_one_line(error))
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
+
+
+def _one_line(error: Exception) -> str:
+    """An error in one line, with its type where it is none of this package's own."""
+    kind, text = type(error).__name__, " ".join(str(error).split())
+    if not text:
+        return kind
+    return text if isinstance(error, (MemoryError, OSError, ValueError)) else f"{kind}: {text}"
 
 
 def _fail(reason: str) -> int:
@@ -157,8 +167,8 @@ def _compare(given: argparse.Namespace) -> int:
     for source in given.candidates:
         try:
             candidates[source] = load_classifier(source, **how)
-        except (OSError, ValueError) as error:  # one that fails must not lose the others
-            absent[source] = " ".join(str(error).split())
+        except Exception as error:  # one that fails must not lose the others
+            absent[source] = _one_line(error)
     if not candidates:
         raise ValueError(next(iter(absent.values())))
     x: Any = data.x

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_choice", "check_flag", "check_seed", "check_share", "check_whole", "is_real"]
+__all__ = [
+    "check_choice",
+    "check_flag",
+    "check_inner",
+    "check_seed",
+    "check_share",
+    "check_whole",
+    "is_real",
+]
 
 
 def is_real(value: Any) -> bool:
@@ -50,3 +58,10 @@ def check_share(*, zero: bool = False, **named: Any) -> None:
         if not is_real(value) or not (0 <= value <= 1 if zero else 0 < value <= 1):
             allowed = "0 to 1" if zero else "above 0 and up to 1"
             raise ValueError(f"{name} is {value!r}: allowed is {allowed}")
+
+
+def check_inner(**named: Any) -> None:
+    """Raise a ValueError for an argument outside (0, 1)."""
+    for name, value in named.items():
+        if not is_real(value) or not 0 < value < 1:
+            raise ValueError(f"{name} is {value!r}: allowed is above 0 and below 1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +14,8 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from baq.adapters.outputs import tensor_of
+from baq.adapters.facts import facts
+from baq.adapters.outputs import from_array, tensor_of
 from baq.arguments import check_whole
 
 __all__ = [
@@ -42,6 +42,9 @@ MOST = 4096
 _CACHED = 2**23, 2**28
 #: Numbers that a layer is taken to put out for each number of an input, as a wide convolution does.
 _WIDE = 16
+
+#: Where torch keeps its kernels of whole numbers.
+_QUANTIZED = "torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"
 
 #: Any callable from a batch of inputs ``(B, *)`` to logits ``(B, K)``; gradient measures need a module.
 Classifier = Callable[[Tensor], Tensor]
@@ -100,14 +103,14 @@ def place(
     _check_callable(classifier)
     if not isinstance(classifier, nn.Module):
         return classifier
-    here = _first_parameter(classifier)
+    here = first_parameter(classifier)
     try:
         goal = None if device is None else torch.empty(0, device=device).device
     except (AssertionError, RuntimeError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"device is {str(device)!r}, which is not here: {reason}") from None
     same = here is None or (
-        here.dtype == (named or here.dtype)
+        (here.dtype == (named or here.dtype) or not here.is_floating_point())
         and here.device == (goal or here.device)
         and not here.is_inference()
     )
@@ -192,8 +195,10 @@ def passed(count: int) -> None:
         told(count)
 
 
-def _first_parameter(model: nn.Module) -> Tensor | None:
-    here = next(model.parameters(), None)
+def first_parameter(model: nn.Module) -> Tensor | None:
+    """The first parameter that is a float of 16 bits or more; where there is none, the first of any dtype."""
+    floats = (p for p in model.parameters() if p.is_floating_point() and p.itemsize > 1)
+    here = next(floats, next(model.parameters(), None))
     if here is not None and here.is_meta:
         raise ValueError("the model lies on 'meta', without weights: allowed is one that has some")
     return here
@@ -247,12 +252,9 @@ def as_tensor(values: Any, name: str = "the values") -> Tensor:
         ValueError: for what is no array, or a tensor without values.
     """
     try:
-        with warnings.catch_warnings():
-            # An array that may not be written to is shared, and never written to here.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            found = torch.as_tensor(values)
+        found = from_array(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        if hasattr(values, "dtype"):
+        if getattr(getattr(values, "dtype", None), "kind", "") in ("O", "S", "U", "T", "M", "m"):
             raise ValueError(f"{name} are {values.dtype}: allowed are numbers") from None
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -297,6 +299,8 @@ def check_labels(y: Tensor, count: int, classes: int | None = None) -> Tensor:
     if y.shape != (count,):
         raise ValueError(f"labels have shape {tuple(y.shape)}: allowed is ({count},)")
     whole = y.long()
+    if not y.is_floating_point():
+        y = whole  # torch compares no unsigned numbers of 16 bits or more
     allowed = "0 or more" if classes is None else f"0 to {classes - 1}"
     wrong = (whole != y) | (whole < 0)
     if classes is not None:
@@ -322,6 +326,7 @@ def _module_of(classifier: object) -> nn.Module | None:
 def input_form(classifier: Classifier) -> Callable[[Tensor], Tensor]:
     """How a classifier takes inputs: a function that puts a batch at its parameters' dtype and device.
 
+    The dtype is that of its first parameter of floats; quantized kernels without any take float32.
     Whole numbers (N, T) stay such for a network with embeddings, which they are indices of.
 
     Raises:
@@ -335,17 +340,27 @@ def input_form(classifier: Classifier) -> Callable[[Tensor], Tensor]:
     for name, module in model.named_modules():
         if module.training and _reads_mode(module):
             raise ValueError(f"module {name!r} is in training mode: call .eval() first")
-    here = _first_parameter(model)
-    if here is None:
+    here = first_parameter(model)
+    quantized = any(is_quantized(module) for module in model.modules())
+    if here is None and not quantized:
         return lambda x: x
+    device = None if here is None else here.device
+    floats = here is not None and here.is_floating_point() and here.itemsize > 1
+    dtype = here.dtype if here is not None and floats else torch.float32
     embeds = any(_embeds(module) for module in model.modules())
 
     def put(x: Tensor) -> Tensor:
         if embeds and x.ndim == 2 and not x.is_floating_point():
-            return x.to(device=here.device, dtype=torch.long)
-        return x.to(device=here.device, dtype=here.dtype)
+            return x.to(device=device, dtype=torch.long)
+        return x.to(device=device, dtype=dtype)
 
     return put
+
+
+def is_quantized(module: nn.Module) -> bool:
+    """Whether a module is one of torch's kernels of whole numbers, whose weights are no parameters."""
+    scripted = str(getattr(module, "original_name", ""))
+    return type(module).__module__.startswith(_QUANTIZED) or "PackedParams" in scripted
 
 
 def _embeds(module: nn.Module) -> bool:
@@ -400,7 +415,7 @@ def batches(x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 def batch_in_cache(classifier: Classifier, one: Tensor) -> int:
     """Inputs of a pass on a processor whose layers' outputs stay in the cache; elsewhere no bound.
 
-    At least 8, so that layers are not starved, and what a classifier takes at once where its ``batch`` says so.
+    At least 8, so that layers are not starved, and what a classifier takes at once where that is fixed.
 
     Arguments:
         classifier: as it is measured.
@@ -412,8 +427,12 @@ def batch_in_cache(classifier: Classifier, one: Tensor) -> int:
     """
     if one.device.type != "cpu":
         return sys.maxsize
-    count = _CACHED[0] // max(1, _WIDE * one.numel() * one.itemsize)
-    return max(8, getattr(classifier, "batch", None) or 0, count)
+    count = _CACHED[0] // (_WIDE * _bytes(classifier, one))
+    return max(8, facts(classifier).batch or 0, count)
+
+
+def _bytes(classifier: Classifier, one: Tensor) -> int:
+    return facts(classifier).size or max(1, one.numel() * one.itemsize)
 
 
 def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
@@ -428,7 +447,7 @@ def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
         x: inputs, shape (N, *); one is evaluated.
     """
     one = input_form(classifier)(x[:1])
-    size = max(1, one.numel() * one.itemsize)
+    size = _bytes(classifier, one)
     most, budgets = min(MOST, batch_in_cache(classifier, one)), _BYTES
     if one.device.type == "cpu":
         budgets = _BYTES[0], _CACHED[1]
@@ -447,7 +466,7 @@ def batch_sizes(classifier: Classifier, x: Tensor) -> tuple[int, int]:
         try:
             if one.is_floating_point():
                 one = one.clone().requires_grad_()
-            output = classifier(one)
+            output = classifier(one.clone())  # as evaluate
         except Exception:  # what fails is told where it is measured
             output = None
     del output
@@ -465,7 +484,8 @@ def evaluate(classifier: Classifier, batch: Tensor) -> Tensor:
         MemoryError: if the batch does not fit in memory.
     """
     try:
-        return tensor_of(classifier(batch))
+        # A clone, which a classifier that works in place may overwrite.
+        return tensor_of(classifier(batch.clone()))
     except RuntimeError as error:
         # The processor's allocator has no exception of its own.
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):

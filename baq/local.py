@@ -107,7 +107,6 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
 def _checked(z: Tensor) -> Tensor:
     """Logits, which may be an array or lists, as a tensor of floats."""
     z = as_tensor(z, "logits")
-    z = z if z.is_floating_point() else z.float()
     return check_logits(z, len(z) if z.ndim else 0)
 
 
@@ -188,7 +187,7 @@ def traced_gap(
         >>> gap.item(), first.item(), second.item(), x.requires_grad
         (1.0, 0, 2, True)
     """
-    batch = _leaf(batch)
+    batch = leaf(batch)
     z = check_logits(evaluate(classifier, batch), len(batch))
     if pair is None:
         pair = top_pair(z.detach())
@@ -204,7 +203,7 @@ def traced_gap(
     return batch, pair_difference(z, pair), pair
 
 
-def _leaf(batch: Tensor) -> Tensor:
+def leaf(batch: Tensor) -> Tensor:
     """A batch that gradients can be taken with respect to."""
     if not batch.is_floating_point():
         raise ValueError(
@@ -417,7 +416,7 @@ def _gradient_norms(classifier: Classifier, nearest: int | None) -> _Norms:
             classifier = fold_batch_norm(classifier)
 
     def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        batch = _leaf(batch)
+        batch = leaf(batch)
         z = check_logits(evaluate(classifier, batch), len(batch))
         order = z.detach().argsort(dim=1, descending=True, stable=True)
         ordered = z.gather(1, order)
@@ -447,7 +446,8 @@ def _hidden_layer_norms(classifier: Classifier, count: int) -> _Norms | None:
     hidden = nn.Sequential(nn.Flatten(), first, activation)
     W, V = first.weight, last.weight
     few = len(W) < W.shape[1] and 4 * len(W) <= count
-    factor = torch.linalg.qr(W.T, mode="r").R.T if few else W
+    wide = torch.promote_types(W.dtype, torch.float32)  # there is no QR in half precision
+    factor = torch.linalg.qr(W.T.to(wide), mode="r").R.T.to(W) if few else W
 
     @torch.no_grad()
     def measure(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:

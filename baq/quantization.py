@@ -132,7 +132,8 @@ def weight_grid(
     unit[scale.isinf()] = 2.0**100
     rows = rows / unit[:, None]
     scale = scales(rows)
-    # Where all weights are zero there is one value, 0, whatever the scale.
+    # Where all weights are zero there is one value, 0, whatever the scale; in so small a unit also for
+    # what rounding up adds.
     scale = torch.where(scale == 0, 1.0, scale)
     zero_point = torch.zeros_like(scale)
     if not symmetric:
@@ -253,7 +254,7 @@ def quantized_weights(model: nn.Module) -> dict[str, Tensor]:
     return {f"{name}.weight".removeprefix("."): layer.weight for name, layer in layers.items()}
 
 
-def _by_output(layer: nn.Linear | _ConvNd, weight: Tensor) -> Tensor:
+def by_output(layer: nn.Linear | _ConvNd, weight: Tensor) -> Tensor:
     """A weight of a layer with its output channels first, and back if called again.
 
     That of a transposed convolution is (in, out / groups, ...), all others are as they should be.
@@ -307,9 +308,9 @@ def quantize_layer(
         >>> layer.weight.tolist()
         [[0.0, -0.5]]
     """
-    weight = _by_output(layer, layer.weight.detach())
+    weight = by_output(layer, layer.weight.detach())
     weight = quantize(weight, bits, per_channel=per_channel, symmetric=symmetric)
-    layer.weight.data = _by_output(layer, weight)
+    layer.weight.data = by_output(layer, weight)
 
 
 def left_in_float(model: nn.Module) -> list[str]:

@@ -84,7 +84,7 @@ def boundary_aware_rule(
     for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
         if not is_real(threshold) or not threshold >= 0:
             raise ValueError(f"{name} is {threshold!r}: allowed is 0 or more")
-    bits = _column(_numbered(levels), "candidate")
+    bits = _column(numbered(levels), "candidate")
     if not (bits == bits.round()).all():
         raise ValueError(f"levels are {bits.tolist()}: allowed are whole numbers of bits")
     if len(set(bits)) != len(bits) or len(bits) == 0:
@@ -100,7 +100,7 @@ def boundary_aware_rule(
     return Pick(int(bits[kept].min() if kept.any() else bits[0]), bool(kept.any()))
 
 
-def _numbered(levels: pd.DataFrame) -> pd.DataFrame:
+def numbered(levels: pd.DataFrame) -> pd.DataFrame:
     """Levels whose names hold one number each, such as "int8" or "4 bits", by that number."""
     if "candidate" not in levels or not pd.api.types.is_string_dtype(levels["candidate"]):
         return levels

@@ -344,8 +344,8 @@ Markdown(
 # ## Why we differ
 #
 # C2: our accuracy rule may pick fewer bits than the paper's. Then the flips at 6 bits, whatever is picked,
-# should be the paper's. C3 and C5: the paper's grid may be about four times coarser than ours. Then both
-# values should come out on a quarter of the cells a side. C1: our finer grid may leave the rule no level.
+# should be the paper's. C3 and C5: the paper's grid may be coarser than ours; the law of one shift
+# suggests four times. Then both values should come out on one coarser grid. C1: our finer grid may leave the rule no level.
 
 # %% tags=["remove-input"]
 sides = {f"{m} cells a side": m for m in grids} | {"as above": n}

@@ -361,7 +361,7 @@ _ = charts.against_paper(shown).suptitle(lead) if shown else None
 #
 # Each claim that our interval does not hold has one suspected reason, and an experiment that could refute it, with the
 # convolutional network at 4 bits (R6: at 3). R1 and R2: $J$ reads the grid, so that the paper's may be coarser. R3: the paper may have tuned
-# its rounding less, or rounded on another grid of weights. R4 and R5: its term may weigh less, or more, than ours. R6: its limit may be another.
+# its rounding less. R4 and R5: its term may weigh less, or more, than ours. R6: its limit may be another.
 
 
 # %% tags=["remove-input"]

@@ -20,7 +20,6 @@ from baq import local
 from baq.adapters import load_classifier, recognized
 from baq.adapters.outputs import as_logits, convert, in_logits, kind_of, tensor_of
 from baq.inference import labels, logits
-from baq.zoo import models
 
 D, K = 6, 4
 
@@ -230,7 +229,8 @@ def test_a_name_gives_a_module_a_callable_or_what_it_makes(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine_here", raising=False)
     layer = load_classifier("mine_here:layer")
-    assert load_classifier("mine_here:make") is layer and layer.source == "mine_here:make"
+    assert load_classifier("mine_here:make") is layer
+    assert load_classifier("mine_here:call").source == "mine_here:call"
     torch.testing.assert_close(
         logits(load_classifier("mine_here:call"), points()), logits(layer, points())
     )
@@ -326,7 +326,8 @@ def test_another_estimator_is_a_callable_with_its_own_labels(make):
     found = load_classifier(estimator)
     assert not found.differentiable and "no gradients" in found.note
     images = torch.from_numpy(x).reshape(-1, 1, 8, 8)
-    np.testing.assert_array_equal(labels(logits(found, images)), estimator.predict(x))
+    for given in (images, images.bfloat16()):  # which hold the pixels exactly
+        np.testing.assert_array_equal(labels(logits(found, given)), estimator.predict(x))
 
 
 def test_classes_that_are_no_numbers_from_0_are_told():
@@ -341,9 +342,47 @@ def test_an_estimator_that_cannot_decide_is_refused():
     refused("LogisticRegression is not fitted: allowed is a fitted", LogisticRegression())
 
 
-def test_a_module_is_returned_as_it_is():
-    model = models.mlp(D, K)
-    assert load_classifier(model) is model
+def test_an_estimator_that_predicts_by_other_than_its_scores_is_refused():
+    from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+
+    x, y = digits(3)
+    pairs = SVC(decision_function_shape="ovo")
+    shape = "has decision_function_shape 'ovo', of pairs of classes: allowed is 'ovr'"
+    for estimator in (pairs, make_pipeline(StandardScaler(), pairs), GridSearchCV(pairs, {})):
+        refused(f"{type(estimator).__name__} {shape}", estimator.fit(x, y))
+    # Of few inputs votes tie, which the scores alone decide.
+    estimator = make_pipeline(StandardScaler(), SVC()).fit(x, y)
+    found = labels(logits(load_classifier(estimator), torch.from_numpy(x)))
+    np.testing.assert_array_equal(found, estimator.predict(x))
+    x, y = digits(2)
+    assert load_classifier(SVC(decision_function_shape="ovo").fit(x, y)).classes == (0, 1)
+    late = FixedThresholdClassifier(LogisticRegression(), threshold=0.95).fit(x, y)
+    refused("decides by a threshold of its own: allowed is the classifier in it", late)
+    load_classifier(FixedThresholdClassifier(LogisticRegression()).fit(x, y))
+
+    class Never(RandomForestClassifier):
+        def predict(self, x):
+            return np.zeros(len(x), int)
+
+    refused(r"Never predicts another class .* of 192 inputs", Never(5, random_state=0).fit(x, y))
+
+
+def test_nothing_is_written_in_a_module_of_the_user():
+    class Named(nn.Linear):
+        def __init__(self):
+            super().__init__(D, 8)
+            self.classes = nn.Linear(8, K)
+            self.source, self.kind, self.note = "imagenet", 2, None
+
+        def forward(self, x):
+            return self.classes(super().forward(x))
+
+    model = Named()
+    held = dict(vars(model))
+    assert load_classifier(model) is model and vars(model) == held
+    assert model(points()).shape == (50, K)
+    named = load_classifier(model, output=0)
+    assert (named.source, named.classes, model.source) == ("Named", None, "imagenet")
 
 
 def test_few_rows_that_happen_to_sum_to_1_are_no_probabilities():
@@ -371,3 +410,40 @@ def test_outputs_are_recognized_for_single_measures():
         torch.testing.assert_close(margins, local.margins(expected), rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="outputs is 'odds': allowed are auto, logits"):
         recognized(model, x, "odds")
+
+
+def test_probabilities_are_recognized_whatever_their_digits():
+    z = torch.randn(300, 10, generator=torch.Generator().manual_seed(0))
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        assert kind_of(z.softmax(1).to(dtype)) == "probabilities"
+    many = (torch.randn(300, 1000).softmax(1) * 255).round() / 255
+    assert (many.sum(1) < 0.9).all()
+    assert (kind_of(many), kind_of(many, "probabilities")) == ("logits", "probabilities")
+    sure = torch.tensor([[0.0], [1.0]])
+    assert (kind_of(sure), kind_of(sure, "one probability")) == ("one logit", "one probability")
+
+
+def test_labels_are_no_logits():
+    for z in (torch.tensor([0, 2, 1, 1]), torch.tensor([[True], [False]])):
+        with pytest.raises(ValueError, match="outputs are one .* an input, a label: allowed are"):
+            kind_of(z)
+
+
+@pytest.mark.parametrize(
+    ("z", "kind", "message"),
+    [
+        (torch.zeros(5, 3), "one logit", r"have shape \(5, 3\): allowed for 'one logit' is"),
+        (-torch.ones(5, 3), "probabilities", "taken for probabilities and hold -1: allowed are 0"),
+        (1.5 * torch.eye(3), "probabilities", "taken for probabilities and hold 1.5: allowed"),
+        (torch.tensor([0.5, 1.1]), "one probability", "taken for one probability and hold 1.1"),
+    ],
+)
+def test_outputs_that_cannot_be_of_a_kind_are_refused(z, kind, message):
+    with pytest.raises(ValueError, match=message):
+        convert(z, kind)
+
+
+def test_the_first_inputs_decide_what_outputs_are():
+    s = torch.cat([torch.rand(256, 1), torch.randn(50, 1)])
+    with pytest.raises(ValueError, match="taken for one probability and hold"):
+        recognized(lambda x: x, s)

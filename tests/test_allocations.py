@@ -78,6 +78,16 @@ def test_the_smallest_network_kept_is_promised_on_held_out_inputs_and_no_smaller
     assert few["bytes"] == round(stored_bytes(model, allocate(known, mean_bits=8).bits))
 
 
+def test_a_transposed_convolution_stores_a_scale_for_each_output_channel():
+    layer = nn.ConvTranspose2d(3, 64, 4)
+    assert stored_bytes(layer, 4, per_channel=True) == layer.weight.numel() / 2 + 4 * 64
+
+
+def test_bits_are_given_to_a_network_in_bfloat16():
+    found = allocate(network().bfloat16(), X[:50], mean_bits=4)
+    assert found.mean_bits <= 4
+
+
 def curves():
     rates = {"uniform": [0.2, 0.22, 0.1, 0.1], "forecast": [0.1, 0.1, 0.05, 0.05]}
     rows = [

@@ -31,6 +31,7 @@ from baq.audit import (
     users_folder,
     with_logits,
 )
+from baq.audit.given import depends_on_batch
 from baq.inference import labels, logits
 from baq.planning import sensitivity
 from baq.slices import Plane, jaccard_law
@@ -408,3 +409,42 @@ def test_a_candidate_that_fails_is_left_out_and_told_of():
         with_logits(model, {"narrow": network(features=4)}, x)
     with pytest.raises(ValueError, match="fails on inputs"):
         with_logits(network(features=4), {"good": model}, x)
+
+
+def test_a_weight_that_layers_share_is_changed_in_all_of_them():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)).double()
+    model[2].weight = model[0].weight
+    rough, x = ptq_w(model, 2), inputs()
+    (row,) = layer_blame(model, rough, x).itertuples()
+    changed = float((labels(logits(rough, x)) != labels(logits(model, x))).double().mean())
+    assert (row.layer, row.weights, row.alone, row.rest) == ("0", 30, changed, 0.0)
+    assert changed > 0
+
+
+def test_logits_of_numpy_are_tabled_as_tensors_are():
+    z, z_q, radius = Z.numpy(), Q.numpy(), np.arange(5.0)
+    assert by_class(z, z_q).equals(by_class(Z, Q))
+    found = flipped_inputs(z, z_q, radius=radius)
+    assert found.equals(flipped_inputs(Z, Q, radius=torch.from_numpy(radius)))
+
+
+def test_logits_in_bfloat16_are_tabled():
+    z, z_q = Z.bfloat16(), Q.bfloat16()
+    assert by_margin(z, z_q).equals(by_margin(Z, Q))
+    assert flipped_first(z, {"q": z_q}) == flipped_first(Z, {"q": Q})
+
+
+def test_a_single_output_may_lack_the_axis_of_the_batch():
+    x = inputs(8)
+    assert depends_on_batch(lambda x: x.squeeze(), x) == ""
+    assert depends_on_batch(lambda x: x[:, 0].squeeze(), x) == ""
+    assert depends_on_batch(lambda x: (x / x.abs().max()).squeeze(), x).startswith("its outputs")
+
+    def several(x):
+        return x if len(x) > 1 else x[5]
+
+    told = depends_on_batch(several, x)
+    assert told.startswith(
+        "whether its outputs depend on which inputs are evaluated together is not"
+    )

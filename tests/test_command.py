@@ -242,3 +242,49 @@ def test_outputs_that_depend_on_the_batch_are_told_of(data, capsys):
         line for line in capsys.readouterr().out.splitlines() if "evaluated together" in line
     ]
     assert told.startswith(name)
+
+
+class Lost(nn.Module):
+    """Fails with an error that is no ValueError."""
+
+    def forward(self, x):
+        return {}["scale"]
+
+
+Networks.lost = Lost().eval()
+
+
+def test_a_crash_ends_with_2_and_its_type_in_one_line(data, tmp_path, monkeypatch, capsys):
+    assert main(["compare", f"{__name__}:Networks.lost", TWO, "--data", data]) == 2
+    assert capsys.readouterr().err == "baq: error: KeyError: 'scale'\n"
+    (tmp_path / "crashing.py").write_text("raise RuntimeError('no weights')", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", FLOAT, "crashing:net", EIGHT, "--data", data, "--no-gradients"]) == 2
+    out, err = capsys.readouterr()
+    assert "eight" in out and err.count("\n") == 1 and "no weights" in err
+
+
+def test_a_name_leads_into_the_current_folder(data, tmp_path, monkeypatch):
+    """As a console script starts it: the current folder is not on the path of modules."""
+    (tmp_path / "own_nets.py").write_text(f"from {__name__} import Networks", "utf-8")
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", FLOAT, "own_nets:Networks.two", "--data", data, "--no-gradients"]
+    assert main(command) == 0
+
+
+class Squeezed(nn.Module):
+    """Its output for one input lacks the axis of the batch."""
+
+    def forward(self, x):
+        return Networks.float(x).squeeze()
+
+
+Networks.squeezed = Squeezed().eval()
+
+
+def test_a_network_that_squeezes_its_output_has_table_and_gate(data, tmp_path):
+    csv = tmp_path / "out.csv"
+    given = ["compare", FLOAT, f"{__name__}:Networks.squeezed", "--data", data, "--no-gradients"]
+    assert main([*given, "--csv", str(csv), "--max-flip-rate", "0.5"]) == 0
+    assert pd.read_csv(csv)["flip_rate"].tolist() == [0.0]

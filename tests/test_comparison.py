@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from baq import compare, local, ptq_w, slices
+from baq.adapters import load_classifier
+from baq.audit import with_logits
 from baq.band import boundary_band
 from baq.comparison import compare_logits
-from baq.inference import labels, logits
+from baq.inference import batch_sizes, labels, logits
 from baq.slices import curves, junctions
 from baq.zoo import models
 
@@ -327,6 +329,7 @@ def test_a_model_in_training_mode_is_measured_in_evaluation_mode():
         ({"share": 0}, "share is 0: allowed is above 0 and up to 1"),
         ({"share": 1.5}, "share is 1.5: allowed is above 0 and up to 1"),
         ({"n": 1}, "n is 1: allowed is 2 or more"),
+        ({"gradients": "no"}, "gradients is 'no': allowed are True and False"),
         ({"sides": "both"}, "sides is 'both': allowed are one, two"),
         ({"batch_size": 0}, "batch_size is 0: allowed is 1 or more"),
     ],
@@ -336,6 +339,14 @@ def test_bad_input_is_named(change, message):
     usual = {"candidates": ptq_w(model, 4), "x": points(), "y": truth(), "n": 5}
     with pytest.raises(ValueError, match=message):
         compare(model, planes=slices.pca_plane(points()), **(usual | change))
+
+
+def test_a_bad_share_is_named_before_any_pass():
+    def never(x):
+        raise AssertionError("a pass")
+
+    with pytest.raises(ValueError, match="share is 2: allowed is above 0 and up to 1"):
+        compare(never, never, points(), share=2)
 
 
 def test_the_way_of_the_maps_is_passed_on_and_its_bound_reported():
@@ -362,3 +373,97 @@ def test_known_logits_give_the_rows_of_the_comparison():
     assert 0 < found["flip_rate"].max() < 1
     with pytest.raises(ValueError, match=r"logits have shape \(59, 4\): allowed is \(60, K\)"):
         compare_logits(reference(x).detach(), {6: z_q[6][:-1]}, y)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 300])
+def test_what_outputs_are_is_known_before_the_first_batch(batch_size):
+    x = torch.randn(300, D, generator=torch.Generator().manual_seed(0))
+    model = models.mlp(D, K, 8)
+    soft = compare(model, lambda x: model(x).softmax(1), x, gradients=False, batch_size=batch_size)
+    assert soft["note"][0] == "candidate: probabilities: their logarithm is taken"
+    one = nn.Linear(D, 1)
+    inside = (one(x)[:, 0] - 0.5).abs() < 0.5  # the first outputs look like probabilities
+    given = torch.cat([x[inside], x[~inside]])
+    rows = compare(
+        one, lambda x: 0.9 * one(x), given, gradients=False, batch_size=min(batch_size, 3)
+    )
+    assert rows["flip_rate"][0] == 0 and "one logit" in rows["note"][0]
+
+
+def test_later_outputs_of_another_kind_are_refused():
+    def once(x):
+        return x[:, :1]
+
+    x = torch.cat([torch.rand(256, 2), torch.rand(50, 2) + 1])
+    for size in (1, 100, 400):
+        with pytest.raises(ValueError, match="taken for one probability and hold"):
+            compare(once, once, x, batch_size=size, gradients=False)
+    assert compare(once, once, x, outputs="one logit", gradients=False)["flip_rate"][0] == 0
+
+
+def test_coarse_probabilities_are_taken_as_the_reference_s_are():
+    model = models.mlp(D, 400, 8)
+    x = torch.randn(300, D, generator=torch.Generator().manual_seed(0))
+
+    def soft(x):
+        return model(x).softmax(1)
+
+    def coarse(x):
+        return (soft(x) * 255).round() / 255
+
+    found, stated = (
+        compare(soft, coarse, x, outputs=outputs, gradients=False)
+        for outputs in ("auto", "probabilities")
+    )
+    pd.testing.assert_frame_equal(found, stated)
+
+
+def test_a_last_softmax_costs_no_pass():
+    seen = []
+
+    class Counted(nn.Linear):
+        def forward(self, x):
+            seen.append(len(x))
+            return super().forward(x)
+
+    soft = nn.Sequential(Counted(D, K), nn.Softmax(1))
+    x = torch.randn(50, D)
+    compare(soft, nn.Linear(D, K), x, batch_size=5, gradients=False)
+    assert seen == [5] * 10
+
+
+def test_attributes_of_a_user_s_module_are_its_own():
+    class Own(nn.Linear):
+        def __init__(self):
+            super().__init__(D, K)
+            self.classes, self.kind, self.note = ["cat", "dog"], 2, None
+            self.batch = nn.BatchNorm1d(K)
+
+        def forward(self, x):
+            return self.batch(super().forward(x))
+
+    model = Own().eval()
+    rows = compare(model, copy.deepcopy(model), points().float(), truth())
+    assert rows["flip_rate"][0] == 0 and "note" not in rows
+    assert with_logits(model, {"same": model}, points().float())[2] == []
+
+
+def test_what_an_adapter_knows_holds_for_inputs_by_name():
+    from sklearn.svm import SVC
+
+    x, y = points().numpy(), np.array(["no", "yes"])[truth() % 2]
+    found = load_classifier(SVC().fit(x, y))
+    rows = compare(found, found, {"x": x}, y, gradients=False)
+    assert rows["flip_rate"][0] == 0 and "classes in the order no, yes" in rows["note"][0]
+
+
+def test_batches_of_several_inputs_are_as_large_as_those_of_one():
+    seen = []
+
+    def sees(a, b):
+        seen.append(len(a))
+        return torch.cat([a, b], 1).flatten(1)[:, :K]
+
+    a = torch.rand(200, 3, 32, 32)
+    compare(sees, sees, {"a": a, "b": a}, gradients=False)
+    assert max(seen) == batch_sizes(lambda x: x, torch.cat([a[:1], a[:1]], 1))[0] == 21

@@ -251,6 +251,34 @@ def test_the_predicted_displacement_of_a_shifted_plane_is_its_shift():
     assert len(curves.predicted_displacement(model, moved, flat, nothing)) == 0
 
 
+def test_the_boundary_is_traced_in_passes_no_larger_than_those_of_the_map():
+    axes = torch.eye(2, 3 * 32 * 32).reshape(2, 3, 32, 32)
+    cut, sizes = slices.Plane(torch.zeros(3, 32, 32), *axes, BOX), []
+
+    def classifier(x):
+        sizes.append(len(x))
+        return line(30)(x.flatten(1))
+
+    grid = slices.label_map(classifier, cut, 100)
+    largest = max(sizes)
+    sizes.clear()
+    curves.crossings(classifier, grid)
+    assert max(sizes) <= largest
+
+
+def test_inputs_of_predicted_displacements_are_made_in_batches(monkeypatch):
+    reference, candidate = shifted_pair(0.01)
+    cut = slices.Plane(torch.zeros(5).double(), *torch.eye(2, 5).double(), BOX)
+    grid = slices.label_map(reference, cut, 60)
+    crossed, sizes = curves.crossings(reference, grid), []
+    whole = curves.predicted_displacement(reference, candidate, grid, crossed)
+    made = slices.Plane.inputs
+    monkeypatch.setattr(slices.Plane, "inputs", lambda cut, c: sizes.append(len(c)) or made(cut, c))
+    parts = curves.predicted_displacement(reference, candidate, grid, crossed, batch_size=20)
+    assert max(sizes) <= 20 < len(whole)
+    np.testing.assert_allclose(parts, whole, rtol=1e-9)
+
+
 @pytest.mark.parametrize("tolerance", [0, 1, -1e-6, float("nan")])
 def test_bad_tolerances_are_named(tolerance):
     grid, _ = traced(line(0), 5)

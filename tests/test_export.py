@@ -223,6 +223,21 @@ def test_rounding_to_the_boundary_leaves_too(tmp_path):
     exact(candidate, x, run(path, x))
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_pruned_layers_and_channels_have_codes(per_channel, tmp_path):
+    model = mlp(5, 3, 4)
+    model[1].weight.data[:2] = 0
+    model[3].weight.data.zero_()
+    candidate = ptq_w(model, 4, per_channel=per_channel)
+    save_codes(tmp_path / "x.safetensors", model, candidate, 4, per_channel=per_channel)
+    loaded = load_codes(tmp_path / "x.safetensors", model)
+    for name, weight in candidate.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], weight), name
+    x = torch.randn(4, 5)
+    save_onnx(tmp_path / "x.onnx", model, candidate, 4, x, per_channel=per_channel)
+    torch.testing.assert_close(run(tmp_path / "x.onnx", x), candidate(x).detach())
+
+
 def test_what_cannot_be_exported_is_told_in_one_line(tmp_path):
     class Odd(nn.Module):
         def __init__(self):

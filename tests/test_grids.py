@@ -63,6 +63,16 @@ def test_no_boundary_has_no_distance():
     assert found == {"mean": 50.0, "median": 50.0, "q95": 95.0, "largest": 100.0}
 
 
+def test_a_boundary_that_a_coarse_grid_alone_sees_has_no_law():
+    def disc(radius):
+        return lambda x: torch.stack([x.square().sum(dim=1), torch.full((len(x),), radius**2)], 1)
+
+    plane = slices.Plane(torch.zeros(2), *torch.eye(2), (-1.0, 1.0, -1.0, 1.0))
+    rows, _ = across_grids(disc(0.01), {4: disc(0.02)}, plane, [9, 10])
+    assert rows["law"].isna().all()
+    assert rows["curve_distance"].notna().tolist() == [False, True]
+
+
 def test_no_grids_are_refused(shifted):
     with pytest.raises(ValueError, match="grids are empty"):
         across_grids(shifted[0], {4: shifted[1]}, shifted[2], [])

@@ -1,15 +1,27 @@
 """Any callable is evaluated alike in any batches, and bad inputs and outputs are named."""
 
+import copy
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baq.inference import check_inputs, default_device, labels, logits, place, top_pair
+from baq import compare
+from baq.inference import (
+    batch_sizes,
+    check_inputs,
+    check_labels,
+    default_device,
+    labels,
+    logits,
+    place,
+    top_pair,
+)
 from baq.zoo import models
 
 
@@ -199,3 +211,49 @@ def test_the_module_behind_a_function_is_found(wrap):
     with pytest.raises(ValueError, match=r"module '0' is in training mode: call .eval\(\) first"):
         logits(wrap(model), points())
     assert torch.equal(logits(wrap(model.eval()), points()), logits(model, points()))
+
+
+class InPlace(nn.Linear):
+    """A layer that scales its inputs where they lie."""
+
+    def forward(self, x):
+        return super().forward(x.sub_(0.5).div_(0.25))
+
+
+@pytest.mark.parametrize("as_numpy", [False, True])
+def test_inputs_are_never_written_to(as_numpy):
+    x = points().float()
+    given = x.numpy().copy() if as_numpy else x.clone()
+    model = InPlace(4, 3).eval()
+    rows = compare(model, copy.deepcopy(model), given)
+    assert rows["flip_rate"][0] == 0 == rows["shift"][0] and "reason" not in rows
+    logits(nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 3)), given)
+    batch_sizes(nn.ReLU(inplace=True), given if not as_numpy else torch.from_numpy(given))
+    assert np.array_equal(given, x)
+
+
+def test_arrays_of_any_layout_are_inputs_and_labels():
+    x = points().float()
+    model, a = nn.Linear(4, 3), x.numpy()
+    same = a[:, ::-1].copy()[:, ::-1], a[::-1].copy()[::-1], a.astype(">f4"), pd.DataFrame(a)
+    for array in same:
+        torch.testing.assert_close(logits(model, array), model(x).detach())
+    torch.testing.assert_close(logits(model, a[:, ::-1]), model(x.flip(1)).detach())
+    backwards = logits(lambda x: model(x).detach().numpy()[:, ::-1], x)
+    torch.testing.assert_close(backwards, model(x).detach().flip(1))
+    y = pd.Series([2, 0, 1], index=[1, 2, 0])
+    assert check_labels(y, 3).tolist() == [2, 0, 1]
+    assert check_labels(np.array([2, 0, 1], np.uint64), 3, 3).tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.array([["a"]]), "inputs are <U1: allowed are numbers"),
+        (np.array([[None]]), "inputs are object: allowed are numbers"),
+        (np.array([[1j]]), "inputs are torch.complex128: allowed are real numbers"),
+    ],
+)
+def test_what_is_no_number_is_named_by_its_dtype(x, message):
+    with pytest.raises(ValueError, match=message):
+        logits(nn.Linear(1, 2), x)

@@ -113,5 +113,23 @@ def test_wrong_files_end_in_one_line(tmp_path):
     refused("labels hold -1: allowed are whole numbers from 0", npz("g.npz", x=X, y=Y - 1))
     refused("labels hold 0.5: allowed are whole", npz("h.npz", x=X, y=Y + 0.5))
     refused("labels are <U1: allowed are whole numbers", npz("i.npz", x=X, y=Y.astype("U1")))
+    np.save(tmp_path / "x.npy", X)
+    for name in ("x.npy", "empty"):
+        refused("key is 'z': .* has no arrays by name", tmp_path / name, key="z")
     refused("limit is 0: allowed is 1 or more", tmp_path / "a.npz", limit=0)
     refused("inputs have .* rows: allowed are equal", npz("j.npz", a=X, b=X[:5]), key=["a", "b"])
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+def test_gray_images_of_16_bits_keep_them(tmp_path, order):
+    values = np.array([[0, 1, 32768], [257, 65534, 65535]], order)
+    kind = "png" if order == "<u2" else "tif"
+    Image.fromarray(values).save(tmp_path / f"a.{kind}")
+    found = load_inputs(tmp_path).x
+    np.testing.assert_allclose(found[0, 0], values / 65535, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_images_without_a_largest_value_are_refused(tmp_path, dtype):
+    Image.fromarray(np.ones((2, 3), dtype)).save(tmp_path / "a.tif")
+    refused("a.tif has mode '[IF]': allowed are 8 bits, or gray of 16 bits", tmp_path)

@@ -366,6 +366,19 @@ def test_scaled_inputs_scale_every_length(seed, factor):
     )
 
 
+def test_logits_of_whole_numbers_keep_their_digits():
+    z = torch.tensor([[2**24, 2**24 + 1]])
+    assert local.flips(z, z.flip(1)).tolist() == local.pair_flips(z, z.flip(1)).tolist() == [True]
+    assert local.margins(z).tolist() == [1.0]
+
+
+def test_radii_in_bfloat16_are_near_those_of_float32():
+    model, x = random_mlp(hidden=3), points(40).float()
+    wide = local.radii(model.float(), x)[0]
+    narrow = local.radii(copy.deepcopy(model).bfloat16(), x)[0]
+    assert (narrow.float() / wide - 1).abs().median() < 0.05
+
+
 def test_the_batch_size_does_not_matter():
     x, reference = points(), random_mlp(5)
     candidate = perturbed(reference, 0.1)

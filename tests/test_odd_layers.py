@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations, prune
 from torchvision.ops import StochasticDepth
 
 from baq import compare, local, ptq_w
-from baq.inference import labels, logits
+from baq.inference import labels, logits, place
 from baq.quantization import interpolate, quantize
 from baq.rounding import Statistics, adaround
 from baq.rounding.form import boundary_form
@@ -456,3 +456,27 @@ def test_what_depends_on_training_mode_is_refused_in_it(kind):
     for measure in (logits, local.pair_gap, local.radii):
         with pytest.raises(ValueError, match=r"in training mode: call .eval\(\) first"):
             measure(model, x)
+
+
+class Coded(nn.Module):
+    """A layer whose first parameter is of whole numbers."""
+
+    def __init__(self):
+        super().__init__()
+        codes = torch.randint(-127, 128, (3, 4), generator=torch.Generator().manual_seed(0))
+        self.codes = nn.Parameter(codes.to(torch.int8), requires_grad=False)
+        self.scale = nn.Parameter(torch.tensor(0.01, dtype=torch.float16))
+
+    def forward(self, x):
+        return nn.functional.linear(x.float(), self.codes.float() * self.scale.float())
+
+
+def test_inputs_take_the_dtype_of_the_first_floats():
+    model, x = Coded().eval(), torch.rand(50, 4)
+    torch.testing.assert_close(logits(model, x), model(x.half()).detach())
+    rows = compare(lambda x: model(x.half()).detach(), model, x, gradients=False)
+    assert rows["flip_rate"][0] == 0
+    del model.scale
+    model.scale = torch.tensor(0.01)  # no parameter of floats is left
+    assert place(model, torch.float64).codes.dtype == torch.int8
+    torch.testing.assert_close(logits(model, x), model(x))

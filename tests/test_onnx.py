@@ -259,3 +259,19 @@ def test_a_classifier_that_ships_in_a_package_is_audited_as_its_runtime_runs_it(
     )
     if reference.differentiable:
         assert row["shift"] > 0 and row["radius"] > 0
+
+
+def test_a_file_of_whole_numbers_takes_no_fractions(tmp_path):
+    class Scaled(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.float() / 255)
+
+    x = (images() * 255).round()
+    path = tmp_path / "bytes.onnx"
+    model = Scaled(*network()).eval()
+    torch.onnx.export(model, (x[:3].byte(),), dynamo=True, verbose=False).save(path)
+    found = load_classifier(path)
+    torch.testing.assert_close(logits(found, x[:3]), model(x[:3]).detach(), rtol=1e-4, atol=1e-4)
+    for wrong in (x / 255, x + 200, -x, (x + 200).long()):
+        with pytest.raises(ValueError, match="allowed for 'x' are whole numbers from 0 to 255"):
+            logits(found, wrong[:3])

@@ -1,5 +1,6 @@
 """Forecasts, promises and bits by layer: against finite differences, Monte Carlo, enumeration, brute force."""
 
+import copy
 import itertools
 import math
 
@@ -27,7 +28,7 @@ from baq.planning.allocation import Allocation
 from baq.planning.promise import Promise, mean_p_value, rate_p_value
 from baq.planning.redraws import broken_promises
 from baq.planning.sensitivity import noise_pass, with_noise
-from baq.slices import Plane, boundary_mask, jaccard_distance, label_map
+from baq.slices import Plane, boundary_mask, jaccard_distance, jaccard_law, label_map
 
 
 def network(seed=0, features=6, classes=4):
@@ -104,6 +105,19 @@ def test_variances_are_those_of_many_draws_and_of_the_plain_formula(name):
         step = [w.detach().abs().max() / 7 for w in weights]
         plain = sum(s**2 / 12 * g.square().sum() for s, g in zip(step, slope, strict=True))
         torch.testing.assert_close(known.variance(4)[n], plain)
+
+
+def test_no_layer_draws_for_one_seed_what_another_does_for_another():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)).double()
+    noise = [
+        (layer.weight - of.weight) / of.weight.abs().max()
+        for seed in (0, 1)
+        for layer, of in zip(
+            with_noise(sensitivity(model, inputs(2), draws=1, seed=seed), 4), model, strict=True
+        )
+        if isinstance(of, nn.Linear)
+    ]
+    assert not any(torch.allclose(*pair) for pair in itertools.combinations(noise, 2))
 
 
 def test_the_noise_has_the_size_of_rounding_errors():
@@ -213,6 +227,39 @@ def test_jaccard_is_forecast_where_the_boundary_moves_less_than_two_cells():
     assert forecast_jaccard(flat, label_map(flat, plane, 9), 4)["jaccard"].tolist() == [0.0]
 
 
+def test_where_input_gradients_vanish_the_shift_is_infinite():
+    model = nn.Sequential(nn.Linear(6, 4), nn.Hardtanh(), nn.Linear(4, 3))
+    model[0].bias.data.fill_(100)
+    row = forecast(model, inputs().float(), 4).iloc[0]
+    assert (row[["shift", "shift_lo", "shift_hi"]] == math.inf).all()
+
+
+def test_a_network_in_bfloat16_is_forecast():
+    model, x = network().float(), inputs().float()
+    plane = Plane(torch.zeros(6), *torch.eye(2, 6), (-2.0, 2.0, -2.0, 2.0))
+    grid = label_map(model, plane, 21)
+    narrow = copy.deepcopy(model).bfloat16()
+    for told, wanted, name in (
+        (forecast(narrow, x, 4), forecast(model, x, 4), "flip_rate"),
+        (forecast_jaccard(narrow, grid, 4), forecast_jaccard(model, grid, 4), "jaccard"),
+    ):
+        assert told[name][0] == pytest.approx(wanted[name][0], rel=0.2)
+
+
+def test_the_forecast_takes_the_mean_side_of_cells_as_the_comparison_does():
+    plane = Plane(torch.zeros(2), *torch.eye(2), (-8.0, 8.0, -0.5, 0.5))
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].weight.data, model[0].bias.data = torch.tensor([[1.0, 0], [-1, 0]]), torch.zeros(2)
+    grid = label_map(model, plane, 40)
+    row = forecast_jaccard(model, grid, 8).iloc[0]
+    known = sensitivity(
+        model, plane.inputs(plane.centre(40, *boundary_mask(grid).nonzero())), rivals=1
+    )
+    moved = known.change(8)[:, 0].abs() / 2
+    wanted = np.mean([jaccard_law(one.numpy(), np.mean(grid.cell)) for one in moved.T])
+    assert row["jaccard"] == pytest.approx(wanted, rel=1e-6)
+
+
 # Promise
 
 
@@ -268,6 +315,21 @@ def test_the_rule_walks_down_and_stops_at_the_first_level_that_fails():
         8, False, "nothing can be promised: at level 8 flip_rate may break its threshold"
     )
     assert inputs_needed(0.02, 0.1) > 50
+
+
+def test_levels_by_name_are_walked_by_their_number():
+    levels = pd.DataFrame(
+        {"candidate": ["int8", "int16", "int4"], "p_flip_rate": [0.04, 0.001, 0.6]}
+    )
+    assert promised_rule(levels) == Promise(8, satisfied=True)
+    nothing = promised_rule(levels.assign(p_flip_rate=0.5))
+    assert nothing.bits == 16 and "at level 16 " in nothing.reason
+
+
+def test_evidence_reads_logits_of_numpy():
+    (z, z_q), y = level(2), torch.zeros(400, dtype=torch.long)
+    rows = evidence(z.numpy(), {8: z_q.numpy()}, y.numpy(), tau_f=0.05, eps=0.05)
+    assert rows.equals(evidence(z, {8: z_q}, y, tau_f=0.05, eps=0.05))
 
 
 def test_all_thresholds_are_kept_at_once():
@@ -366,6 +428,12 @@ def test_a_rate_is_reached_with_bits_that_a_smaller_mean_does_not_reach():
         (lambda m, x: forecast(sensitivity(m, x), x, 8), "x is given with a sensitivity"),
         (lambda m, x: forecast(m, x, 8, count=0), "count is 0"),
         (lambda m, x: sensitivity(m, x, draws=0), "draws is 0"),
+        (
+            lambda m, x: sensitivity(
+                nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 3)), x[:, :2].long()
+            ),
+            "inputs are torch.int64: there are no gradients with respect to whole numbers",
+        ),
         (lambda m, x: allocate(m, x), "allowed is one"),
         (lambda m, x: allocate(m, x, mean_bits=1.5), "mean_bits is 1.5: the choices reach 2 to 8"),
         (lambda m, x: allocate(m, x, max_flip_rate=1e-300), "max_flip_rate is 1e-300"),

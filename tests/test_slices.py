@@ -1,5 +1,7 @@
 """Planes, label maps, masks and their distance: closed forms, naive references, laws."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from sklearn.decomposition import PCA
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from baq import slices
 from baq.zoo import data, models
@@ -60,6 +63,30 @@ def test_the_principal_plane_is_that_of_scikit_learn(count):
     )
     lows, highs = found.min(0), found.max(0)
     np.testing.assert_allclose(plane.extent, [lows[0], highs[0], lows[1], highs[1]], atol=1e-10)
+
+
+class Counted(TorchDispatchMode):
+    """Keeps the storages of some size that operations write to, each once."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.kept = size, {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and found.untyped_storage().nbytes() == self.size:
+            self.kept[found.untyped_storage().data_ptr()] = found
+        return found
+
+
+def test_the_principal_plane_takes_one_copy_of_the_inputs_in_float64():
+    x = torch.randn(1000, 20, generator=torch.Generator().manual_seed(0))
+    with Counted(8 * x.numel()) as counted:
+        slices.pca_plane(x)
+    assert len(counted.kept) == 1
+    doubled = x.double()
+    slices.pca_plane(doubled)
+    assert torch.equal(doubled, x.double())
 
 
 def test_the_pad_widens_the_range_about_its_middle():
@@ -350,6 +377,18 @@ def test_bad_masks_and_maps_are_named():
             slices.boundary_mask(small)
     with pytest.raises(ValueError, match="sides is 'both': allowed are one, two"):
         slices.boundary_mask(a, "both")
+
+
+def test_planes_and_maps_equal_themselves_alone():
+    plane = random_plane((-1.0, 1.0, -1.0, 1.0))
+    grid = slices.LabelMap(np.zeros((4, 4), dtype=int), plane, "dense", 16)
+    for one in (plane, grid):
+        assert one == one and one != copy.deepcopy(one)
+
+
+def test_masks_of_maps_in_bfloat16_are_those_of_whole_numbers():
+    labels = torch.tensor([[0, 1, 1], [2, 2, 0]])
+    assert (slices.boundary_mask(labels.bfloat16()) == slices.boundary_mask(labels)).all()
 
 
 def test_masks_and_maps_that_track_gradients_are_read():

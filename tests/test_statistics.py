@@ -183,3 +183,12 @@ def test_what_statistics_cannot_take_is_named():
     for inputs in (None, known.passed_through(half)):
         with pytest.raises(ValueError, match="layer 'unused', Linear.* takes no part"):
             known.moments("unused", inputs)
+
+
+def test_a_network_that_works_in_place_leaves_the_inputs():
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    linear = nn.Linear(3, 2)
+    moments, _ = Statistics(nn.Sequential(nn.ReLU(inplace=True), linear).eval(), x).moments("1")
+    assert torch.equal(x, before)
+    torch.testing.assert_close(moments, before.relu().T @ before.relu() / 20)

@@ -172,3 +172,13 @@ def test_lightgbm_has_its_own_labels():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             np.testing.assert_allclose(z.softmax(1), model.predict_proba(a), atol=1e-5)
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.uint8])
+def test_kernels_without_parameters_take_float32(dtype, scripted):
+    model, x = network()[2:], (9 * torch.rand(60, 144)).round().to(dtype)
+    candidate = dynamic(model).eval()
+    if scripted:
+        candidate = torch.jit.trace(candidate, x.float())
+    torch.testing.assert_close(logits(candidate, x), candidate(x.float()))

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from baq.adapters.estimators import adapted_estimator, class_names, is_estimator
-from baq.adapters.named import Named, named
+from baq.adapters.facts import Facts, facts, tell
+from baq.adapters.named import named
 from baq.adapters.onnx_file import load_onnx
-from baq.adapters.outputs import KINDS, as_logits, kind_of
+from baq.adapters.outputs import KINDS, recognize
 from baq.adapters.packages import needed
-from baq.adapters.torch_file import load_torch
+from baq.adapters.torch_file import Exported, load_torch
 from baq.arguments import check_choice
 from baq.inference import (
     Classifier,
@@ -25,6 +26,7 @@ from baq.inference import (
     check_points,
     evaluate,
     input_form,
+    is_quantized,
 )
 
 __all__ = ["load_classifier", "recognized"]
@@ -43,10 +45,10 @@ def load_classifier(
 ) -> Classifier:
     """A classifier that :func:`baq.compare` takes, from whatever holds one.
 
-    It is a module where it has gradients, else any callable from a batch to logits, and tells in
-    attributes: ``source``, a text; ``note``, what was done with what it returns; ``differentiable``,
-    whether there are gradients with respect to inputs of floats; ``classes``, what an estimator calls the
-    columns of its logits, None for others.
+    It is a module where it has gradients, else any callable from a batch to logits. A module of the
+    user's own is returned as it is; any other tells in attributes: ``source``, a text; ``note``, what was
+    done with what it returns; ``differentiable``, whether there are gradients with respect to inputs of
+    floats; ``classes``, what an estimator calls the columns of its logits, None for others.
 
     Arguments:
         source: one of
@@ -65,12 +67,12 @@ def load_classifier(
             leads nowhere, inputs or outputs that are not there, or a package that is absent.
 
     Example:
-        >>> model = load_classifier("torch.nn:Identity")
+        >>> model = load_classifier("torch.nn:Identity", inputs="input")
         >>> model.source, model.differentiable
         ('torch.nn:Identity', True)
     """
     text = str(source) if isinstance(source, (str, Path)) else type(source).__name__
-    found = source
+    found, ours = source, False
     if isinstance(source, (str, Path)):
         path = Path(source).expanduser()
         if path.suffix.lower() == ".onnx":
@@ -83,6 +85,7 @@ def load_classifier(
         if path.suffix.lower() in _TORCH:
             _check_file(path)
             found = load_torch(path, trust)
+            ours = isinstance(found, (Exported, torch.jit.ScriptModule))
         elif path.suffix.lower() in _PICKLES:
             _check_file(path)
             found = _unpickled(path, trust)
@@ -90,7 +93,7 @@ def load_classifier(
             found = _named(text)
         else:
             raise ValueError(f"{text} is no classifier: allowed are {_ALLOWED}")
-    return _told(_adapted(found, text, inputs, output), text)
+    return _adapted(found, text, inputs, output, ours)
 
 
 @torch.no_grad()
@@ -108,7 +111,8 @@ def recognized(
         batch_size: inputs per pass; as many as keep memory bounded where not given.
 
     Raises:
-        ValueError: for another word, or inputs that the classifier cannot take.
+        ValueError: for another word, inputs that the classifier cannot take, or outputs that are not
+            what the first ones look like.
 
     Example:
         >>> found, note = recognized(nn.Softmax(1), torch.eye(4))
@@ -119,7 +123,7 @@ def recognized(
     x, put = check_points(x), input_form(classifier)
     size = batch_sizes(classifier, x)[0] if batch_size is None else batch_size
     z = torch.cat([evaluate(classifier, put(batch)) for batch in batches(x, size)])
-    found, told = as_logits(classifier, kind_of(z) if outputs == "auto" else outputs)
+    _, found, told = recognize(classifier, z, outputs)
     told.add(z)
     return found, str(told)
 
@@ -173,58 +177,46 @@ def _needs_nothing(function: Callable[..., Any]) -> bool:
 class _Adapted:
     """A callable with what is known about it."""
 
-    def __init__(
-        self, classifier: Callable[..., Any], note: str, classes: tuple[Any, ...] | None
-    ) -> None:
-        self._classifier, self.note, self.classes = classifier, note, classes
-        self.source, self.differentiable = "", False
+    def __init__(self, classifier: Callable[..., Any]) -> None:
+        self._classifier = classifier
 
     def __call__(self, *inputs: Tensor, **named: Tensor) -> Any:
         return self._classifier(*inputs, **named)
 
 
 def _adapted(
-    found: Any, text: str, inputs: str | Sequence[str] | None, output: str | int | None
+    found: Any,
+    text: str,
+    inputs: str | Sequence[str] | None,
+    output: str | int | None,
+    ours: bool,
 ) -> Any:
     names = [inputs] if isinstance(inputs, str) else inputs
-    note, classes = "", None
+    known = facts(found)
     if not isinstance(found, nn.Module) and is_estimator(found) and not isinstance(found, type):
         classes = class_names(found)
         found, note = adapted_estimator(found)
+        known = Facts(note=note, classes=classes)
         if isinstance(found, nn.Linear):
             found = nn.Sequential(nn.Flatten(), found).eval()
-    if isinstance(found, nn.Module):
-        if names is not None or output is not None:
-            found = Named(found, names, output)
-        found.__dict__.setdefault("note", note)
-        found.__dict__.setdefault("classes", classes)
-        return found
+        ours = True
     if not callable(found):
         kind = type(found).__name__
         what = f"the classifier is a {kind}" if text == kind else f"{text} holds a {kind}"
         raise ValueError(f"{what}: allowed are modules, callables and fitted classifiers")
     if names is not None or output is not None:
-        found = named(found, names, output)
-    return _Adapted(found, note, classes)
-
-
-def _told(found: Any, text: str) -> Any:
-    """A classifier that tells where it comes from."""
-    if isinstance(found, nn.Module):
-        # Not by setattr, which a module of TorchScript restricts, and no part of its state.
-        found.__dict__.setdefault("differentiable", _has_gradients(found))
-        found.__dict__["source"] = text
-    else:
-        found.source = text
-    return found
+        found, ours = named(found, names, output), True
+    module = isinstance(found, nn.Module)
+    if module and not ours:  # the user's, in which nothing is written
+        return found
+    smooth = module and known.differentiable and _has_gradients(found)
+    told = vars(known) | {"source": text, "differentiable": smooth}
+    return tell(found if module else _Adapted(found), **told)
 
 
 def _has_gradients(model: nn.Module) -> bool:
     """Whether a module may have gradients: quantized kernels of integers have none."""
-    kinds = {type(m).__module__ for m in model.modules()}
-    if any(
-        k.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")) for k in kinds
-    ):
+    if any(is_quantized(module) for module in model.modules()):
         return False
     return not any(
         p.dtype in (torch.qint8, torch.quint8) for p in [*model.parameters(), *model.buffers()]

@@ -121,13 +121,14 @@ def _coded(
     weight, rounded = weight.movedim(first, 0), rounded.movedim(first, 0)
     grid = weight_grid(weight, bits, per_channel=axis is not None, symmetric=symmetric)
     codes = grid.codes(rounded)
-    if not torch.equal(grid.unit, torch.ones_like(grid.unit)):
+    scale = grid.scale * grid.unit
+    if not ((scale >= torch.finfo(scale.dtype).tiny) & scale.isfinite()).all():
         raise ValueError("its scale is no normal number of its dtype: allowed are larger weights")
     narrow, wide = (torch.int8, torch.int16) if symmetric else (torch.uint8, torch.int32)
     kind = narrow if bits <= 8 else wide
     return CodedWeight(
         codes.movedim(0, first).to(kind).contiguous(),
-        grid.scale.flatten() if axis is not None else grid.scale,
+        scale.flatten() if axis is not None else scale,
         (grid.zero_point.flatten() if axis is not None else grid.zero_point).to(kind),
         bits,
         axis,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -43,11 +44,13 @@ def adapted_estimator(estimator: Any) -> tuple[Callable[[Tensor], Tensor], str]:
     scores are taken, of others the decision function, or the logarithms of their probabilities.
 
     Raises:
-        ValueError: for an estimator that is not fitted, or whose scores are not one for each class.
+        ValueError: for an estimator that is not fitted, whose scores are not one for each class, or that
+            predicts another class than that of the highest score.
     """
     names = class_names(estimator) or ()
     count = len(names)
     scores, kind, note = _scores(estimator, count)
+    _check_predictions(estimator, names, scores)
     if names != tuple(range(count)):
         note += f"; classes in the order {', '.join(map(str, names[:10]))}"
     affine = _affine(estimator, scores)
@@ -55,6 +58,7 @@ def adapted_estimator(estimator: Any) -> tuple[Callable[[Tensor], Tensor], str]:
         return affine, f"{note}; affine, so that radii are exact"
 
     def classifier(x: Tensor) -> Tensor:
+        x = x.float() if x.dtype == torch.bfloat16 else x  # which NumPy has not
         found = np.asarray(scores(x.detach().cpu().flatten(1).numpy()))
         return convert(torch.from_numpy(np.array(found)).to(x.device), _kind(found, kind))
 
@@ -99,8 +103,49 @@ def _scores(estimator: Any, count: int) -> tuple[_Scores, str, str]:
     return estimator.predict_proba, "probabilities", "probabilities: their logarithm is taken"
 
 
-#: The most features of which an affine decision is looked for.
+#: The most features of which inputs at random are tried, and an affine decision is looked for.
 _FEATURES = 20_000
+#: Estimators that decide by a threshold of their own.
+_BY_THRESHOLD = ("FixedThresholdClassifier", "TunedThresholdClassifierCV")
+
+
+def _check_predictions(estimator: Any, names: tuple[Any, ...], scores: _Scores) -> None:
+    """Raise a ValueError unless an estimator predicts the class of its highest score, at inputs at random."""
+    if _is_booster(estimator) or not names or not hasattr(estimator, "n_features_in_"):
+        return
+    kind, last = type(estimator).__name__, estimator
+    while hasattr(last, "steps") or hasattr(last, "best_estimator_"):
+        last = last.steps[-1][1] if hasattr(last, "steps") else last.best_estimator_
+    if getattr(last, "decision_function_shape", "") == "ovo" and len(names) > 2:
+        raise ValueError(
+            f"{kind} has decision_function_shape 'ovo', of pairs of classes: allowed is 'ovr'"
+        )
+    if type(last).__name__ in _BY_THRESHOLD and getattr(last, "threshold", "") != "auto":
+        raise ValueError(
+            f"{kind} decides by a threshold of its own: allowed is the classifier in it, estimator_"
+        )
+    features = int(estimator.n_features_in_)
+    if hasattr(last, "break_ties") or features > _FEATURES:  # of votes, whose ties scores break
+        return
+    x = np.random.default_rng(0).normal(size=(64, features))
+    x = np.concatenate([scale * x for scale in (0.01, 1.0, 30.0)])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            z, predicted = np.asarray(scores(x), float), np.asarray(estimator.predict(x))
+    except Exception:  # some take only inputs like those that they were fitted on
+        return
+    z = np.stack([np.zeros(len(z)), z.reshape(-1)], 1) if z.size == len(x) else z
+    if z.shape != (len(x), len(names)) or predicted.shape != (len(x),):
+        return
+    ordered = np.sort(z, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 1e-6 * np.abs(ordered).max(axis=1)
+    wrong = clear & (np.asarray(names)[z.argmax(axis=1)] != predicted)
+    if wrong.any():
+        raise ValueError(
+            f"{kind} predicts another class than that of its highest score for {wrong.sum()} of {len(x)} "
+            "inputs at random: allowed is one that predicts by its scores"
+        )
 
 
 def _affine(estimator: Any, scores: _Scores) -> nn.Linear | None:

@@ -74,8 +74,9 @@ def load_inputs(
 
     Raises:
         ValueError: for a source that is none of these, that holds no array of that name, pickled
-            objects or values that are not finite, for images of several sizes, labels that are not
-            one whole number from 0 for each input, or a package that is absent.
+            objects or values that are not finite, for a key where arrays have no names, for images of
+            several sizes or of more than 16 bits, labels that are not one whole number from 0 for each
+            input, or a package that is absent.
 
     Example:
         >>> import tempfile
@@ -88,6 +89,10 @@ def load_inputs(
     if limit is not None:
         check_whole(limit=limit)
     text = str(source)
+    if key is not None and Path(text).suffix.lower() not in (".npz", ".safetensors"):
+        raise ValueError(
+            f"key is {key!r}: {text} has no arrays by name, as .npz and .safetensors have"
+        )
     if text.startswith("torchvision:"):
         x, y, names = (fetch or _torchvision)(text.partition(":")[2])
     else:
@@ -206,11 +211,16 @@ def _folder(path: Path) -> tuple[Tensor, Tensor | None, Sequence[str]]:
     for file, _ in files:
         try:
             with image.open(file) as opened:
-                gray = opened.mode in ("1", "L", "I", "I;16", "F")
-                pixels = np.asarray(opened.convert("L" if gray else "RGB"))
+                mode = opened.mode
+                deep, gray = mode.startswith("I;16"), mode in ("1", "L")
+                pixels = np.asarray(opened if deep else opened.convert("L" if gray else "RGB"))
         except (OSError, SyntaxError) as error:
             raise ValueError(f"{file} is no image that can be read: {error}") from None
-        pixels = pixels[None] if gray else pixels.transpose(2, 0, 1)
+        if mode in ("I", "F"):
+            raise ValueError(f"{file} has mode {mode!r}: allowed are 8 bits, or gray of 16 bits")
+        if deep:  # the largest number becomes 255
+            pixels = pixels / np.float32(257)
+        pixels = pixels[None] if gray or deep else pixels.transpose(2, 0, 1)
         size = size or pixels.shape
         if pixels.shape != size:
             raise ValueError(

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baq.adapters.facts import facts, tell
 from baq.adapters.outputs import tensor_of
+from baq.inference import first_parameter
 
 __all__ = ["Named", "by_row", "named"]
 
@@ -55,17 +57,22 @@ def by_row(classifier: Callable[..., Any], data: Mapping[str, Any]) -> Callable[
 
     Floats take the dtype of the classifier's parameters.
     """
-    here = next(classifier.parameters(), None) if isinstance(classifier, nn.Module) else None
+    here = first_parameter(classifier) if isinstance(classifier, nn.Module) else None
 
-    def called(rows: Tensor) -> Any:
+    def taken(rows: Tensor) -> dict[str, Tensor]:
         at = rows[:, 0].cpu()
         given = {}
         for name, values in data.items():
             part = torch.as_tensor(values[at if isinstance(values, Tensor) else at.numpy()])
             if here is not None:
-                floats = part.is_floating_point()
+                floats = part.is_floating_point() and here.is_floating_point()
                 part = part.to(device=here.device, dtype=here.dtype if floats else None)
             given[name] = part
-        return classifier(**given)
+        return given
 
-    return called
+    def called(rows: Tensor) -> Any:
+        return classifier(**taken(rows))
+
+    one = taken(torch.zeros(1, 1, dtype=torch.long)).values()
+    size = sum(part.numel() * part.itemsize for part in one)
+    return tell(called, **vars(facts(classifier)) | {"size": size})

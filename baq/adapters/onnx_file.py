@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baq.adapters.facts import tell
 from baq.adapters.outputs import convert, tensor_of
 from baq.adapters.packages import needed
 
@@ -59,30 +60,33 @@ class OnnxClassifier(nn.Module):
         note: what was done with its outputs and gradients.
         differentiable: whether there are gradients.
         kind: what the file puts out, one of :data:`baq.adapters.outputs.KINDS`; it is converted.
+        batch: the size of a batch that the file fixes; None where it is free.
         torch_copy: the copy that gives them, a module; None where there is none.
     """
 
+    source: str
+    note: str
+    differentiable: bool
+    kind: str
+    batch: int | None
     torch_copy: nn.Module | None
 
     def __init__(
         self, session: Any, name: str, inputs: Sequence[str], output: str, kind: str
     ) -> None:
         super().__init__()
-        self.source, self.note, self.differentiable = name, "", False
-        self._session, self._inputs, self._output, self.kind = session, inputs, output, kind
+        self._session, self._inputs, self._output = session, inputs, output
         self._places = {place.name: place for place in session.get_inputs()}
+        shape = self._places[inputs[0]].shape
+        fixed = shape and isinstance(shape[0], int) and shape[0] > 0
+        batch = shape[0] if fixed else None
+        tell(self, source=name, kind=kind, batch=batch, differentiable=False)
         # Hidden from `modules`: a change of its weights would not change the logits.
         object.__setattr__(self, "torch_copy", None)
         self.eval()
 
     def __deepcopy__(self, memo: Any) -> OnnxClassifier:
         return self  # nothing in it changes
-
-    @property
-    def batch(self) -> int | None:
-        """The size of a batch that the file fixes; None where it is free."""
-        shape = self._places[self._inputs[0]].shape
-        return shape[0] if shape and isinstance(shape[0], int) and shape[0] > 0 else None
 
     def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         given = dict(zip(self._inputs, inputs, strict=False)) | named
@@ -147,7 +151,16 @@ class OnnxClassifier(nn.Module):
                 f"{self.source}: inputs have shape {_shape(x.shape)}: allowed for {name!r} is "
                 f"{_shape(place.shape)}"
             )
-        return np.ascontiguousarray(x, _DTYPES[place.type])
+        dtype = np.dtype(_DTYPES[place.type])
+        if dtype.kind != "f":
+            limits: Any = None if dtype.kind == "b" else np.iinfo(dtype)
+            low, high = (limits.min, limits.max) if limits else (0, 1)
+            if (wrong := (x != np.rint(x)) | (x < low) | (x > high)).any():
+                raise ValueError(
+                    f"{self.source}: inputs hold {x[wrong][0]:.6g}: allowed for {name!r} are whole "
+                    f"numbers from {low} to {high}"
+                )
+        return np.ascontiguousarray(x, dtype)
 
 
 def _array(x: Tensor) -> np.ndarray:
@@ -230,19 +243,19 @@ def _finish(found: OnnxClassifier, path: Path, output: str) -> None:
         needed("onnx.version_converter", "gradients of an ONNX file", "onnx")
         model = onnx.load(str(path))
     except ValueError as error:
-        found.note = f"no gradients: {error}"
+        tell(found, note=f"no gradients: {error}")
         return
     if _ends_in(model, output) == "Softmax":
-        found.kind = "probabilities"
+        tell(found, kind="probabilities")
         notes.append("probabilities: their logarithm is taken")
     try:
         copy = _copied(found, onnx, model, output)
         object.__setattr__(found, "torch_copy", copy)
-        found.differentiable = True
+        tell(found, differentiable=True)
         notes.append("gradients of its copy by onnx2torch")
     except ValueError as error:
         notes.append(f"no gradients: {error}")
-    found.note = "; ".join(notes)
+    tell(found, note="; ".join(notes))
 
 
 def _ends_in(model: Any, output: str) -> str:

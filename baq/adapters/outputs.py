@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 __all__ = [
     "ENOUGH",
+    "FIRST",
     "KINDS",
     "AsLogits",
     "Told",
     "as_logits",
     "convert",
+    "ends_in_softmax",
+    "from_array",
     "in_logits",
     "kind_of",
+    "recognize",
     "tensor_of",
 ]
 
@@ -25,8 +32,10 @@ KINDS = ("logits", "probabilities", "one logit", "one probability")
 
 #: Rows from which outputs that sum to 1 are taken for probabilities.
 ENOUGH = 4
-#: How far from 1 a row of probabilities may sum to, and one of probabilities that were quantized.
-_SUM, _QUANTIZED_SUM = 1e-3, 0.1
+#: How many inputs decide what outputs are, whatever the size of a batch.
+FIRST = 256
+#: How far from 1 a row of probabilities may sum to at least, and how far above it a quantized one may lie.
+_SUM, _QUANTIZED = 1e-3, 0.1
 
 
 def tensor_of(output: Any, name: str | int | None = None) -> Tensor:
@@ -94,9 +103,26 @@ def _nested(values: Sequence[Any]) -> bool:
     return bool(values) and (isinstance(values[0], (tuple, list)) or _is_array(values[0]))
 
 
+def from_array(values: Any) -> Tensor:
+    """An array, or lists, as a tensor, which shares its memory where torch can read that.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: for what torch does not take.
+    """
+    known = isinstance(values, Tensor) or hasattr(values, "__cuda_array_interface__")
+    if hasattr(values, "__array__") and not known:
+        values = np.asarray(values)  # of a table of pandas, torch would ask for its keys
+        if min(values.strides, default=0) < 0 or not values.dtype.isnative:
+            values = np.array(values, values.dtype.newbyteorder("="), order="C")
+    with warnings.catch_warnings():
+        # An array that may not be written to is shared, and never written to here.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.as_tensor(values)
+
+
 def _array(values: Any) -> Tensor:
     try:
-        return torch.as_tensor(values)
+        return from_array(values)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -107,10 +133,14 @@ def _array(values: Any) -> Tensor:
 def kind_of(z: Tensor, like: str = "") -> str:
     """What the outputs of a classifier on many inputs are, one of :data:`KINDS`.
 
-    Rows that are not negative and sum to 1 are probabilities, a single column that lies between 0 and
-    1 is one probability, and another single column, or no column at all, is one logit. ``like`` is the
-    kind of a classifier that this one was made from: quantized probabilities sum to 1 roughly. Of fewer
-    than :data:`ENOUGH` rows that sum to 1 nothing is concluded, since logits may do so too.
+    The first :data:`FIRST` rows decide. Rows that are not negative and sum to 1 are probabilities, a single
+    column that lies between 0 and 1 is one probability, and another single column, or no column at all, is
+    one logit. ``like`` is the kind of a classifier that this one was made from: quantized probabilities lie
+    between 0 and 1 and may sum to anything. Of fewer than :data:`ENOUGH` rows that sum to 1 nothing is
+    concluded, since logits may do so too.
+
+    Raises:
+        ValueError: for a single column of whole numbers, which are labels.
 
     Example:
         >>> kind_of(torch.eye(4)), kind_of(torch.tensor([[-2.0], [3.0]]))
@@ -119,19 +149,40 @@ def kind_of(z: Tensor, like: str = "") -> str:
     single = z.ndim == 1 or (z.ndim == 2 and z.shape[1] == 1)
     if z.numel() == 0 or not (single or z.ndim == 2) or z.is_complex():
         return "logits"
-    z = z.detach().double()
+    if single and not z.is_floating_point():
+        raise ValueError(
+            f"outputs are one {z.dtype} an input, a label: allowed are logits or probabilities of classes"
+        )
+    apart = max(_SUM, torch.finfo(z.dtype).eps) if z.is_floating_point() else _SUM
+    z = z[:FIRST].detach().double()
     if single:
         # Labels in {0, 1} or a constant are as much a logit as a probability.
-        within = (
-            len(z) >= ENOUGH
-            and bool(((z >= 0) & (z <= 1)).all())
-            and bool(((z > 0) & (z < 1)).any())
-        )
-        return "one probability" if within else "one logit"
-    if len(z) < ENOUGH and like != "probabilities":
-        return "logits"
-    near = (z.sum(dim=1) - 1).abs() <= (_SUM if like != "probabilities" else _QUANTIZED_SUM)
-    return "probabilities" if bool((near & (z >= 0).all(dim=1)).all()) else "logits"
+        clear = len(z) >= ENOUGH and bool(((z > 0) & (z < 1)).any())
+        within = bool(((z >= 0) & (z <= 1)).all())
+        found = within and (clear or like == "one probability")
+        return "one probability" if found else "one logit"
+    if like == "probabilities":
+        found = bool(((z >= 0) & (z <= 1 + _QUANTIZED)).all())
+    else:
+        sums = bool(((z.sum(dim=1) - 1).abs() <= apart).all())
+        found = len(z) >= ENOUGH and sums and bool((z >= 0).all())
+    return "probabilities" if found else "logits"
+
+
+def _check(z: Tensor, kind: str) -> None:
+    """Raise a ValueError for outputs that are not of the kind that they are taken for."""
+    one = kind.startswith("one ")
+    if one and z.numel() != len(z):
+        raise ValueError(f"outputs have shape {tuple(z.shape)}: allowed for {kind!r} is (N, 1)")
+    if "probabilit" not in kind or not z.numel():
+        return
+    most = 1 + (_SUM if one else _QUANTIZED)
+    for value in map(float, z.detach().aminmax()):
+        if math.isfinite(value) and not -_SUM <= value <= most:
+            raise ValueError(
+                f"outputs are taken for {kind} and hold {value:.6g}: allowed are 0 to 1, or to tell by "
+                "outputs that they are another kind"
+            )
 
 
 def convert(z: Tensor, kind: str) -> Tensor:
@@ -140,10 +191,14 @@ def convert(z: Tensor, kind: str) -> Tensor:
     Of one logit s, which speaks for the second of two classes, the logits are 0 and s. The logarithm is
     taken of probabilities, of those that are 0 that of the smallest normal number; there its gradient is NaN,
     since nothing is left that it could be known from.
+
+    Raises:
+        ValueError: for outputs that cannot be of that kind.
     """
     if kind == "logits":
         return z
     z = z if z.is_floating_point() else z.double()
+    _check(z, kind)
     if kind.startswith("one "):
         s = z.reshape(len(z), 1)
         if kind == "one logit":
@@ -236,6 +291,11 @@ def in_logits(classifier: Callable[..., Any], kind: str) -> Callable[..., Any]:
     return lambda *inputs, **named: convert(tensor_of(classifier(*inputs, **named)), kind)
 
 
+def ends_in_softmax(classifier: Callable[..., Any]) -> bool:
+    """Whether a classifier is a ``Sequential`` that ends in a softmax over classes."""
+    return _without_softmax(classifier) is not None
+
+
 def _without_softmax(classifier: Callable[..., Any]) -> nn.Sequential | None:
     """A ``Sequential`` that ends in a softmax over classes without that end; None for any other."""
     if type(classifier) is not nn.Sequential or len(classifier) < 2:
@@ -259,3 +319,24 @@ def as_logits(classifier: Callable[..., Any], kind: str) -> tuple[Callable[..., 
     if kind == "probabilities" and (cut := _without_softmax(classifier)) is not None:
         return cut, Told("softmax")
     return in_logits(classifier, kind), Told(kind)
+
+
+def recognize(
+    classifier: Callable[..., Any], z: Tensor, outputs: str = "auto", like: str = ""
+) -> tuple[str, Callable[..., Any], Told]:
+    """What a classifier's outputs are, and what :func:`as_logits` makes of it.
+
+    Arguments:
+        classifier: any callable.
+        z: its outputs for inputs, of which the first decide.
+        outputs: what these are, one of :data:`KINDS`; recognized if ``auto``.
+        like: see :func:`kind_of`.
+
+    Raises:
+        ValueError: for outputs that cannot be of that kind, or are labels.
+    """
+    kind = outputs
+    if outputs == "auto":
+        kind = "probabilities" if ends_in_softmax(classifier) else kind_of(z, like)
+    convert(z, kind)
+    return kind, *as_logits(classifier, kind)

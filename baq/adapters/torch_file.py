@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baq.adapters.facts import tell
+
 __all__ = ["Exported", "load_torch"]
 
 
@@ -26,13 +28,15 @@ class Exported(nn.Module):
         program: the exported program.
     """
 
+    batch: int | None
+
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         super().__init__()
         self.program = program.module()
         names = program.graph_signature.user_inputs
         first = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name in names)
         shape = list(getattr(first.meta.get("val"), "shape", []))
-        self.batch = shape[0] if shape and isinstance(shape[0], int) else None
+        tell(self, batch=shape[0] if shape and isinstance(shape[0], int) else None)
         self.eval()
 
     def train(self, mode: bool = True) -> Exported:

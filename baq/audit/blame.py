@@ -31,8 +31,8 @@ def layer_blame(
 
     Returns:
         A row for each layer whose weights differ, as the network names it: ``layer``, ``weights`` (how many
-        numbers it holds), ``alone`` (share of labels changed if only this layer is the candidate's) and ``rest``
-        (if all but this layer are). The shares need not add up.
+        numbers it holds; what layers share is the first one's), ``alone`` (share of labels changed if only
+        this layer is the candidate's) and ``rest`` (if all but this layer are). The shares need not add up.
 
     Raises:
         ValueError: for classifiers that cannot be mixed, or as :func:`baq.inference.logits`.
@@ -65,8 +65,12 @@ def layer_blame(
         told = "with the candidate's weights the reference gives other labels"
         raise ValueError(f"reference and candidate cannot be mixed: {told}")
     layers: dict[str, list[str]] = {}
-    for key in own:
-        layers.setdefault(key.rpartition(".")[0], []).append(key)
+    holders: dict[int, str] = {}
+    for key, value in own.items():
+        name = key.rpartition(".")[0]
+        if value.numel():  # what layers share is the first one's
+            name = holders.setdefault(value.data_ptr(), name)
+        layers.setdefault(name, []).append(key)
     rows = []
     for name, keys in layers.items():
         if all(own[key].equal(other[key].to(own[key])) for key in keys):
@@ -75,7 +79,7 @@ def layer_blame(
             float((changed(base | {key: part[key] for key in keys}) != before).double().mean())
             for base, part in ((own, other), (other, own))
         ]
-        size = sum(own[key].numel() for key in keys)
+        size = sum({own[key].data_ptr(): own[key].numel() for key in keys}.values())
         rows.append((name, size, *shares))
     return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
 

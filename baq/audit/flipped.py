@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from baq.arguments import check_whole
 from baq.audit.intervals import LEVEL, exact_interval, paired_p_value
 from baq.band import boundary_band
-from baq.inference import Classifier, check_labels, labels
+from baq.inference import Classifier, as_tensor, check_labels, labels
 from baq.local import flips, margins, radii
 
 __all__ = [
@@ -99,6 +99,7 @@ def flipped_inputs(
         >>> flipped_inputs(z, z_q)[["input", "from", "to", "margin"]].to_dict("records")
         [{'input': 0, 'from': 0, 'to': 1, 'margin': 1.0}]
     """
+    z, z_q = as_tensor(z, "logits"), as_tensor(z_q, "logits")
     where = flips(z, z_q).nonzero()[:, 0]
     margin = margins(z)
     order = where[margin[where].argsort(descending=True, stable=True)]
@@ -112,7 +113,7 @@ def flipped_inputs(
     found |= {"from": labels(z)[order].tolist(), "to": labels(z_q)[order].tolist()}
     if y is not None:
         found["truth"] = check_labels(y, len(z)).cpu()[order.cpu()].tolist()
-    of_input = radius if radius is not None else torch.full((len(z),), torch.nan)
+    of_input = torch.full((len(z),), torch.nan) if radius is None else as_tensor(radius, "radius")
     found["margin"] = margin[order].tolist()
     found["margin_candidate"] = margins(z_q)[order].tolist()
     found["radius"] = of_input.cpu()[order.cpu()].tolist()
@@ -143,7 +144,7 @@ def by_margin(z: Tensor, z_q: Tensor, groups: int = 10, level: float = LEVEL) ->
         [[0.5, 0.0], [1.0, 1.0], [2.0, 0.0]]
     """
     check_whole(groups=groups)
-    margin, flip = margins(z).cpu().numpy(), flips(z, z_q).cpu().numpy()
+    margin, flip = margins(z).double().cpu().numpy(), flips(z, z_q).cpu().numpy()
     rows = []
     parts = np.array_split(np.argsort(margin, kind="stable"), min(groups, len(margin)))
     for k, part in enumerate(parts, start=1):
@@ -174,6 +175,7 @@ def by_class(z: Tensor, z_q: Tensor) -> pd.DataFrame:
         >>> by_class(z, z_q)[["from", "to", "labels_changed", "points"]].values.tolist()
         [[0, 1, 1, 2]]
     """
+    z, z_q = as_tensor(z, "logits"), as_tensor(z_q, "logits")
     before, after = labels(z)[flips(z, z_q)], labels(z_q)[flips(z, z_q)]
     sizes = labels(z).bincount(minlength=z.shape[1])
     changes, counts = torch.stack([before, after], 1).unique(dim=0, return_counts=True)

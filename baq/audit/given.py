@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baq.adapters.outputs import as_logits, convert, kind_of
+from baq.adapters.facts import facts
+from baq.adapters.outputs import convert, recognize
 from baq.inference import Classifier, check_inputs, check_logits, evaluate
 
 __all__ = ["depends_on_batch", "named", "users_folder", "with_logits"]
@@ -110,7 +111,7 @@ def with_logits(
 
 
 def depends_on_batch(classifier: Classifier, x: Tensor) -> str:
-    """A sentence where outputs depend on which inputs are evaluated together, else nothing.
+    """A sentence where outputs depend on which inputs are evaluated together, or may, else nothing.
 
     Dynamic quantization does so: the scale of its activations is that of a batch.
 
@@ -125,8 +126,14 @@ def depends_on_batch(classifier: Classifier, x: Tensor) -> str:
     """
     some = check_inputs(classifier, x[:_ALONE])
     together = evaluate(classifier, some).detach()
-    alone = torch.cat([evaluate(classifier, one).detach() for one in some.split(1)])
-    apart = (together - alone).abs().max()
+    try:  # a single output may lack the axis of the batch, as after squeeze()
+        alone = torch.cat(
+            [evaluate(classifier, one).detach().reshape(1, -1) for one in some.split(1)]
+        )
+        apart = (together.reshape(alone.shape) - alone).abs().max()
+    except Exception as error:  # what works in batches alone can be measured
+        reason = " ".join(str(error).split())
+        return f"whether its outputs depend on which inputs are evaluated together is not known: {reason}"
     if not apart > _APART * together.abs().max():
         return ""
     return (
@@ -138,9 +145,9 @@ def depends_on_batch(classifier: Classifier, x: Tensor) -> str:
 def _with_logits(classifier: Classifier, x: Tensor, like: str) -> tuple[str, Classifier, str]:
     """What a classifier's outputs are, the classifier with logits, and what is to be told of it."""
     raw = evaluate(classifier, check_inputs(classifier, x)).detach()
-    kind = kind_of(raw, like)
+    kind, known, told = recognize(classifier, raw, like=like)
     check_logits(convert(raw, kind), len(x))
-    known, told = as_logits(classifier, kind)
     told.add(raw)
-    parts = getattr(classifier, "note", ""), told, depends_on_batch(classifier, x)
-    return kind, known, "; ".join(str(part) for part in parts if str(part))
+    made = facts(classifier)
+    parts = made.note, told, depends_on_batch(classifier, x)
+    return made.kind or kind, known, "; ".join(str(part) for part in parts if str(part))

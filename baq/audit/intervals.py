@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scipy.stats import binomtest
 
-from baq.arguments import check_whole, is_real
+from baq.arguments import check_inner, check_whole
 from baq.shares import share_bound
 
 __all__ = ["LEVEL", "exact_interval", "paired_p_value"]
@@ -28,8 +28,7 @@ def exact_interval(hits: int, points: int, level: float = LEVEL) -> tuple[float,
     """
     check_whole(points=points)
     check_whole(0, points, hits=hits)
-    if not is_real(level) or not 0 < level < 1:
-        raise ValueError(f"level is {level!r}: allowed is above 0 and below 1")
+    check_inner(level=level)
     tail = (1 - level) / 2
     others, high = (share_bound(k, points, 1 - tail) for k in (points - hits, hits))
     return 1 - others, high

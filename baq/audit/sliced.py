@@ -77,7 +77,7 @@ def flipped_first(z: Tensor, candidates: Mapping[Any, Tensor]) -> list[int]:
         >>> flipped_first(z, {"int8": torch.tensor([[1.0, 3.0], [0.0, 1.0], [1.0, 0.5]])})
         [0, 2, 1]
     """
-    margin = margins(z).cpu().numpy()
+    margin = margins(z).double().cpu().numpy()
     times = sum(flips(z, z_q).long() for z_q in candidates.values())
     count = np.zeros(len(z)) if isinstance(times, int) else times.cpu().numpy()
     size = np.where(count > 0, -margin, margin)

@@ -47,6 +47,7 @@ def over_points(
         for name, value in values.items():
             where.setdefault(name, []).append(value)
 
+    first.take(x, sizes[0])
     for start, batch in zip(range(0, len(x), sizes[0]), batches(x, sizes[0]), strict=True):
         with torch.no_grad():
             z = first.logits(batch)
@@ -75,6 +76,8 @@ def over_points(
             if other.failed:
                 continue
             try:
+                if not other.kind:
+                    other.take(x, sizes[0], first, z.shape[1])
                 keep(of[key], **_of_candidate(other, first, batch, z, gap, truth, gradients, sizes))
             except MemoryError:
                 raise
@@ -118,7 +121,7 @@ def _of_candidate(
 ) -> dict[str, Tensor]:
     """What is known of a candidate at the points of a batch."""
     with torch.no_grad():
-        z_q = other.logits(batch, first, z.shape[1])
+        z_q = other.logits(batch)
     passed(len(batch))
     found = {
         "flip": local.flips(z, z_q.to(z.device)),

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baq.adapters.facts import facts
 from baq.adapters.named import by_row, named
-from baq.adapters.outputs import Told, as_logits, convert, kind_of
+from baq.adapters.outputs import FIRST, Told, as_logits, convert, ends_in_softmax, recognize
 from baq.inference import (
     Classifier,
     as_tensor,
+    batches,
     check_logits,
     check_points,
     evaluate,
@@ -30,9 +32,11 @@ class Measured:
     def __init__(self, classifier: Classifier, outputs: str) -> None:
         self.classifier, self._raw, self._outputs = classifier, classifier, outputs
         self.kind, self.failed, self.notes = "", False, ""
+        known = facts(classifier)
         # What makes logits of probabilities by itself says so.
-        self.converted = "probabilit" in getattr(classifier, "kind", "")
-        self.classes = getattr(classifier, "classes", None)
+        self.converted = known.kind if "probabilit" in known.kind else ""
+        self.classes, self.note = known.classes, known.note
+        self._ahead: list[Tensor] = []
         self.error: Exception | None = None
         self.missing: dict[str, str] = {}
 
@@ -51,25 +55,21 @@ class Measured:
 
     def said(self) -> str:
         """What was done with the outputs, by the classifier itself or here."""
-        note, told = getattr(self._raw, "note", ""), str(self.told)
-        return "; ".join(
-            dict.fromkeys(text for text in (*note.split("; "), *told.split("; ")) if text)
-        )
+        parts = (*self.note.split("; "), *str(self.told).split("; "))
+        return "; ".join(dict.fromkeys(text for text in parts if text))
 
     def reason(self) -> str:
         return "; ".join(f"{name}: {why}" for name, why in self.missing.items())
 
-    def logits(self, batch: Tensor, like: Measured | None = None, count: int = 0) -> Tensor:
-        """Logits of a batch; the first one shows what the outputs are."""
-        z = self._outputs_of(batch)
-        if not self.kind:
-            self._take(z, like, count)
-        self.told.add(z.exp() if self.converted else z)
+    def logits(self, batch: Tensor) -> Tensor:
+        """Logits of a batch, of all inputs one after the other, once it is known what the outputs are."""
         if self.told.kind == "softmax":
             z = evaluate(self.classifier, input_form(self.classifier)(batch))
-        else:
-            z = convert(z, self.kind)
-        return check_logits(z, len(batch))
+            return check_logits(z, len(batch))
+        z = self._ahead.pop(0) if self._ahead else self._outputs_of(batch)
+        converted = convert(z, self.kind)
+        self.told.add(z.exp() if self.converted else z)
+        return check_logits(converted, len(batch))
 
     def vanished(self, z: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
         """Where the probability of a class of a pair was 0, so that logits tell a bound of the gap only, (N,)."""
@@ -82,8 +82,15 @@ class Measured:
     def _outputs_of(self, batch: Tensor) -> Tensor:
         return evaluate(self._raw, input_form(self._raw)(batch))
 
-    def _take(self, z: Tensor, like: Measured | None, count: int) -> None:
-        """Take outputs as what they are."""
+    @torch.no_grad()
+    def take(self, x: Tensor, size: int, like: Measured | None = None, count: int = 0) -> None:
+        """Take outputs as what those of the first inputs are, which are kept for :meth:`logits`.
+
+        Arguments:
+            x: all inputs, shape (N, *).
+            size: inputs of a batch.
+            like, count: the reference, and how many classes it has.
+        """
         kind = self._outputs
         if like and self.classes and like.classes and self.classes != like.classes:
             raise ValueError(
@@ -94,10 +101,18 @@ class Measured:
                 raise ValueError(
                     f"outputs are {kind!r}, and the logarithm of this classifier's is taken already: allowed is 'auto'"
                 )
-            self.kind, self.told = "logits", Told(self._raw.kind)  # type: ignore[attr-defined]
+            self.kind, self.told = "logits", Told(self.converted)
             return
+        if kind == "auto" and ends_in_softmax(self._raw):
+            kind = "probabilities"
         if kind == "auto":
-            kind = kind_of(z, like.kind if like else "")
+            some = batches(x[: size * -(-FIRST // size)], size)
+            self._ahead = [self._outputs_of(batch) for batch in some]
+            for z, batch in zip(self._ahead, some, strict=True):
+                if not z.ndim or len(z) != len(batch):
+                    check_logits(z, len(batch))
+            z = torch.cat(self._ahead)
+            kind, *_ = recognize(self._raw, z, like=like.converted or like.kind if like else "")
         if kind.startswith("one ") and like and count != 2:
             kind = "logits"  # which then do not fit, and are named
         self.kind = kind
@@ -114,13 +129,13 @@ def listed(values: Sequence[Any], most: int = 12) -> str:
     return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
 
 
-def as_places(y: Any, classifier: object) -> Any:
-    """Labels as the places of a classifier's logits, where it tells what it calls these in ``classes``.
+def as_places(y: Any, classifier: Measured) -> Any:
+    """Labels as the places of a classifier's logits, where it is known what it calls these.
 
     Raises:
         ValueError: for a label that is none of its classes.
     """
-    classes = getattr(classifier, "classes", None)
+    classes = classifier.classes
     if y is None or classes is None:
         return y
     places = {name: k for k, name in enumerate(classes)}

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from baq.adapters.outputs import KINDS
-from baq.arguments import check_choice, check_whole
+from baq.arguments import check_choice, check_flag, check_share, check_whole
 from baq.band import boundary_band
 from baq.comparison.at_points import over_points
 from baq.comparison.measured import Measured, as_places, as_points, one_line, told
@@ -87,7 +87,8 @@ def compare(
         progress: show progress and the time left; only in a terminal where not given.
 
     Raises:
-        ValueError: for empty or non-finite inputs or logits, or shapes that do not match.
+        ValueError: for empty or non-finite inputs or logits, shapes that do not match, or another option
+            than is allowed.
 
     Example:
         >>> from baq import ptq_w
@@ -102,6 +103,8 @@ def compare(
     check_choice(SIDES, sides=sides)
     check_choice(WAYS, way=way)
     check_choice(("auto", *KINDS), outputs=outputs)
+    check_flag(gradients=gradients)
+    check_share(share=share)
     check_side(n)
     first = Measured(place(reference, dtype, device), outputs)
     others = {

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.special import ndtr
 from torch import Tensor, nn
 
-from baq.arguments import check_whole, is_real
+from baq.arguments import check_inner, check_whole, is_real
 from baq.planning.sensitivity import Sensitivity, as_sensitivity
-from baq.quantization import Bits, bits_by_layer, quantized_layers
+from baq.quantization import Bits, bits_by_layer, by_output, quantized_layers
 
 __all__ = ["CHOICES", "Allocation", "allocate", "allocate_by", "stored_bytes"]
 
@@ -74,8 +74,8 @@ def allocate(
     widths = _widths(choices)
     if max_flip_rate is None:
         _check_mean(mean_bits, widths)
-    elif not is_real(max_flip_rate) or not 0 < max_flip_rate < 1:
-        raise ValueError(f"max_flip_rate is {max_flip_rate!r}: allowed is above 0 and below 1")
+    else:
+        check_inner(max_flip_rate=max_flip_rate)
     known = as_sensitivity(network, x, draws=1)
     gap, spread = known.gaps[:, 0].cpu().numpy(), known.variances.cpu().numpy()
     squares = np.array([known.steps(b).square().cpu().numpy() for b in widths])  # (choices, L)
@@ -141,7 +141,8 @@ def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -
     """
     widths, layers = bits_by_layer(network, bits), quantized_layers(network)
     sizes = [
-        widths[name] * layer.weight.numel() / 8 + 4 * (len(layer.weight) if per_channel else 1)
+        widths[name] * layer.weight.numel() / 8
+        + 4 * (len(by_output(layer, layer.weight)) if per_channel else 1)
         for name, layer in layers.items()
     ]
     return float(sum(sizes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,8 @@ def forecast(
 
     Returns:
         A row for each bit width: ``bits`` (the mean over weights), ``flip_rate``, ``band_flip_rate`` and
-        ``shift`` (median absolute first-order displacement, input units), each with ``_lo`` and ``_hi``;
+        ``shift`` (median absolute first-order displacement, input units; infinite where most gradients
+        vanish), each with ``_lo`` and ``_hi``;
         ``noisy``, the flip rate of the network run with one draw of rounding errors, and ``explained``
         (:func:`baq.planning.sensitivity.noise_pass`); and ``holds``: whether that is at least ``HOLDS``, so
         that the forecast may be trusted.
@@ -78,7 +80,7 @@ def forecast(
     for b in each:
         change = known.change(b)
         flipped = ((known.gaps[..., None] + change) < 0).any(dim=1)
-        shift = (change[:, 0].abs() / known.lengths[:, None]).nan_to_num(nan=0.0)
+        shift = (change[:, 0].abs() / known.lengths[:, None]).nan_to_num(nan=0.0, posinf=torch.inf)
         row: dict[str, object] = {"bits": known.mean_bits(b)}
         generator = np.random.default_rng(seed)
         for name, hits, of in (
@@ -124,7 +126,10 @@ def _median(
 
 def _ends(name: str, values: np.ndarray, level: float) -> dict[str, float]:
     """The ends of the central interval of some values."""
-    lo, hi = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    ends = (1 - level) / 2, (1 + level) / 2
+    # Between infinite values NumPy interpolates to NaN.
+    how: Any = "linear" if np.isfinite(values).all() else "nearest"
+    lo, hi = np.quantile(values, ends, method=how)
     return {f"{name}_lo": float(lo), f"{name}_hi": float(hi)}
 
 
@@ -184,7 +189,7 @@ def forecast_jaccard(
     axes = torch.stack([plane.u, plane.v])
     known = sensitivity(network, x, rivals=1, draws=draws, along=axes, seed=seed)
     length = known.along.norm(dim=1)
-    cell = float(np.sqrt(np.prod(grid.cell)))
+    cell = float(np.mean(grid.cell))
     rows = []
     for b in each:
         moved = (known.change(b)[:, 0].abs() / length[:, None]).nan_to_num(nan=0.0).cpu().numpy()

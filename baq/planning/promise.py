@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 from scipy.stats import binom
 from torch import Tensor
 
-from baq.arguments import check_whole, is_real
-from baq.inference import check_labels, labels
+from baq.arguments import check_inner, check_whole, is_real
+from baq.inference import as_tensor, check_labels, labels
 from baq.local import flips
-from baq.selection import Pick
+from baq.selection import Pick, numbered
 
 __all__ = ["Promise", "evidence", "inputs_needed", "mean_p_value", "promised_rule", "rate_p_value"]
 
@@ -47,7 +47,7 @@ def rate_p_value(hits: int, points: int, tau: float) -> float:
         >>> round(rate_p_value(0, 10, 0.2), 4)
         0.1074
     """
-    _check_inner(tau=tau)
+    check_inner(tau=tau)
     check_whole(points=points)
     check_whole(0, points, hits=hits)
     return float(binom.cdf(hits, points, tau))
@@ -65,7 +65,7 @@ def inputs_needed(tau: float, delta: float) -> int:
         >>> [inputs_needed(tau, 0.1) for tau in (0.01, 0.02, 0.05)]
         [230, 114, 45]
     """
-    _check_inner(tau=tau, delta=delta)
+    check_inner(tau=tau, delta=delta)
     n = math.ceil(math.log(delta) / math.log1p(-tau))
     return n - 1 if n > 1 and (1 - tau) ** (n - 1) <= delta else n
 
@@ -94,7 +94,7 @@ def mean_p_value(
         raise ValueError(f"values of shape {z.shape} are none, or beyond {low:g} to {high:g}")
     if not is_real(tau) or not low < tau < high:
         raise ValueError(f"tau is {tau!r}: allowed is between {low:g} and {high:g}")
-    _check_inner(delta=delta)
+    check_inner(delta=delta)
     z, m = (z - low) / (high - low), (tau - low) / (high - low)
     count = np.arange(1, len(z) + 1)
     mean = (0.5 + z.cumsum()) / (count + 1)
@@ -143,21 +143,22 @@ def evidence(
     """
     if not candidates:
         raise ValueError("there are no levels: allowed are one or more")
-    rows = []
+    z, rows = as_tensor(z, "logits"), []
     for level, z_q in candidates.items():
+        z_q = as_tensor(z_q, "logits")
         flip = flips(z, z_q)
         row: dict[str, Any] = {"candidate": level, "points": len(flip), "tau_f": tau_f}
         row["flip_rate"] = float(flip.double().mean())
         row[f"{_P}flip_rate"] = rate_p_value(int(flip.sum()), len(flip), tau_f)
         if eps is not None:
-            _check_inner(eps=eps)
+            check_inner(eps=eps)
             if y is None:
                 raise ValueError("y is None: eps needs labels")
             truth = check_labels(y, len(z), z.shape[1]).to(z.device)
             lost = (labels(z) == truth).double() - (labels(z_q) == truth).double()
             row[f"{_P}loss"] = mean_p_value(lost.cpu().numpy(), eps, low=-1.0)
         if tau_j is not None:
-            _check_inner(tau_j=tau_j)
+            check_inner(tau_j=tau_j)
             if jaccards is None or level not in jaccards:
                 raise ValueError(f"jaccards lack level {level!r}: tau_j needs J of each level")
             row[f"{_P}jaccard"] = mean_p_value(jaccards[level], tau_j)
@@ -174,7 +175,7 @@ def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Promise:
     the calibration inputs. All thresholds are kept at once, since a level passes only where all p-values do.
 
     Arguments:
-        levels: rows of :func:`evidence`.
+        levels: rows of :func:`evidence`, by bit width or by a name with one in it, such as ``int8``.
         delta: probability of a broken promise.
 
     Returns:
@@ -182,17 +183,19 @@ def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Promise:
         are fewer than :func:`inputs_needed`, or a threshold is not seen to be kept.
 
     Raises:
-        ValueError: for delta outside (0, 1), fewer than two levels, or rows without p-values.
+        ValueError: for delta outside (0, 1), fewer than two levels, names of levels without just one number,
+            or rows without p-values.
 
     Example:
         >>> levels = pd.DataFrame({"candidate": [8, 6, 4], "p_flip_rate": [0.001, 0.04, 0.6]})
         >>> promised_rule(levels, delta=0.1)
         Promise(bits=6, satisfied=True, reason='')
     """
-    _check_inner(delta=delta)
+    check_inner(delta=delta)
     columns = [name for name in levels if str(name).startswith(_P)]
     if not columns or len(levels) == 0 or levels[columns].isna().any(axis=None):
         raise ValueError("levels have no p-values: allowed are rows of evidence")
+    levels = numbered(levels)
     if len(levels) < 2 or levels["candidate"].duplicated().any():
         raise ValueError(
             f"levels are {levels['candidate'].tolist()}: allowed are two or more, each once"
@@ -214,10 +217,3 @@ def _too_little(level: pd.Series, columns: Sequence[str], delta: float) -> str:
             return f"nothing can be promised with {int(level['points'])} inputs: n >= {needed} is allowed"
     failed = [name.removeprefix(_P) for name in columns if not level[name] <= delta]
     return f"nothing can be promised: at level {level['candidate']:g} {', '.join(failed)} may break its threshold"
-
-
-def _check_inner(**named: Any) -> None:
-    """Raise for a threshold or probability outside (0, 1)."""
-    for name, value in named.items():
-        if not is_real(value) or not 0 < value < 1:
-            raise ValueError(f"{name} is {value!r}: allowed is above 0 and below 1")

@@ -21,7 +21,7 @@ from baq.inference import (
     labels,
     logits,
 )
-from baq.local import row_norms, slopes
+from baq.local import leaf, row_norms, slopes
 from baq.quantization import Bits, bits_by_layer
 from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
 
@@ -125,8 +125,8 @@ def sensitivity(
             for each rival; those of few inputs stay in a processor's cache.
 
     Raises:
-        ValueError: as :func:`baq.inference.check_inputs` and :func:`baq.rounding.layers.matrix_layers`, or for
-            counts below 1.
+        ValueError: as :func:`baq.inference.check_inputs` and :func:`baq.rounding.layers.matrix_layers`, for
+            inputs of whole numbers, such as those of embeddings, or for counts below 1.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -140,13 +140,11 @@ def sensitivity(
     check_seed(seed=seed)
     layers = matrix_layers(network)
     x = check_inputs(network, x)
-    errors = [
-        _errors(w.weight, draws, per_channel, seed + k) for k, w in enumerate(layers.values())
-    ]
+    errors = [_errors(w.weight, draws, per_channel, seed, k) for k, w in enumerate(layers.values())]
     axes = x.new_zeros(0, x[0].numel()) if along is None else along.to(x).flatten(1)
     parts = []
     for batch in batches(x, batch_size):
-        batch = batch.detach().clone().requires_grad_()
+        batch = leaf(batch)
         with recorded(network) as found:
             z = check_logits(evaluate(network, batch), len(batch))
         order = z.detach().argsort(dim=1, descending=True, stable=True)
@@ -173,7 +171,7 @@ def sensitivity(
         classes = order[:, : rivals + 1]
         parts.append((gaps.detach(), classes, row_norms(first), first @ axes.T, *sums))
     gap, classes, length, along, variance, change = (
-        torch.cat(part) for part in zip(*parts, strict=True)
+        _wide(torch.cat(part)) for part in zip(*parts, strict=True)
     )
     return Sensitivity(
         model=network,
@@ -191,12 +189,21 @@ def sensitivity(
     )
 
 
-def _errors(weight: Tensor, draws: int, per_channel: bool, seed: int) -> tuple[Tensor, Tensor]:
+def _wide(values: Tensor) -> Tensor:
+    """Floats as float32 or wider: NumPy has no bfloat16."""
+    return values.float() if values.is_floating_point() and values.itemsize < 4 else values
+
+
+def _errors(
+    weight: Tensor, draws: int, per_channel: bool, seed: int, layer: int
+) -> tuple[Tensor, Tensor]:
     """Draws of the errors of a weight, (W, M), and their variance, (W,), for a step as large as the largest."""
     rows = weight.detach().flatten(1)
     largest = rows.abs().amax(dim=1, keepdim=True) if per_channel else rows.abs().max()
     step = largest.expand_as(rows).flatten()
-    uniform = torch.rand(draws, len(step), generator=torch.Generator().manual_seed(seed))
+    # No layer of a seed draws what another layer of another seed does.
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + layer)
+    uniform = torch.rand(draws, len(step), generator=generator)
     return (uniform.to(step) - 0.5).T * step[:, None], step.square() / 12
 
 
@@ -226,7 +233,7 @@ def with_noise(known: Sensitivity, bits: Bits, draw: int = 0) -> nn.Module:
     steps = known.steps(bits)
     noisy = copied(known.model)
     for k, layer in enumerate(matrix_layers(noisy).values()):
-        drawn, _ = _errors(layer.weight, draw + 1, known.per_channel, known.seed + k)
+        drawn, _ = _errors(layer.weight, draw + 1, known.per_channel, known.seed, k)
         layer.weight.data += (steps[k] * drawn[:, draw]).reshape(layer.weight.shape)
     return noisy
 

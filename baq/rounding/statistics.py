@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baq.arguments import check_seed, check_whole
-from baq.inference import batches, check_inputs, check_logits, logits, place
+from baq.inference import batches, check_inputs, check_logits, evaluate, logits, place
 from baq.rounding.form import output_metrics
 from baq.rounding.layers import (
     LayerInputs,
@@ -178,7 +178,7 @@ class Statistics:
         z = []
         for batch in self._parts:
             with recorded(self.model, {}) as found:
-                z.append(self.model(batch))
+                z.append(evaluate(self.model, batch))
             yield found
         self._z = torch.cat(z)
 

@@ -11,8 +11,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from baq.arguments import check_whole, is_real
-from baq.inference import Classifier, bisect, input_form
+from baq.arguments import check_inner, check_whole, is_real
+from baq.inference import Classifier, batch_in_cache, batches, bisect, input_form
 from baq.local import PairGap, displacement_to, pair_gap
 from baq.slices.jaccard import grid_change
 from baq.slices.label_maps import LabelMap, check_label_maps
@@ -63,8 +63,7 @@ def crossings(
     Raises:
         ValueError: for a tolerance outside (0, 1), or as :func:`baq.inference.logits`.
     """
-    if not is_real(tolerance) or not 0 < tolerance < 1:
-        raise ValueError(f"tolerance is {tolerance!r}: allowed is above 0 and below 1")
+    check_inner(tolerance=tolerance)
     check_label_maps(grid)
     halvings = max(1, math.ceil(math.log2(1 / (grid.n * tolerance))))
     found = []
@@ -103,8 +102,9 @@ def _change(
     at = _along(grid.plane, grid.n, cells, others)
     first = torch.from_numpy(grid.labels[cells])
     put = input_form(classifier)
-
     # Inputs are made in batches: those of all edges at once may not fit in memory.
+    batch_size = min(batch_size, batch_in_cache(classifier, put(grid.plane.origin[None])))
+
     def on_plane(coordinates: Tensor) -> Tensor:
         return classifier(put(grid.plane.inputs(coordinates)))
 
@@ -200,12 +200,15 @@ def predicted_displacement(
     found = torch.cat(points)
     if len(found) == 0:
         return np.empty(0)
-    x = plane.inputs(found)
-    pair = torch.from_numpy(np.concatenate(pairs, axis=1)).long()
-    gap = pair_gap(reference, x, (pair[0], pair[1]), batch_size)
-    axes = torch.stack([plane.u.flatten(), plane.v.flatten()]).to(gap.gradient)
-    within = PairGap(gap.first, gap.second, gap.gap, gap.gradient @ axes.T)
-    return displacement_to(within, candidate, x, batch_size).abs().cpu().numpy()
+    both = torch.from_numpy(np.concatenate(pairs, axis=1)).long().T
+    parts = []
+    for some, pair in zip(batches(found, batch_size), batches(both, batch_size), strict=True):
+        x = plane.inputs(some)
+        gap = pair_gap(reference, x, (pair[:, 0], pair[:, 1]), batch_size)
+        axes = torch.stack([plane.u.flatten(), plane.v.flatten()]).to(gap.gradient)
+        within = PairGap(gap.first, gap.second, gap.gap, gap.gradient @ axes.T)
+        parts.append(displacement_to(within, candidate, x, batch_size).abs().cpu())
+    return torch.cat(parts).numpy()
 
 
 def mean_displacement(a: LabelMap, b: LabelMap, length: float) -> float:

@@ -96,7 +96,7 @@ def across_grids(
                     "n": n,
                     "cell": cell,
                     "jaccard": jaccard_distance(mask, boundary_mask(grid_q.labels, sides)),
-                    "law": jaccard_law(finest[key], cell) if len(distance) else float("nan"),
+                    "law": jaccard_law(finest[key], cell) if len(finest[key]) else float("nan"),
                     "grid_change": grid_change(grid.labels, grid_q.labels),
                     "curve_distance": distance_summary(distance)["median"],
                 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -34,8 +35,11 @@ def as_map(grid: ArrayLike | Tensor | LabelMap) -> np.ndarray:
     """
     if isinstance(grid, LabelMap):
         return grid.labels
+    if isinstance(grid, Tensor):
+        grid = grid.detach().cpu()
+        grid = grid.float() if grid.dtype == torch.bfloat16 else grid  # which NumPy lacks
     try:
-        found = grid.detach().cpu().numpy() if isinstance(grid, Tensor) else np.asarray(grid)
+        found = np.asarray(grid)
     except ValueError as error:
         raise ValueError(f"the map is a {type(grid).__name__} that is no array: {error}") from None
     if found.dtype.kind not in "biu" and not (

@@ -31,7 +31,7 @@ WAYS = ("auto", "dense", "certified", "adaptive")
 LARGE = 192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelMap:
     """Top-1 labels at the centres of an n x n grid on a plane: ``labels[row, column]``, int32 (n, n).
 

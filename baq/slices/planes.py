@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plane:
     """A rectangle in the plane ``x0 + a u + b v``, with orthonormal u and v.
 
@@ -155,9 +155,10 @@ def pca_plane(x: Tensor, pad: float = 0.1) -> Plane:
         ([1.0, 0.0, 0.0], [-2.0, 2.0, -1.0, 1.0])
     """
     x = _floats(x).detach()
-    flat = x.flatten(1).double()
+    flat = x.flatten(1).to(torch.double, copy=True)  # the only copy, which is changed in place
     mean = flat.mean(dim=0)
-    s, axes = _principal_axes(flat - mean)
+    s, axes = _principal_axes(flat.sub_(mean))
+    del flat
     if len(s) < 2 or s[1] <= 1e-6 * s[0] or s[0] == 0:
         raise ValueError(
             f"{len(x)} points span a line at most: allowed are points that span a plane"
@@ -171,10 +172,11 @@ def _principal_axes(flat: Tensor) -> tuple[Tensor, Tensor]:
     """The two largest singular values and right singular vectors of centred points (N, d), the largest first.
 
     From the smaller matrix of products, and of that the two leading eigenvectors alone, which takes a sixth of
-    the time of a decomposition of the points. It halves the digits, and float64 has enough of them.
+    the time of a decomposition of the points. It halves the digits, and float64 has enough of them. The points
+    are scaled in place.
     """
-    largest = flat.abs().max().clamp(min=1e-300)
-    flat, few = flat / largest, len(flat) < flat.shape[1]
+    largest = torch.stack(flat.aminmax()).abs().max().clamp(min=1e-300)
+    flat, few = flat.div_(largest), len(flat) < flat.shape[1]
     products = flat @ flat.T if few else flat.T @ flat
     last = len(products) - 1
     squares, axes = eigh(products.cpu().numpy(), subset_by_index=[max(0, last - 1), last])
