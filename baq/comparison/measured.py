@@ -129,13 +129,13 @@ def listed(values: Sequence[Any], most: int = 12) -> str:
     return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
 
 
-def as_places(y: Any, classifier: Measured) -> Any:
+def as_places(y: Any, classifier: object) -> Any:
     """Labels as the places of a classifier's logits, where it is known what it calls these.
 
     Raises:
         ValueError: for a label that is none of its classes.
     """
-    classes = classifier.classes
+    classes = facts(classifier).classes
     if y is None or classes is None:
         return y
     places = {name: k for k, name in enumerate(classes)}

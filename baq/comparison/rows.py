@@ -110,7 +110,7 @@ def compare(
     others = {
         key: Measured.placed(value, outputs, dtype, device) for key, value in candidates.items()
     }
-    x, y = as_points(x, first, others), as_places(y, first)
+    x, y = as_points(x, first, others), as_places(y, reference)
     if batch_size is None:
         sizes = batch_sizes(first.classifier, x)
     else:
