@@ -272,7 +272,7 @@ fig = charts.shifts_by_step(law, {8: "C5", 6: "C3"})
 # larger network that ships with this book ([Full CIFAR-10](06-cifar-full)), on the same subsets.
 
 # %% tags=["remove-input"]
-KINDS = ["as above", "one scale per channel", "batch norm folded first"]
+KINDS = ["as chosen", "one scale per channel", "batch norm folded first"]
 KINDS += ["all training images"]
 AS_ABOVE, CHANNEL, FOLDED, FULL = KINDS
 PCA = "PCA plane of the test images"
@@ -348,7 +348,7 @@ Markdown(
 # suggests four times. Then both values should come out on one coarser grid. C1: our finer grid may leave the rule no level.
 
 # %% tags=["remove-input"]
-sides = {f"{m} cells a side": m for m in grids} | {"as above": n}
+sides = {f"{m} cells a side": m for m in grids} | {"as chosen": n}
 gridded = by_choice.assign(n=by_choice["choice"].map(sides)).dropna(subset="n")
 gridded = gridded.set_index(["candidate", "n", "seed"])["jaccard"]
 tried = [

@@ -22,7 +22,7 @@
 # The abstract leaves open most of what a replication needs. This page lists each open choice: what this
 # book does, and what the alternatives do to the claims, as the chapters measured it. Cells hold the median and
 # the 90 % interval over seeds, of fewer than ten (*n*) their range. Studies of alternatives have fewer seeds than the
-# claims themselves, so the rows "as above" differ a little from the table of [claims](claims.ipynb).
+# claims themselves, so the rows *as chosen* differ a little from the table of [claims](claims.ipynb).
 
 # %% tags=["parameters", "remove-cell"]
 digits: str = "02-slice-geometry/choices"  # the table of the choices on digits
@@ -38,10 +38,10 @@ from baq.report.stats import summarize
 from baq.report.tables import interval_table, written
 from baq.slices import jaccard_shift
 
-QUANTIZER = ["as above", "one scale per output unit", "asymmetric levels"]
-NETWORKS = ["as above", "32 hidden units", "128 hidden units", "ReLU"]
+QUANTIZER = ["as chosen", "one scale per output unit", "asymmetric levels"]
+NETWORKS = ["as chosen", "32 hidden units", "128 hidden units", "ReLU"]
 NETWORKS += ["standardized inputs"]
-SLICES = ["as above", "one-sided masks", "slice without padding"]
+SLICES = ["as chosen", "one-sided masks", "slice without padding"]
 SLICES += ["slice of the test images", "plane through three test images"]
 shown = "claim setting part quantity paper median lo hi n"
 ANSWER = {name: name for name in shown.split()}

@@ -36,7 +36,7 @@ def test_each_choice_is_the_comparison_by_hand(network, chosen):
         1, **RECIPE, shift=pixels.mean().item(), scale=pixels.std().item()
     )
     cases = {
-        "as above": by_hand(reference, split, own),
+        "as chosen": by_hand(reference, split, own),
         "ReLU": by_hand(relu, split, own),
         "standardized inputs": by_hand(standard, scaled, pca_plane(scaled.x_train, 0.2)),
         "one scale per output unit": by_hand(reference, split, own, per_channel=True),

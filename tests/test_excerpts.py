@@ -85,4 +85,4 @@ def test_the_rows_that_choices_name_are_in_the_books_table():
         if isinstance(of, ast.Name) and of.id in ("QUANTIZER", "NETWORKS", "SLICES"):
             named |= set(ast.literal_eval(node.value))
     table = pd.read_csv(path)
-    assert {"as above", "ReLU", "one-sided masks"} <= named <= set(table["choice"])
+    assert {"as chosen", "ReLU", "one-sided masks"} <= named <= set(table["choice"])

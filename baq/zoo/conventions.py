@@ -19,7 +19,7 @@ __all__ = ["CHOICES", "ITSELF", "digits_choices", "digits_controls"]
 
 #: What each choice changes: the network, its levels, the slice's padding or images, or the masks.
 CHOICES: dict[str, dict[str, Any]] = {
-    "as above": {},
+    "as chosen": {},
     "32 hidden units": {"network": {"hidden": 32}},
     "128 hidden units": {"network": {"hidden": 128}},
     "ReLU": {"network": {"activation": "relu"}},
