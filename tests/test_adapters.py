@@ -326,8 +326,8 @@ def test_another_estimator_is_a_callable_with_its_own_labels(make):
     found = load_classifier(estimator)
     assert not found.differentiable and "no gradients" in found.note
     images = torch.from_numpy(x).reshape(-1, 1, 8, 8)
-    for given in (images, images.bfloat16()):  # which hold the pixels exactly
-        np.testing.assert_array_equal(labels(logits(found, given)), estimator.predict(x))
+    for pixels in (images, images.bfloat16()):  # which hold the pixels exactly
+        np.testing.assert_array_equal(labels(logits(found, pixels)), estimator.predict(x))
 
 
 def test_classes_that_are_no_numbers_from_0_are_told():
