@@ -295,7 +295,7 @@ tables.show(needed, "needed")
 # takes labels; and the *error of a layer's outputs*, relative to their size. All use the same steps, so that the score alone
 # differs. Sizes are those of weights and scales.
 
-# %% mystnb={"image": {"alt": "Flip rate on a logarithmic axis against the size in kilobytes, a panel for each CIFAR-10 family and a line for each way to give bits to layers. Uniform bits lie highest."}} caption="Flips against size: bits uniform and by layer, means over networks." data=["by-layer"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Flip rate on a logarithmic axis against the size in kilobytes, a panel for each CIFAR-10 family and a line for each way to give bits to layers. One line is for uniform bits."}} caption="Flips against size: bits uniform and by layer, means over networks." data=["by-layer"] tags=["remove-input"]
 by_layer = gathered("by-layer")
 if len(by_layer):
     tables.save(by_layer, "by-layer")
@@ -319,7 +319,7 @@ if len(by_layer) and seeds > 1:
         f"with {m} in the mean, {allocations.fewer(uniform, m)}"
         for m in sorted({min(means), middle}, reverse=True)
     )
-    gain = f"\n* Bits by layer and not uniform: {gain}."
+    gain = f"\n* Bits by layer, rounded to nearest: {gain}; for better rounding see above."
     told = (f"* {m} bits: {allocations.fewer(uniform, m)}." for m in means)
     text = "Against uniform bits:\n\n" + "\n".join(told)
     text += (

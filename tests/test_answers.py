@@ -113,8 +113,8 @@ def test_the_ratio_of_a_range_a_word_and_zero_is_none(folders):
 
 def test_claims_that_a_convention_was_fitted_to_are_told(folders):
     table = judged(collect(folders))
-    assert "C2, C4, F2, F3, O1 were used to choose" in chance_sentence(table)
-    assert claims_table(table, EMPTY).count("Chosen to fit it:") == 5
+    assert "D3, S1, S2, C2, C4, F2, F3, O1 were used to choose" in chance_sentence(table)
+    assert claims_table(table, EMPTY).count("Chosen to fit it:") == 8
 
 
 def test_an_experiment_stands_beside_its_claim(folders):

@@ -163,8 +163,8 @@ def test_what_lies_outside_is_compared_with_chance():
     bad = [answer({"D5": around(9.0)})]
     table = judged(pd.concat([*good, *bad]))
     numeric, outside, chance, p = expected(table)
-    assert (numeric, outside) == (4, 1)
-    assert chance == pytest.approx(0.4) and p == pytest.approx(1 - 0.9**4)
+    assert (numeric, outside) == (3, 1), "D3 chose a convention"
+    assert chance == pytest.approx(0.3) and p == pytest.approx(1 - 0.9**3)
     half = judged(bits([6.0] * 10, [8.0] * 5 + [np.nan] * 5))
     assert set(half["verdict"].dropna()) == {"not answered", "not reproduced"}
     assert expected(half)[:2] == (0, 0), "a claim with two numbers is none with a single one"

@@ -269,7 +269,7 @@ def counts_line(table: pd.DataFrame) -> str:
     }
     fitted = table.loc[(table["chosen"] != "") & (table["verdict"] == "inside"), "claim"].nunique()
     if fitted:
-        words["inside"] += f" (in {fitted} of these it was used to choose a convention)"
+        words["inside"] += f" ({fitted} of these were used to choose a convention)"
     said = pd.to_numeric(table["paper"], errors="coerce").isna()
     whole = table.loc[said & (table["verdict"] == "direction only"), "claim"].nunique()
     if whole:

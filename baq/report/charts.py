@@ -370,6 +370,7 @@ def interval_rows(summary: pd.DataFrame, by: str, panels: Mapping[str, str]) -> 
         if rows["hi"].max() > 10 * rows["hi"].median():
             ax.set_xscale("function", functions=(lambda x: np.sqrt(np.abs(x)), np.square))
             ax.xaxis.set_major_locator(FixedLocator(_root_ticks(rows["hi"].max())))
+            label += " (root scale)"
         ax.set(xlabel=fill(label, 18), xlim=(0, None))
         _measure_axis(ax.xaxis, measure)
         ax.set_yticks(at, names)

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+import torch
 from IPython.display import HTML
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -41,17 +42,15 @@ def _class_colours(classes: int) -> np.ndarray:
 
 def _anchors(grid: LabelMap, points: Sequence[Sequence[float]] = ()) -> dict[int, tuple[int, int]]:
     """For each label with a region wide enough to write in, the cell farthest from other labels and marked points."""
-    free, (a_min, _, b_min, _), (width, height) = (
-        np.ones_like(grid.labels),
-        grid.plane.extent,
-        grid.cell,
-    )
-    for a, b in points:
-        at = np.array([(b - b_min) / height, (a - a_min) / width]).astype(int).clip(0, grid.n - 1)
-        free[tuple(at)] = 0
+    a, b = grid.plane.centres(grid.n).unbind(-1)
+    free, (a_min, a_max, *_) = torch.ones_like(a, dtype=torch.bool), grid.plane.extent
+    for at_a, at_b in points:
+        free &= torch.hypot(a - at_a, b - at_b) > 0.06 * (
+            a_max - a_min
+        )  # the disc, and half a number
     found = {}
     for label in np.unique(grid.labels):
-        own = (grid.labels == label) & (free > 0)
+        own = (grid.labels == label) & free.cpu().numpy()
         depth = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
         if depth.max() > grid.n / 40:
             found[int(label)] = np.unravel_index(depth.argmax(), depth.shape)
@@ -140,7 +139,7 @@ def boundary_overlay(reference: LabelMap, candidates: Mapping[str, LabelMap]) ->
         reference: the reference's label map.
         candidates: panel title to a candidate's label map on the same grid.
     """
-    colours = ["white", "black", "#0072B2", "#F0B860"]
+    colours = ["white", "black", "#0072B2", "#CC7A00"]
     side = WIDTH / len(candidates)
     figure, axes = plt.subplots(
         1, len(candidates), figsize=(WIDTH, side + 0.7), squeeze=False, sharey=True
