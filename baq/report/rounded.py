@@ -295,12 +295,12 @@ def with_less_tuning(tried: pd.DataFrame) -> list[pd.DataFrame]:
         tried: of one setting, a row a seed and rounding, the latter as ``part``.
     """
     rates = tried.groupby("part")["band_pair_flip_rate"].mean()
-    least, *searched = rates[WAYS[0]], *rates[~rates.index.str.startswith(WAYS[0])]
-    paper = paper_value("R3")
-    between = min(least, *searched) <= paper <= max(least, *searched)
+    searched = rates[~rates.index.str.startswith(WAYS[0])]
+    least, paper = rates[WAYS[0]], paper_value("R3")
+    between = min(least, searched.min()) <= paper <= max(least, searched.max())
     result = (
-        f"{len(searched)} searches with fewer images, one step or other scales turn {min(searched):.3f} to "
-        f"{max(searched):.3f} of the pair orders, and no search at all, rounding to nearest, {least:.3f}; the paper's "
+        f"{len(searched)} searches with fewer images, one step or other scales turn {searched.min():.3f} to "
+        f"{searched.max():.3f} of the pair orders, and no search at all, rounding to nearest, {least:.3f}; the paper's "
         f"{paper:.4f} lies {'between' if between else 'beyond'}."
     )
     return [experiment("R3", "the paper tuned its rounding less", not between, result, _SECTION)]
