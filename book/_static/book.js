@@ -48,6 +48,12 @@
     }
   }
 
+  // A formula may be wider than the page, and takes the keyboard once its library has set it.
+  async function reach() {
+    await window.MathJax?.startup?.promise;
+    for (const one of document.querySelectorAll("mjx-container[display=true]")) one.tabIndex = 0;
+  }
+
   // The theme's arrow that unfolds a page's children is an icon alone.
   function name() {
     for (const arrow of document.querySelectorAll("nav summary:not([aria-label])")) {
@@ -70,6 +76,7 @@
     mark();
     name();
     signatures();
+    reach();
   });
   window.addEventListener("resize", mark);
   window.addEventListener("beforeprint", unfold);
