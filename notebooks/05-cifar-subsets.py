@@ -274,7 +274,7 @@ fig = charts.shifts_by_step(law, {8: "C5", 6: "C3"})
 # %% tags=["remove-input"]
 KINDS = ["as chosen", "one scale per channel", "batch norm folded first"]
 KINDS += ["all training images"]
-AS_ABOVE, CHANNEL, FOLDED, FULL = KINDS
+AS_CHOSEN, CHANNEL, FOLDED, FULL = KINDS
 PCA = "PCA plane of the test images"
 SLICES = {
     "one-sided masks": {"sides": "one"},
@@ -294,7 +294,7 @@ def chosen(kind, seed, own):
     candidates = {b: ptq_w(source, b, per_channel=kind == CHANNEL) for b in (8, 6)}
     flips = compare(reference, candidates, x, y, gradients=False, batch_size=BATCH)
     through_images, found = random_planes(x, y, choice_planes, seed), []
-    for name, cut in ({kind: {}} | (SLICES if kind == AS_ABOVE else {})).items():
+    for name, cut in ({kind: {}} | (SLICES if kind == AS_CHOSEN else {})).items():
         cut = {"n": n, "way": "adaptive", "batch_size": BATCH} | cut
         spanned = [pca_plane(x)] if cut.pop("pca", False) else through_images
         on_planes = per_plane(reference, candidates, spanned, **cut)

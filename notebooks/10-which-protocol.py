@@ -109,12 +109,24 @@ Markdown(
 # single odd number cannot overrule all others. Given a protocol, numbers are taken as independent. They are not quite, since several come
 # from the same networks; so a posterior may be surer than it should be.
 #
-# The posterior follows by Bayes' rule, exactly: all protocols are summed over, by variable elimination. By hand, for
-# one number: which grid do the 8 bits on digits (D2) speak for, when everything else is averaged over?
+# The posterior follows by Bayes' rule, exactly: all protocols are summed over, by variable elimination.
 
-# %%
+# %% [markdown]
+# ## What the figures decide
+#
+# Each choice's posterior from all numbers together, where a choice that groups share has one value for all of them.
+
+# %% mystnb={"image": {"alt": "A bar for each open choice, divided by the posterior probability of its values, with the prior as a thin bar below it."}} caption="Posterior of every choice from all numbers together. Values stand in the order of the table of choices; parts too narrow for theirs carry none." data=["posterior"] tags=["remove-input"]
 simulated = answers(folder())
 inference = Inference(known, simulated, numbers())
+posterior = inference.posterior()
+tables.save(posterior, "posterior")
+fig = report.posterior_bars(posterior[posterior["group"] == "together"])
+
+# %% [markdown]
+# By hand, for one number: which grid do the 8 bits on digits (D2) speak for, when everything else is averaged over?
+
+# %%
 grid = belief(inference.factors(["D2"]), ("digits_n",))
 pd.DataFrame([grid.round(3)], ["probability"], known.choices["digits_n"].values)
 
@@ -124,16 +136,6 @@ Markdown(
     f"So D2 alone, with `stray` at {known.stray}, leaves every grid between {grid.min():.0%} and {grid.max():.0%}, where "
     f"the prior had {1 / len(grid):.0%} each; most has {names[int(grid.argmax())]}."
 )
-
-# %% [markdown]
-# ## What the figures decide
-#
-# Each choice's posterior from all numbers together, where a choice that groups share has one value for all of them.
-
-# %% mystnb={"image": {"alt": "A bar for each open choice, divided by the posterior probability of its values, with the prior as a thin bar below it."}} caption="Posterior of every choice from all numbers together. Values stand in the order of the table of choices; parts too narrow for theirs carry none." data=["posterior"] tags=["remove-input"]
-posterior = inference.posterior()
-tables.save(posterior, "posterior")
-fig = report.posterior_bars(posterior[posterior["group"] == "together"])
 
 # %% [markdown]
 # A value may rest on a single number. So each is left out in turn, and the least that is left of the value's probability stands beside

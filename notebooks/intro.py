@@ -43,7 +43,7 @@ from baq import ptq_w, slices
 from baq.report import answers, style
 from baq.report.excerpts import read, results
 from baq.report.maps import boundary_overlay
-from baq.report.pictures import png_address
+from baq.report.pictures import image_address
 from baq.zoo.recipes import digits_network
 
 # %% tags=["remove-input"]
@@ -145,7 +145,7 @@ plt.close(figure)
 names = " ".join(f"digits/tanh-{seed}" for seed in range(seeds))
 HTML(
     f"""<figure class="explore" data-explore="small" data-networks="{names}" data-more="explore.html">
-<img src="{png_address(Image.open(buffer))}" alt="Boundary cells of the float network and of its copies: {"; ".join(drawn)}.">
+<img src="{image_address(Image.open(buffer))}" alt="Boundary cells of the float network and of its copies: {"; ".join(drawn)}.">
 <p>The picture moves where JavaScript is at hand; here it is at {", ".join(map(str, levels))} bits, on {n} cells a side.</p>
 </figure>"""
 )

@@ -56,6 +56,25 @@ def test_faults_of_the_theme_are_mended_once(tmp_path):
     assert path.read_text() == text
 
 
+def test_drawings_load_late_in_the_room_that_their_files_say(tmp_path):
+    (tmp_path / "_images").mkdir()
+    (tmp_path / "book").mkdir()
+    drawing = (
+        '<?xml version="1.0"?>\n<svg width="300.4pt" viewBox="0 0 300.4 99.6" version="1.1"></svg>'
+    )
+    (tmp_path / "_images" / "a b.svg").write_text(drawing)
+    (tmp_path / "_images" / "odd.svg").write_text("<svg>")
+    path, tag = tmp_path / "book" / "page.html", '<img alt="1 > 0" src="../_images/a%20b.svg" />'
+    others = '<img src="../_images/odd.svg" /><img src="../_images/a.png" /><img src="gone/_images/a.svg">'
+    path.write_text(tag.replace(" > ", " &gt; ") + others)
+    mend(tmp_path, late=False)
+    assert "loading" not in path.read_text()
+    for _ in range(2):
+        mend(tmp_path)
+        late = f'<img loading="lazy" width="300" height="100" {tag[5:]}'
+        assert path.read_text() == late.replace(" > ", " &gt; ") + others
+
+
 TOTAL = """\
 import os
 from pathlib import Path

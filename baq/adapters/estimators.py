@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baq.adapters.outputs import convert
+from baq.adapters.outputs import convert, to_array
 from baq.adapters.packages import needed
 
 __all__ = ["adapted_estimator", "class_names", "is_estimator"]
@@ -58,8 +58,7 @@ def adapted_estimator(estimator: Any) -> tuple[Callable[[Tensor], Tensor], str]:
         return affine, f"{note}; affine, so that radii are exact"
 
     def classifier(x: Tensor) -> Tensor:
-        x = x.float() if x.dtype == torch.bfloat16 else x  # which NumPy has not
-        found = np.asarray(scores(x.detach().cpu().flatten(1).numpy()))
+        found = np.asarray(scores(to_array(x.flatten(1))))
         return convert(torch.from_numpy(np.array(found)).to(x.device), _kind(found, kind))
 
     return classifier, f"{note}; no gradients"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from baq.adapters.facts import tell
-from baq.adapters.outputs import convert, tensor_of
+from baq.adapters.outputs import convert, tensor_of, to_array
 from baq.adapters.packages import needed
 
 __all__ = ["OnnxClassifier", "load_onnx"]
@@ -99,7 +99,7 @@ class OnnxClassifier(nn.Module):
                 f"{self.source}: input is {unknown[0]!r}: allowed are {', '.join(self._places)}"
             )
         first = given[self._inputs[0]]
-        values = self._run({name: _array(x) for name, x in given.items()}).to(first.device)
+        values = self._run({name: to_array(x) for name, x in given.items()}).to(first.device)
         if self.torch_copy is None or not (torch.is_grad_enabled() and first.requires_grad):
             return convert(values, self.kind)
         found = _through(self.torch_copy, first.to("cpu", self._dtype()))
@@ -161,11 +161,6 @@ class OnnxClassifier(nn.Module):
                     f"numbers from {low} to {high}"
                 )
         return np.ascontiguousarray(x, dtype)
-
-
-def _array(x: Tensor) -> np.ndarray:
-    x = x.detach().cpu()
-    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def _shape(shape: Sequence[Any]) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "kind_of",
     "recognize",
     "tensor_of",
+    "to_array",
 ]
 
 #: What the numbers of an output may be.
@@ -118,6 +119,17 @@ def from_array(values: Any) -> Tensor:
         # An array that may not be written to is shared, and never written to here.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.as_tensor(values)
+
+
+def to_array(values: Tensor) -> np.ndarray:
+    """A tensor as an array, which shares its memory where it can; of bfloat16, which NumPy lacks, as float32.
+
+    Example:
+        >>> to_array(torch.ones(2, dtype=torch.bfloat16))
+        array([1., 1.], dtype=float32)
+    """
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def _array(values: Any) -> Tensor:
@@ -338,5 +350,6 @@ def recognize(
     kind = outputs
     if outputs == "auto":
         kind = "probabilities" if ends_in_softmax(classifier) else kind_of(z, like)
-    convert(z, kind)
+    if kind != "logits":
+        _check(z, kind)
     return kind, *as_logits(classifier, kind)

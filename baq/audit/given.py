@@ -14,6 +14,7 @@ from torch import Tensor
 
 from baq.adapters.facts import facts
 from baq.adapters.outputs import convert, recognize
+from baq.comparison.measured import one_line
 from baq.inference import Classifier, check_inputs, check_logits, evaluate
 
 __all__ = ["depends_on_batch", "named", "users_folder", "with_logits"]
@@ -102,7 +103,7 @@ def with_logits(
         try:
             _, found[key], told = _with_logits(candidate, first, kind)
         except Exception as error:  # one that fails must not lose the others
-            failed, told = failed or error, f"left out: {' '.join(str(error).split())}"
+            failed, told = failed or error, f"left out: {one_line(error)}"
         if told:
             notes.append(f"{key}: {told}")
     if not found and failed is not None:
@@ -132,8 +133,7 @@ def depends_on_batch(classifier: Classifier, x: Tensor) -> str:
         )
         apart = (together.reshape(alone.shape) - alone).abs().max()
     except Exception as error:  # what works in batches alone can be measured
-        reason = " ".join(str(error).split())
-        return f"whether its outputs depend on which inputs are evaluated together is not known: {reason}"
+        return f"whether its outputs depend on which inputs are evaluated together is not known: {one_line(error)}"
     if not apart > _APART * together.abs().max():
         return ""
     return (

@@ -23,7 +23,7 @@ from scipy import ndimage
 from torch import nn
 
 from baq.quantization import ptq_w
-from baq.report.pictures import png_address
+from baq.report.pictures import image_address
 from baq.report.style import WIDTH
 from baq.slices.jaccard import boundary_mask, grid_change
 from baq.slices.junctions import junction_cells
@@ -270,7 +270,7 @@ show();
 
 
 def _picture(frame: Frame, classes: int, outline: LabelMap | None) -> str:
-    """A frame as the address of a PNG that holds itself."""
+    """A frame as the address of an image that holds itself."""
     palette = [*_class_colours(classes), (0.25, 0.25, 0.25), (0, 0, 0), (0.835, 0.369, 0)]
     grid = frame.grid
     kind = grid.labels
@@ -288,4 +288,4 @@ def _picture(frame: Frame, classes: int, outline: LabelMap | None) -> str:
         pen.text(
             at, str(label), classes + 1, ImageFont.load_default(max(12, grid.n // 10)), anchor="mm"
         )
-    return png_address(image)
+    return image_address(image)

@@ -273,7 +273,7 @@ def experiments(
 
 
 def on_coarser_grids(maps: pd.DataFrame) -> list[pd.DataFrame]:
-    """R1 and R2 tried on a grid about four times coarser than the finest one.
+    """R1 and R2 tried on every grid coarser than the finest one.
 
     Arguments:
         maps: J of one setting at 4 bits, a row a method, seed, plane and grid ``n``.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from baq.arguments import is_real
+from baq.arguments import check_inner, is_real
 
 __all__ = [
     "FEW",
@@ -69,8 +69,7 @@ def correlation(
         ValueError: for a level outside (0, 1), fewer than 1 resample, unequal numbers of rows, values
             that are not finite, or a group that is NaN or None.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}: allowed is above 0 and below 1")
+    check_inner(level=level)
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}: allowed is 1 or more")
     frame = pd.DataFrame(_columns(x=x, y=y, groups=groups, within=within))
@@ -164,8 +163,7 @@ def paired_difference(
         ValueError: for a level outside (0, 1), other than equal numbers of 2 values or more, or
             values that are not finite.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}: allowed is above 0 and below 1")
+    check_inner(level=level)
     a, b = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
         raise ValueError(f"{a.size} and {b.size} values: allowed are equal numbers, 2 or more")
@@ -218,8 +216,7 @@ def prediction_interval(
 
 def _t_interval(mean: float, std: float, n: int, more: float, level: float) -> tuple[float, float]:
     """With the share of a run's variance that comes on top of the mean's; NaN for fewer than two runs."""
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}: allowed is above 0 and below 1")
+    check_inner(level=level)
     if n < 2:
         return math.nan, math.nan
     half = float(stats.t.ppf((1 + level) / 2, n - 1) * std * math.sqrt(more + 1 / n))
@@ -293,8 +290,7 @@ def summarize(
         ValueError: for a level outside (0, 1), a column that the frame lacks, a NaN in ``by``, or a
             measure of other than numbers.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}: allowed is above 0 and below 1")
+    check_inner(level=level)
     if lacking := [name for name in (*by, *measures) if name not in frame]:
         raise ValueError(f"no column {lacking[0]!r}: allowed are {', '.join(map(str, frame))}")
     _check_keys(frame, by)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from baq.adapters.outputs import to_array
 from baq.quantization import weight_grid
 
 __all__ = [
@@ -45,9 +46,8 @@ def squared_error(change: Tensor, gram: Tensor) -> Tensor:
 
 
 def array(values: Tensor) -> np.ndarray:
-    """A copy as a NumPy array, which has no bfloat16."""
-    values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy().copy()
+    """A copy as a NumPy array, see :func:`baq.adapters.outputs.to_array`."""
+    return to_array(values).copy()
 
 
 @dataclass

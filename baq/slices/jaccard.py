@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from baq.adapters.outputs import to_array
 from baq.arguments import check_choice, is_real
 from baq.slices.label_maps import LabelMap
 
@@ -36,8 +36,7 @@ def as_map(grid: ArrayLike | Tensor | LabelMap) -> np.ndarray:
     if isinstance(grid, LabelMap):
         return grid.labels
     if isinstance(grid, Tensor):
-        grid = grid.detach().cpu()
-        grid = grid.float() if grid.dtype == torch.bfloat16 else grid  # which NumPy lacks
+        grid = to_array(grid)
     try:
         found = np.asarray(grid)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """A Sphinx extension for rendered pages: the theme's faults are mended, dead links are warnings."""
 
 import re
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -53,20 +54,42 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def _finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        mend(Path(app.outdir))
-        if app.builder.name == "singlehtml":  # a book of one page is only printed
+        printed = app.builder.name == "singlehtml"  # a book of one page
+        mend(Path(app.outdir), late=not printed)
+        if printed:
             return
         for text in broken_links(Path(app.outdir)):
             logging.getLogger(__name__).warning(text)
 
 
-def mend(html: Path) -> None:
-    """Mend all pages below a folder in place; mended pages stay as they are."""
+def mend(html: Path, late: bool = True) -> None:
+    """Mend all pages below a folder in place; mended pages stay as they are.
+
+    With ``late``, a drawing is loaded once a reader comes near, and its room is kept until then.
+    """
     for path in html.rglob("*.html"):
         text = path.read_text("utf-8")
         for fault, instead in _FAULTS:
             text = fault.sub(instead, text)
+        if late:
+            text = _DRAWING.sub(partial(_late, folder=path.parent), text)
         path.write_text(text, "utf-8")
+
+
+#: A drawing among a page's images, and its size in the file itself.
+_DRAWING = re.compile(r'<img (?!loading)([^>]*\bsrc="([^"]*_images/[^"]*\.svg)"[^>]*)>')
+_SIZE = re.compile(r'<svg[^>]*\bviewBox="\S+ \S+ ([\d.]+) ([\d.]+)"')
+
+
+def _late(image: re.Match[str], folder: Path) -> str:
+    """The tag of a drawing with its shape, to be loaded late; as it is where its file says no size."""
+    rest, source = image.groups()
+    path = folder / unquote(source)
+    size = _SIZE.search(path.read_text("utf-8")) if path.is_file() else None
+    if size is None:
+        return image[0]
+    width, height = (round(float(side)) for side in size.groups())
+    return f'<img loading="lazy" width="{width}" height="{height}" {rest}>'
 
 
 def broken_links(html: Path) -> list[str]:
