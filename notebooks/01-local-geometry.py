@@ -103,11 +103,14 @@ style.use_style()
 #
 # One seed by hand: a network, its copy with 4-bit weights, and the two compared on the test images.
 
-# %%
+# %% caption="One network with 4-bit weights beside its float reference, on the test images."
 network, split = digits_network(first_seed, hidden, activation, epochs, test=test)
 four_bits = ptq_w(network, 4, per_channel=per_channel)
 row = compare(network, four_bits, split.x_test, split.y_test, share=share)
-row[["accuracy_reference", "accuracy", "flip_rate", "shift", "normal_angle"]]
+shown = row[
+    ["accuracy_reference", "accuracy", "flip_rate", "shift", "normal_angle"]
+]
+tables.styled(shown, "by-hand")
 
 # %% [markdown]
 # The copy's accuracy stands beside that of its reference; then the share of images flipped, the median

@@ -96,12 +96,13 @@ drawing = {"n": n, "sides": sides}
 # batches for each seed, and weights rounded to the nearest level with one scale for each matrix. One of
 # them by hand: the plane through the training images, and a copy with 4-bit weights compared on it.
 
-# %%
+# %% caption="One network with 4-bit weights beside its float reference, on one plane."
 network, split = digits_network(first_seed + shown, **recipe)
 plane = slices.pca_plane(split.x_train, pad)
 held_out = split.x_test, split.y_test
 row = compare(network, ptq_w(network, 4), *held_out, planes=plane, n=n, sides=sides)
-row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
+shown = row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
+tables.styled(shown, "by-hand")
 
 # %% [markdown]
 # Beside $J$ stand the share of cells changed, the mean displacement in input units and the copy's junction cells.
@@ -181,9 +182,8 @@ tables.show_intervals(summary, "by-bits", "bits", shown_columns)
 # %% [markdown]
 # ## What J reads
 #
-# Where two boundaries lie a distance $d$ apart and are drawn on cells of side $h$ with masks two cells
-# thick, put $s = d/h$. A stretch of boundary then has $2 + \min(s, 2)$ cells in the union of the masks
-# and $2 - \min(s, 2)$ in both, so
+# Where two boundaries lie a distance $d$ apart and are drawn on cells of side $h$ with masks two cells thick, put $s = d/h$. A stretch of
+# boundary then has $2 + \min(s, 2)$ cells in the union of the masks and $2 - \min(s, 2)$ in both, so
 #
 # $$ J = \frac{2m}{2+m}, \qquad m = \operatorname{mean} \min(s, 2), $$
 #
@@ -331,7 +331,7 @@ tables.save(controls, "controls")
 
 # %% mystnb={"image": {"alt": "Median and 90 percent interval over seeds of J and of the flip rate, a row for each pair: a float network against itself, its 8 and 4 bit copies, another float training, and 8 and 4 bit copies of a network trained on shuffled labels. Itself is at zero."}} caption="J and flips of the controls: median and interval over seeds." data=["controls"] tags=["remove-input"]
 CONTROLLED = ["jaccard", "flip_rate", "grid_change", "mean_displacement"]
-control_summary = summarize(controls, ["pair"], CONTROLLED)
+control_summary = summarize(controls, ["pair"], ["accuracy", *CONTROLLED])
 tables.save(control_summary, "controls-summary")
 panels = {name: tables.HEADINGS[name] for name in CONTROLLED[:2]}
 fig = charts.interval_rows(control_summary, "pair", panels)
@@ -339,15 +339,15 @@ fig = charts.interval_rows(control_summary, "pair", panels)
 # %% tags=["remove-input"]
 middle = control_summary.set_index(["pair", "measure"])["median"]
 copies = ", ".join(
-    f"{b} bits flip {middle[f'{b} bits', 'flip_rate']:.1%}, have J = {middle[f'{b} bits', 'jaccard']:.2f} and lie "
+    f"{b} bits ({middle[f'{b} bits', 'accuracy']:.1%} right) flip {middle[f'{b} bits', 'flip_rate']:.1%}, have J = {middle[f'{b} bits', 'jaccard']:.2f} and lie "
     f"{middle[f'{b} bits', 'mean_displacement']:.3f} away"
     for b in studied[::-1]
 )
 itself = controls["pair"] == ITSELF
 display(
     Markdown(
-        f"In the median another training flips **{middle['another training', 'flip_rate']:.1%}** of "
-        f"the test images, has J = **{middle['another training', 'jaccard']:.2f}** and lies "
+        f"In the median another training is right on {middle['another training', 'accuracy']:.1%} of the test images, flips "
+        f"**{middle['another training', 'flip_rate']:.1%}** of them, has J = **{middle['another training', 'jaccard']:.2f}** and lies "
         f"{middle['another training', 'mean_displacement']:.3f} input units away in the mean along the boundary; {copies}. The "
         "largest value of any measure of a network against itself is "
         f"{controls.loc[itself, CONTROLLED].max(axis=None):g}."
@@ -394,7 +394,7 @@ Markdown(
 opening(
     "Does a large Jaccard distance mean that the boundary moved far?",
     f"Not by itself: at {few} bits J = {middle[f'{few} bits', 'jaccard']:.2f} on {n} cells a side, and training the "
-    f"network again gives {noise:.2f}. On other grids the same pair of networks has any value from "
-    f"{close.min():.2f} to {close.max():.2f}, while its boundary moved by the same distance.",
+    f"network again gives {noise:.2f}. On other grids the same networks have "
+    f"{close.min():.2f} to {close.max():.2f} in the median, while their boundaries moved by the same distance.",
     f"Networks with one hidden layer on digits, {seeds} seeds, one plane each.",
 )

@@ -101,12 +101,12 @@ ts = np.linspace(0, 1, steps + 1)
 # The networks and slices are those of the chapters before. Each transition gives a film of label maps. By
 # hand, for one network and the first transition:
 
-# %%
+# %% caption="Triple-junction cells of one film, read in five ways."
 network, split = digits_network(first_seed + shown, test=test, **recipe)
 plane = slices.pca_plane(split.x_train, pad)
 start, stop = ptq_w(network, levels[0]), ptq_w(network, levels[1])
 film = follow(start, stop, plane, steps, n)
-pd.DataFrame([junction_readings(film)])
+tables.styled(pd.DataFrame([junction_readings(film)]), "by-hand")
 
 # %% [markdown]
 # The row has the triple-junction cells of the film, read in five ways. For all seeds and transitions, each
@@ -234,23 +234,29 @@ changed, regions = (
     excesses.loc[excesses["kind"] == kind, "excess"]
     for kind in ("changed cells", "regions")
 )
-tendency = {
-    True: "more often near a junction than",
-    False: "no more often near than",
-}
+
+
+def tendency(excess):
+    """How the median shares of all transitions compare with those of boundary cells."""
+    more, less = bool((excess > 0).all()), bool((excess < 0).all())
+    return (
+        "more" if more else "less" if less else "sometimes more and sometimes less"
+    )
+
+
 Markdown(
     f"Shares within {near:.0%} of the slice's width of a junction, over {seeds} seeds (regions: over those that have any). Over the transitions "
-    f"the changed cells are {tendency[bool((changed > 0).all())]} random boundary cells (median excess "
-    f"{changed.min():+.3f} to {changed.max():+.3f}), and the regions that vanish or appear are "
-    f"{tendency[bool((regions > 0).all())]} those ({regions.min():+.3f} to {regions.max():+.3f})."
+    f"the changed cells lie {tendency(changed)} often near a junction than random boundary cells (median excess "
+    f"{changed.min():+.3f} to {changed.max():+.3f}), and the regions that vanish or appear lie there "
+    f"{tendency(regions)} often ({regions.min():+.3f} to {regions.max():+.3f})."
 )
 
 # %% [markdown]
 # ## Is it the quantizer, or any path?
 #
 # The suspected reason for claim T4: what is seen to rearrange are mergers, splits, births and deaths of regions, and
-# any path of the weights has those, as near to junctions. Then a path in a random direction of the same length has
-# no fewer events, and no smaller a share of its changed cells near a junction. If the levels favoured junctions, their
+# any path of the weights has those, no farther from junctions. Then a path in a random direction of the same length has
+# no fewer events (births, deaths, mergers, splits; contacts are junctions by definition), and no smaller a share of its changed cells near a junction. If the levels favoured junctions, their
 # path would have a larger share, which would refute the reason.
 
 # %% caption="Events of regions in a transition, means over seeds: along the levels and along random paths." tags=["remove-input"]
@@ -280,7 +286,7 @@ if len(both) > 1:
     )
 t4 = experiment(
     "T4",
-    "regions rearrange along any path of the weights, as near to junctions",
+    "regions rearrange along any path of the weights, no farther from junctions",
     refuted,
     f"{text}.",
     "is-it-the-quantizer-or-any-path",
@@ -359,7 +365,7 @@ if len(same) > 1:
 Markdown(
     f"* A slice has a handful of junctions, {largest.min():g} to {largest.max():g} in the median at most, and "
     "on the way from one level to the next they move more than they multiply.\n"
-    f"* The map changes along its boundary: changed cells are {tendency[bool((changed > 0).all())]} boundary "
+    f"* The map changes along its boundary: changed cells lie {tendency(changed)} often near a junction than boundary "
     "cells.\n"
     f"* Regions that come and go do so near junctions, and {beside}.\n\n"
     "Next: [which bit width to pick](04-stopping)."
@@ -374,8 +380,8 @@ Markdown(
 # %% tags=["opening", "remove-input"]
 opening(
     "Where does a label map rearrange when bits are taken away?",
-    f"Along its whole boundary: {shares['changed cells'].mean():.0%} of the changed cells lie near a junction of "
-    f"three classes, of all boundary cells {shares['boundary cells'].mean():.0%}. "
+    f"Along its whole boundary: in the mean over seeds and transitions {shares['changed cells'].mean():.0%} of the changed cells lie "
+    f"near a junction of three classes, of all boundary cells {shares['boundary cells'].mean():.0%}. "
     f"Of the regions that appear or vanish {shares['regions'].mean():.0%} do so near a junction, and {beside}.",
     f"One hidden layer, digits, one plane through the data for each of {seeds} seeds, {n} cells a side.",
 )

@@ -18,10 +18,9 @@
 # %% [markdown]
 # # Calibration-to-test stopping
 #
-# How few bits are few enough? The usual answer walks down the bit widths on calibration data for as long
-# as accuracy holds. The paper {cite}`kiselev2026` asks for more: the boundary must hold too. This
-# chapter picks bit widths by both rules on calibration data, measures the picks on held-out data, and
-# answers claims S1 to S6 on digits, MNIST {cite}`lecun1998` and Fashion-MNIST {cite}`xiao2017`.
+# How few bits are few enough? The usual answer walks down the bit widths on calibration data for as long as accuracy holds. The paper
+# {cite}`kiselev2026` asks for more: the boundary must hold too. This chapter picks bit widths by both rules on calibration data, measures
+# the picks on held-out data, and answers claims S1 to S6 on digits, MNIST {cite}`lecun1998` and Fashion-MNIST {cite}`xiao2017`.
 #
 # ## The two rules
 #
@@ -147,12 +146,13 @@ tables.save(levels, "levels")
 # %% [markdown]
 # One network by hand, on digits: what its levels show on calibration data, and what the two rules pick.
 
-# %%
+# %% caption="One network on digits by bit width, on calibration images."
 network, split = digits_network(0, calibration=0.2, test=0.2, epochs=epochs_digits)
 x, y = split.x_calibration, split.y_calibration
 candidates, plane = {b: ptq_w(network, b) for b in bits}, slices.pca_plane(x)
 one = compare(network, candidates, x, y, planes=plane, n=n, gradients=False)
-display(one[["candidate", "accuracy", "flip_rate", "jaccard"]])
+one["bits"] = one["candidate"]
+display(tables.styled(one[["bits", "accuracy", "flip_rate", "jaccard"]], "by-hand"))
 accuracy_rule(one, eps), boundary_aware_rule(one, eps, tau_f, tau_j)
 
 # %% tags=["remove-input"]

@@ -102,11 +102,12 @@ networks = run_all(made, [(s,) for s in range(seeds)], jobs=jobs, label="seeds")
 # The network of seed 0, its copy with weights of 6 bits, and one call that compares the two on the test images: how
 # many are still right, and how many labels changed, of all images and of those nearest to a boundary.
 
-# %%
+# %% caption="One network with 6-bit weights beside its float reference, on the test images."
 network, split = networks[0], subset(0)
 six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, split.x_test, split.y_test, gradients=False)
-row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
+shown = row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
+tables.styled(shown, "by-hand")
 
 # %% [markdown]
 # The same for every seed and bit width, on calibration and on test images, and with $J$ on many planes:
@@ -269,7 +270,7 @@ fig = charts.shifts_by_step(law, {8: "C5", 6: "C3"})
 # ## What the other choices do
 #
 # One at a time, over fewer seeds and planes, at the paper's two levels. "All training images" is the
-# larger network that ships with this book ([Full CIFAR-10](06-cifar-full)), on the same subsets.
+# larger network that ships with this book ([Full CIFAR-10](06-cifar-full)), on the planes of these subsets.
 
 # %% tags=["remove-input"]
 KINDS = ["as chosen", "one scale per channel", "batch norm folded first"]
@@ -335,7 +336,7 @@ tables.save(ratios.rename("ratio").reset_index(), "ratios")
 text = f"by {below.min():.1f} to {below.max():.1f} where it stays below a cell and "
 paper = [jaccard_shift(paper_value(c)) for c in ("C5", "C3")]
 Markdown(
-    f"From 8 to 6 bits the step grows by {127 / 31:.1f}, the paper's shift by {paper[1] / paper[0]:.1f}, and ours "
+    f"From 8 to 6 bits the step grows by {127 / 31:.1f}, the paper's shift by {paper[1] / paper[0]:.1f} ({paper[0]:.3f} and {paper[1]:.2f} cells), and ours "
     f"{text if len(below) else ''}by {ratios.min():.1f} to {ratios.max():.1f} over the {len(ratios)} of "
     f"{len(eight)} choices in which the boundary of every seed moves at 8 bits."
 )
@@ -344,8 +345,8 @@ Markdown(
 # ## Why we differ
 #
 # C2: our accuracy rule may pick fewer bits than the paper's. Then the flips at 6 bits, whatever is picked,
-# should be the paper's. C3 and C5: the paper's grid may be coarser than ours; the law of one shift
-# suggests four times. Then both values should come out on one coarser grid. C1: our finer grid may leave the rule no level.
+# should be the paper's. C3 and C5: the paper's grid may be coarser than ours; the law of one shift suggests four times. Then both, and
+# R1 and R2, should come out on one coarser grid: the [claims](claims.ipynb#why-we-differ) tell. C1: our finer grid may leave no level.
 
 # %% tags=["remove-input"]
 sides = {f"{m} cells a side": m for m in grids} | {"as chosen": n}

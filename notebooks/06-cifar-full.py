@@ -75,11 +75,10 @@ F1, F2, F3 = (paper_value(claim) for claim in CLAIMED)
 # %% [markdown]
 # ## The networks
 #
-# The CNN has three strided convolutions with batch norm; the ResNet is a reduced residual network {cite}`he2016`
-# of eight layers. Both are trained by SGD with Nesterov momentum, one cycle of the step size and mirrored and
-# shifted images, in bfloat16, on the official training images less 2,000 that each seed keeps for calibration.
-# Recipes were set by cost and on training images alone. The trained networks ship with this book;
-# `python -m baq.zoo.checkpoints train` makes them anew.
+# The CNN has three strided convolutions with batch norm; the ResNet is a reduced residual network {cite}`he2016` of eight layers. Both
+# are trained by SGD with Nesterov momentum, one cycle of the step size and mirrored and shifted images, in bfloat16, on the official
+# training images less 2,000 that each seed keeps for calibration. Recipes were set by cost and on training images alone. The trained
+# networks ship with this book; `python -m baq.zoo.checkpoints train` makes them anew.
 
 # %% caption="The float networks: test accuracy, and what training took." tags=["remove-input"]
 split = data.load("cifar10", train=10, test=images)
@@ -95,11 +94,12 @@ Markdown(f"Mean test accuracy: {text}; costs are in the table `networks`.")
 # %% [markdown]
 # One trained network, its copy with weights of 6 bits, and one call that compares the two; then the same for all.
 
-# %%
+# %% caption="One network with 6-bit weights beside its float reference, on 200 test images."
 network = checkpoints.load(families[0], 0)
 six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, x[:200], y[:200], share=share)
-row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate", "shift"]]
+shown = row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
+tables.styled(shown, "by-hand")
 
 # %% tags=["remove-input"]
 SCHEMES = {
@@ -232,7 +232,7 @@ Markdown(
 # %% [markdown]
 # Past one half the law cannot follow: a strongly quantized network often prefers a third label. The paper's two
 # rates fit each other by the law for a fifth better than for a tenth or three tenths, and so does the pair reported
-# second hand. So the band of this book holds a fifth; [all numbers together](10-which-protocol) leave the share open.
+# second hand. So the band of this book holds a fifth; what all numbers together say of the share stands in [Which protocol?](10-which-protocol).
 #
 # ## The width of the band
 #

@@ -128,18 +128,18 @@ from baq.zoo.roundings import kept
 # %% [markdown]
 # ## One network, rounded twice
 #
-# One network on digits, and two copies of it with equally many bits: each weight at the nearest value of its grid,
-# or at the one of two neighbours that keeps the boundary. One call compares both with the float network on test
-# images and on the slice through them: labels that flip, points near the boundary where the top two classes change
-# order, and the Jaccard distance $J$ of the boundaries.
+# One network on digits, and two copies of it with equally many bits: each weight at the nearest value of its grid, or at the one of two
+# neighbours that keeps the boundary. One call compares both with the float network on test images and on the slice through them: labels
+# that flip, points near the boundary where the top two classes change order, and the Jaccard distance $J$ of the boundaries.
 
-# %%
+# %% caption="One network on digits, rounded in two ways."
 network, split = digits_network(0, epochs=epochs_digits, calibration=0.2, test=0.2)
 ours = boundary_metric(network, bits[0], split.x_train, exact=[0.0])
 copies = {"nearest": ptq_w(network, bits[0]), "boundary metric": ours}
 plane = slices.pca_plane(split.x_test)
 row = compare(network, copies, split.x_test, planes=plane, n=n_digits)
-row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
+shown = row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
+tables.styled(shown, "by-hand")
 
 # %% [markdown]
 # ## What each way leaves
@@ -166,7 +166,7 @@ tasks = [
     ("digits", k) for k in range(seeds_digits * ("digits" in datasets))
 ] + natural
 lead = (families or ["digits"])[0]
-LONGER = [WAYS[1], trials.RELAXED, WAYS[-1]]  # ways that are given more steps
+LONGER = [WAYS[1], trials.RELAXED, *METRICS]  # ways that are given more steps
 
 
 def prepared(setting, seed, train):
@@ -194,7 +194,7 @@ def on_planes(reference, copies, setting, split, count, cells=n):
 
 # %% tags=["remove-input"]
 def longer(known, where, split, short):
-    """Two ways and AdaRound's relaxation, with many steps: on test images, and the loss left."""
+    """All ways and AdaRound's relaxation, with many steps: on test images, and the loss left."""
     how = {"ways": LONGER, "points": points, "steps": long_steps}
     more = kept(where + "longer", trials.some_ways, known, bits[0], how, folder)
     rows = trials.with_ends(on_test(known.given, more.networks, split), more)
@@ -243,7 +243,7 @@ saved = {"rounded": results, "planes": maps, "gap-path": paths, "summary": summa
 for name, frame in (saved | {"searches": searches}).items():
     tables.save(frame, name)
 
-# %% mystnb={"image": {"alt": "Flip rate, pair-order flips in the band and J at the larger number of bits: a row for each setting and way of rounding with median and interval. Nearest rounding leaves most, the ways that see the errors of earlier layers least."}} caption="What each way leaves at the larger number of bits: median and interval over networks." data=["summary", "rounded"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Flip rate, pair-order flips in the band and J at the larger number of bits: a row for each setting and way of rounding with median and interval. Nearest rounding leaves most, the ways that see the errors of earlier layers least."}} caption="What each way leaves at the larger number of bits: median over networks with the 90 % interval, of fewer than ten with the range." data=["summary", "rounded"] tags=["remove-input"]
 first = summary[summary["bits"] == bits[0]]
 first = first.assign(row=first["setting"] + ", " + first["method"])
 DRAWN = {m: MEASURES[m] for m in ("flip_rate", "band_pair_flip_rate", "jaccard")}
@@ -279,7 +279,7 @@ display(tables.styled(shown, "shown-differences"), Markdown(text))
 # ### With few rounding images, and part by part
 #
 # The boundary might count where images are few: the same four ways, at the larger number of bits and with fewer steps. With
-# the most of these images, the table changes one part of the boundary metric at a time and shows the difference. Roundings
+# the most of these images, the table changes one part of the boundary metric at a time and shows what that adds (above zero is worse). Roundings
 # that are tuned less come from the same images, for an experiment on R3 below.
 
 
@@ -311,7 +311,7 @@ tables.save(parts, "parts")
 tables.save(tried, "less-tuned")
 tables.save(by_part, "by-part")
 
-# %% mystnb={"image": {"alt": "Flip rate and displacement against the number of rounding images, a line for each of four ways of rounding. All fall with more images, close to each other."}} caption="With few rounding images: four ways of rounding." data=["parts"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Flip rate and displacement against the number of rounding images, a line for each of four ways of rounding. All fall with more images."}} caption="With few rounding images: four ways of rounding." data=["parts"] tags=["remove-input"]
 FEW = {m: MEASURES[m] for m in ("flip_rate", "displacement")}
 drawn = parts[(parts["setting"] == lead) & parts["part"].isin(METRICS)]
 drawn = summarize(drawn, ["part", "images"], list(FEW))
@@ -360,7 +360,7 @@ _ = charts.against_paper(shown).suptitle(lead) if shown else None
 # ## Why we differ
 #
 # Each claim that our interval does not hold has one suspected reason, and an experiment that could refute it, with the
-# convolutional network at 4 bits (R6: at 3). R1 and R2: $J$ reads the grid, so that the paper's may be coarser. R3: the paper may have tuned
+# convolutional network at 4 bits (R6: at 3). R1 and R2: $J$ reads the grid, so that the paper's may be coarser (whether one grid does for all: [claims](claims.ipynb#why-we-differ)). R3: the paper may have tuned
 # its rounding less. R4 and R5: its term may weigh less, or more, than ours. R6: its limit may be another.
 
 

@@ -100,15 +100,15 @@ from baq.zoo.roundings import kept
 # %% [markdown]
 # ## One network on two slices
 #
-# One network on digits and one copy of it with fewer bits. One call measures the Jaccard distance $J$ of their boundaries
-# on two slices: the plane of the calibration images, and that of the test images. Stopping by the first assumes that the
-# second is close to it.
+# One network on digits and one copy of it with fewer bits. One call measures the Jaccard distance $J$ of their boundaries on two slices:
+# the plane of the calibration images, and that of the test images. Stopping by the first assumes that the second is close to it.
 
-# %%
+# %% caption="J of one network on digits on two planes."
 network, split = digits_network(0, epochs=epochs_digits, calibration=0.2, test=0.2)
 spanned = [slices.pca_plane(x) for x in (split.x_calibration, split.x_test)]
 row = per_plane(network, {bits[-1]: ptq_w(network, bits[-1])}, spanned, n)
-row.assign(plane=["calibration", "test"])[["candidate", "plane", "jaccard"]]
+row = row.assign(bits=row["candidate"], plane=["calibration", "test"])
+tables.styled(row[["bits", "plane", "jaccard"]], "by-hand")
 
 # %% [markdown]
 # ## The run
@@ -384,7 +384,7 @@ Markdown("\n".join(lines))
 
 # %% [markdown]
 # A correlation over bit widths is a statement on bit widths. Whoever uses calibration $J$ to stop at a bit width needs the first
-# reading; whoever uses it to choose between two roundings needs the last two. Next: [which bits to choose](choosing-bits.ipynb).
+# reading; whoever uses it to choose between two roundings needs the last two. Next: [what can be known before](09-before-you-quantize).
 #
 # ## Exercises
 #

@@ -114,13 +114,14 @@ bits = sorted(bits, reverse=True)
 # A network on digits and its calibration images, without their labels: the forecast for three bit widths, and what comes when
 # the network is quantized and labels the test images.
 
-# %%
+# %% caption="Flips of one network on digits: forecast, and what came."
 network, split = digits_network(0, calibration=0.4, test=0.2)
 levels = [6, 5, 4]
 told = forecast(network, split.x_calibration, levels, count=len(split.x_test))
 came = compare(network, {b: ptq_w(network, b) for b in levels}, split.x_test)
-columns = ["bits", "flip_rate", "flip_rate_lo", "flip_rate_hi", "holds"]
-told[columns].assign(came=came["flip_rate"]).round(4)
+shown = {"flip_rate": "forecast flip rate [90 % interval], %"}
+shown = tables.interval_columns(told, ["bits"], shown)
+tables.styled(shown.assign(came=came["flip_rate"]), "by-hand")
 
 # %% [markdown]
 # ## What was forecast, and what came
@@ -375,7 +376,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Next: [which bits to choose](choosing-bits.ipynb).
+# Next: [under which conventions the paper's numbers agree](10-which-protocol), or [which bits to choose](choosing-bits.ipynb).
 #
 # ## Exercises
 #

@@ -126,9 +126,11 @@ fig = report.posterior_bars(posterior[posterior["group"] == "together"])
 # %% [markdown]
 # By hand, for one number: which grid do the 8 bits on digits (D2) speak for, when everything else is averaged over?
 
-# %%
+# %% caption="Posterior of the cells a side on digits from D2 alone."
 grid = belief(inference.factors(["D2"]), ("digits_n",))
-pd.DataFrame([grid.round(3)], ["probability"], known.choices["digits_n"].values)
+cells = known.choices["digits_n"].values
+shown = pd.DataFrame({"cells a side": cells, "probability": grid})
+tables.styled(shown, "by-hand", 3)
 
 # %% tags=["remove-input"]
 names = known.choices["digits_n"].values
@@ -265,7 +267,7 @@ Markdown(
 tables.styled(report.found_table(tried), "shown-found")
 
 # %% [markdown]
-# ## What the author most likely did
+# ## The most probable conventions, in words
 
 # %% tags=["remove-input"]
 groups = {name: c.groups for name, c in known.choices.items()}
@@ -306,5 +308,5 @@ opening(
     f"Still open are {still or 'minor choices'}, among others. Small networks, "
     + ", ".join(f"{n} runs ({', '.join(g)})" for n, g in runs.items())
     + ": intervals are wide, and even a mixture of all conventions, fitted to no number, has "
-    f"{int(held['prior'].sum())} of {len(held)} inside. What the author did may lie outside the space.",
+    f"{int(held['prior'].sum())} of {len(held)} inside. Some numbers had been seen when the space was laid out, and what the author did may lie outside it.",
 )

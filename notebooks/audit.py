@@ -74,7 +74,7 @@ style.use_style()
 # %% [markdown]
 # ## What is compared
 
-# %% mystnb={"code_prompt_show": "Show how the files are loaded and compared"} tags=["hide-input"]
+# %% mystnb={"code_prompt_show": "Show how the files are loaded and compared"} tags=["hide-input"] caption="What is compared, and how many labels change."
 own, split = digits_network(0, test=0.5)
 another, names = None, ()
 if reference == "digits":
@@ -110,7 +110,8 @@ left_out = [*lost, *(name for name in loaded if name not in compared)]
 z = logits(network, x)
 outputs = {name: logits(candidate, x) for name, candidate in compared.items()}
 rates = audit.flip_rates(z, outputs, shares[0])
-rates[["candidate", "points", "labels_changed", "flip_rate"]].round(4)
+shown = rates[["candidate", "points", "labels_changed", "flip_rate"]]
+tables.styled(shown, "by-hand")
 
 # %% [markdown]
 # ## Verdict

@@ -63,7 +63,7 @@ sizes = sizes.reset_index()
 # four bytes each. Read the flips beside the thin line of their colour, which is what training the same network again
 # changes: a network that flips less than that is nearer to the float network than a second training is.
 
-# %% mystnb={"image": {"alt": "A panel for each family of networks: flip rate, flip rate in the boundary band and loss of accuracy against the kilobytes of the weights, on a logarithmic axis, with a thin line at the flips of another training, and one at those in the band. Flips lie far above the loss of accuracy at every size."}} caption="Decisions changed and accuracy lost against the size of the weights; medians over seeds." tags=["remove-input"]
+# %% mystnb={"image": {"alt": "A panel for each family of networks: flip rate, flip rate in the boundary band and loss of accuracy against the kilobytes of the weights, on a logarithmic axis, with a thin line at the flips of another training, and one at those in the band. Flips lie above the loss of accuracy."}} caption="Decisions changed and accuracy lost against the size of the weights; medians over seeds. A loss of nothing or less has no place on a logarithmic axis." tags=["remove-input"]
 fig = charts.costs_of_size(sizes, retrained) if len(sizes) else None
 
 # %% caption="What each bit width costs on full CIFAR-10, weights alone, beside what another training of the float network changes; medians over seeds." tags=["remove-input"]
@@ -122,13 +122,12 @@ for name, source in SOURCES.items():
     ]
     if ranks:
         middle = pd.Series(ranks).median()
-        text += f". At equal bits flips and J rank the networks with ρ = {middle:.2f} in the median of {len(ranks)} groups"
+        text += f". At equal bits flips and J rank the networks with ρ = {middle:.2f} in the median of {len(ranks)} groups of one setting and bit width"
     lines.append(text + ".")
 Markdown("\n".join(lines) or "*Neither has been measured here.*")
 
 # %% [markdown]
-# So $J$ is the early sign: it moves where no test image does, and tells that a boundary passes nearer to inputs
-# that the test set does not have. It is no measure of damage: it [reads the grid](02-slice-geometry), and where $\rho$ is
+# So $J$ is the early sign: it moves where no test image does, since the boundary moves where the test set has no inputs. It is no measure of damage: it [reads the grid](02-slice-geometry), and where $\rho$ is
 # small, the network with the larger $J$ need not be the one that flips more labels.
 #
 # ## How to choose

@@ -52,7 +52,7 @@ fig = charts.claims_overview(table)
 # ## Every claim
 #
 # *Ours* is the mean over seeds, where chapters tell medians, with that interval, or for a claim in words the mean (paired) value with its
-# confidence interval. *Ratio* is ours to the paper's. Where the paper states a sign, a statement or the order of two
+# confidence interval. *Ratio* is ours to the paper's. *Sign*: where the paper states a sign, a statement or the order of two
 # claims, ✓ says that ours is the same beyond the chance of our few seeds, and ✗ that it is not; an order stands with both
 # its claims. A heading sorts, the ratio by its distance from 1; *why* leads to the experiment that tries the suspected
 # reason, and says whether it refutes that reason.
@@ -108,9 +108,8 @@ Markdown(answers.rules_list())
 # cases, those of ten in 76 % and those of twenty in 82 %. A prediction interval does, by Student's distribution on the measure's own scale: the mean of $n$
 # seeds $\pm\, t_{n-1}\, s\, \sqrt{1/m + 1/n}$, with $s$ their standard deviation and $m$ the runs of the paper:
 # one on digits, five splits for the stopping rules, three on CIFAR-10. With three seeds it is wide, as it
-# should be. Where the paper gives a range (P1), the interval holds the central 90 % of our networks. Elsewhere in the book an
-# interval around a median holds the central 90 % of ten seeds or more and the whole range of fewer; one around a
-# difference is Student's.
+# should be. Elsewhere in the book, and here where the paper gives a range (P1), an interval around a median holds the
+# central 90 % of ten networks or more and is the whole range of fewer; one around a difference is Student's.
 #
 # ## Claims with several settings
 #
@@ -119,4 +118,5 @@ Markdown(answers.rules_list())
 # all of them, each with the verdict that it would give.
 
 # %% caption="Claims with several settings." tags=["remove-input"]
-Markdown(answers.settings_table(found))
+text = f"::::{{dropdown}} All settings\n{answers.settings_table(found)}\n::::"
+Markdown(text)

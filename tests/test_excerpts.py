@@ -50,7 +50,7 @@ def test_a_row_a_measure_becomes_a_column_a_measure_in_the_order_of_the_table(ta
     assert lines(excerpt("one/summary")) == [
         "| choice | Jaccard distance J | A |",
         "| --- | --- | --- |",
-        "| b | 0.200 [0.100, 0.300] | 3.00 [2.00, 4.00] |",
+        "| b | 0.200 [0.100, 0.300] | 3 [2, 4] |",
         "| a | 0.123 [0.000, 1.000] | – |",
     ]
 

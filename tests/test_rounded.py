@@ -259,4 +259,5 @@ def test_more_steps_are_told_from_the_tables():
     both = pd.concat([long, long.assign(seed=1, flip_rate=lower)])
     text = rounded.what_more_steps_do(both, pd.concat([left, left.assign(seed=1)]), 200, 800)
     assert text.startswith("* cnn, 2 networks: ") and "less on 2 of 4 layers" in text
-    assert "turns 0.70% of the labels and AdaRound 1.00%, a paired difference of -0.0030" in text
+    assert "turns 0.70% of the labels over 2 networks" in text
+    assert "to each: AdaRound 1.00% (-0.0030 [" in text

@@ -10,7 +10,15 @@ from scipy import stats
 from baq.report import verdicts
 from baq.report.answers import judged
 from baq.report.claims import answer, claims, paper_text, paper_value
-from baq.report.verdicts import RULES, expected, judging_interval, same_sign, standing, verdict
+from baq.report.verdicts import (
+    RULES,
+    expected,
+    judging_interval,
+    outlying,
+    same_sign,
+    standing,
+    verdict,
+)
 
 
 def around(value, half=0.01):
@@ -165,6 +173,11 @@ def test_what_lies_outside_is_compared_with_chance():
     numeric, outside, chance, p = expected(table)
     assert (numeric, outside) == (3, 1), "D3 chose a convention"
     assert chance == pytest.approx(0.3) and p == pytest.approx(1 - 0.9**3)
+    values, runs = around(9.0), claims()["D5"]["runs"]
+    n, spread = len(values), values.std(ddof=1)
+    away = 9.0 - paper_value("D5") - 0.00005  # to the end of what 0.0290 may be rounded from
+    t = away / (spread * (1 / runs + 1 / n) ** 0.5)
+    assert outlying(table) == {"D5": pytest.approx(2 * stats.t.sf(t, n - 1))}
     half = judged(bits([6.0] * 10, [8.0] * 5 + [np.nan] * 5))
     assert set(half["verdict"].dropna()) == {"not answered", "not reproduced"}
     assert expected(half)[:2] == (0, 0), "a claim with two numbers is none with a single one"

@@ -194,13 +194,13 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
 
 
 def begin(notebook: nbformat.NotebookNode, status: str) -> None:
-    """Put the status below the title, and above it the box that a cell tagged `opening` wrote."""
+    """Put the status below the title, at the foot of the box that a cell tagged `opening` wrote."""
     last = [cell for cell in notebook.cells if "opening" in cell.metadata.get("tags", [])]
-    boxes = [output.data["text/markdown"] for cell in last for output in cell.outputs]
+    boxes = [o.data["text/markdown"].removesuffix("::::") for cell in last for o in cell.outputs]
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("# "):
             title, _, rest = cell.source.partition("\n")
-            cell.source = "\n\n".join((title, *boxes, status, rest))
+            cell.source = "\n\n".join((title, *boxes, status, "::::" * len(boxes), rest))
             notebook.cells = [cell for cell in notebook.cells if cell not in last]
             return
     raise UserError("a notebook has no title: its first text must begin with '# '")

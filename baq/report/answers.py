@@ -30,7 +30,15 @@ from baq.report.claims import (
 from baq.report.columns import alike
 from baq.report.excerpts import markdown_table
 from baq.report.tables import interval_text, save, show
-from baq.report.verdicts import RULES, expected, judging_interval, same_sign, standing, verdict
+from baq.report.verdicts import (
+    RULES,
+    expected,
+    judging_interval,
+    outlying,
+    same_sign,
+    standing,
+    verdict,
+)
 from baq.slices.grids import grid_reaching
 
 __all__ = [
@@ -285,12 +293,20 @@ def chance_sentence(table: pd.DataFrame) -> str:
     others = "other claims" if chosen else "claims"
     text = (
         f"Of {numeric} {others} with a single number, {outside} lie outside the prediction interval. Had the paper run "
-        f"the protocol of this book, {chance:.1f} would; as many as {outside} have a probability of {p:.1g}, "
+        f"the protocol of this book, {chance:.1f} would; as many as {outside} have a probability of {_rare(p)}, "
         "were the claims independent."
     )
+    if far := {claim: p for claim, p in outlying(table).items() if claim not in chosen}:
+        each = ", ".join(f"{claim} ({_rare(p)})" for claim, p in far.items())
+        text += f" Outside, with the probability that a new mean lies as far from ours: {each}."
     if chosen:
         text = f"{', '.join(chosen)} were used to choose a convention, so that they agree is no evidence. {text}"
     return text
+
+
+def _rare(p: float) -> str:
+    """A probability as a percentage, a small one as one in so many."""
+    return f"{p:.1%}" if p >= 0.001 else f"one in {float(f'{1 / max(p, 1e-12):.1g}'):,.0f}"
 
 
 def disagreement_list(table: pd.DataFrame, most: int = 3) -> str:
@@ -346,12 +362,13 @@ def claims_table(table: pd.DataFrame, experiments: pd.DataFrame) -> str:
                 said,
                 row.paper,
                 _predicted(row) + fewer,
-                f"{_ratio(row.ratio)} {_sign(row.same_sign)}".strip(),
+                _ratio(row.ratio),
+                _sign(row.same_sign),
                 f"[{row.verdict}]({_place(entry)})",
                 why,
             )
         )
-    header = ("id", "claim", "paper", "ours", "ratio", "verdict", "why")
+    header = ("id", "claim", "paper", "ours", "ratio", "sign", "verdict", "why")
     return _table("claims verdicts", header, lines)
 
 

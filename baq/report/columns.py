@@ -29,11 +29,16 @@ def number(value: float, digits: int = 3) -> str:
 def alike(values: Sequence[float], digits: int = 3) -> Callable[[float], str]:
     """How an estimate and the ends of its interval are written: with the decimals of the estimate.
 
-    They are those of its significant digits, or of a tenth of the largest end if that is larger.
+    They are those of its significant digits, or of a tenth of the largest end if that is larger. Whole numbers
+    alone, as counts are, have none.
 
     >>> list(map(alike([0.0013, -5e-05, 0.00202]), [0.0013, -5e-05, 0.00202]))
     ['0.00130', '-0.00005', '0.00202']
+    >>> list(map(alike([12.0, 9.0, 17.0]), [12.0, 9.0, 17.0]))
+    ['12', '9', '17']
     """
+    if all(float(value).is_integer() for value in values if not math.isnan(value)):
+        return "{:,.0f}".format
     middle, *ends = (abs(value) for value in values if not math.isnan(value))
     size = max(middle, max(ends, default=0) / (10 if middle else 1))
     if size < 1e-4:

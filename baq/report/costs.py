@@ -294,7 +294,8 @@ def races_table(races: pd.DataFrame) -> str:
             ratios = race[["ratio_median", "ratio_min", "ratio_max"]]
             ratio = interval_text(*ratios, form="{:.3g}".format)
             raced = times, ratio
-        target = f"{race['target']:.3g}: **{met}**"
+        wrong = met == "not met" and race["ratio_median"] >= race["target"]
+        target = f"{race['target']:.3g}: **{met}**{', answers differ' if wrong else ''}"
         rows.append((f"{work}, {race['size']}", peer, *raced, target, race["agreement"]))
     header = ("work", "against", "ours, peer", "times faster", "target", "answers")
     return f"```{{table}}\n:class: races\n\n{markdown_table(header, rows)}\n```"
@@ -342,6 +343,10 @@ def planes_table(planes: pd.DataFrame) -> str:
     return markdown_table(header, rows)
 
 
+#: Minutes of a floor below which a chapter's time says nothing of its passes.
+_LEAST_FLOOR = 0.05
+
+
 def floors_table(floors: pd.DataFrame) -> str:
     """Every chapter's time beside its floor, and all of them together, in Markdown.
 
@@ -356,7 +361,7 @@ def floors_table(floors: pd.DataFrame) -> str:
             f"{row.minutes:.1f}",
             f"{row.multiplications / 1e12:.2f}",
             f"{row.floor:.2f}",
-            f"{row.minutes / row.floor:.1f}" if row.floor else "–",
+            f"{row.minutes / row.floor:.1f}" if row.floor >= _LEAST_FLOOR else "–",
         )
         for row in pd.concat([floors, whole]).itertuples(index=False)
     ]

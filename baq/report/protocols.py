@@ -526,7 +526,7 @@ def _beside_hidden(own: float, hidden: pd.Series) -> str:
 
 
 def likely(found: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> str:
-    """What the author most likely did, in a paragraph, from all numbers together.
+    """The most probable conventions, in a paragraph, from all numbers together.
 
     Of choices that gain less than :data:`LEAST` bits on the prior nothing is said. One that is not decided is open where
     a group that gains as much has another most probable value.

@@ -7,8 +7,9 @@ order is judged by the confidence interval of our mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 from scipy import stats
@@ -16,7 +17,7 @@ from scipy import stats
 from baq.report.claims import WORDS, claims, limits, paper_parts, paper_text
 from baq.report.stats import LEVEL, mean_interval, prediction_interval
 
-__all__ = ["RULES", "expected", "judging_interval", "same_sign", "standing", "verdict"]
+__all__ = ["RULES", "expected", "judging_interval", "outlying", "same_sign", "standing", "verdict"]
 
 #: Every verdict with its rule, in the order in which they are tried.
 RULES = {
@@ -123,15 +124,31 @@ def expected(judged: pd.DataFrame) -> tuple[int, int, float, float]:
         outside; how many would if the paper had run our protocol; and the probability of as many or more then,
         claims taken as independent.
     """
-    rows = [
-        row
-        for row in judged.dropna(subset="mean").itertuples()
-        if "runs" in claims()[row.claim] and not row.chosen and not row.part
-    ]
-    numeric = {row.claim for row in rows}
-    outside = {row.claim for row in rows if not _within(row.paper, row.at_least, row.at_most)}
+    numeric = {row.claim for row in _with_one_number(judged) if not row.chosen}
+    outside = numeric & outlying(judged).keys()
     chance = stats.binom(len(numeric), 1 - LEVEL)
     return len(numeric), len(outside), float(chance.mean()), float(chance.sf(len(outside) - 1))
+
+
+def outlying(judged: pd.DataFrame) -> dict[str, float]:
+    """The claims with a single number that lies outside our prediction interval, and the probability of each.
+
+    It is that of a number as far from our mean or farther, by Student's distribution, had the paper run our protocol.
+    """
+    found = {}
+    for row in _with_one_number(judged):
+        if not _within(row.paper, row.at_least, row.at_most):
+            # One end may be cut to what the measure can be.
+            half = max(row.at_most - row.mean, row.mean - row.at_least)
+            far = min(abs(end - row.mean) for ends in _printed(row.paper) for end in ends)
+            t = (far / half if half else math.inf) * stats.t.ppf((1 + LEVEL) / 2, row.n - 1)
+            found[row.claim] = float(2 * stats.t.sf(t, row.n - 1))
+    return found
+
+
+def _with_one_number(judged: pd.DataFrame) -> list[Any]:
+    rows = judged.dropna(subset="mean").itertuples()
+    return [row for row in rows if "runs" in claims()[row.claim] and not row.part]
 
 
 def _rows(claim: str, answers: pd.DataFrame, setting: str | None = None) -> pd.DataFrame:

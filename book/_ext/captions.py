@@ -2,11 +2,12 @@
 
 The caption stands in the cell's metadata, ``caption="..."``, or a list of them for a cell with several
 figures or tables. A table with a title of its own, such as one of the directive ``table``, keeps it.
-Below a figure stand links to the tables that it draws, which its cell names, ``data=["NAME"]``, and which lie
-in ``results`` beside the page, in the page's own folder.
+Below a figure stand links to the tables that it draws, which its cell names, ``data=["NAME"]``, and below a table
+one to its own, by the name of its elements; they lie in ``results`` beside the page, in the page's own folder.
 """
 
 import html
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,6 +15,9 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
+
+#: The name of a table's elements, as pandas writes it.
+_NAME = re.compile(r'<table id="T_([\w-]+)"')
 
 
 class TableBox(nodes.General, nodes.Element):
@@ -46,7 +50,8 @@ def _add_captions(app: Sphinx, document: nodes.document) -> None:
                 _wrap(shown, nodes.figure(), nodes.caption("", caption), *(legend if drawn else []))
                 legend = [] if drawn else legend
             elif "<table" in text:
-                _wrap(shown, TableBox(caption=caption))
+                own = [name.removeprefix("shown-") for name in _NAME.findall(text)]
+                _wrap(shown, TableBox(caption=caption), *_data(app, own))
             elif not isinstance(table[0], nodes.title):
                 table.insert(0, nodes.title("", caption))
     for node in document.findall(nodes.Element):
