@@ -87,7 +87,7 @@ def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[fl
         shares: shares of the points in the band, each above 0 and up to 1.
 
     Raises:
-        ValueError: for shapes that differ, or a share outside its range.
+        ValueError: for shapes that differ, flips other than True and False, or a share outside its range.
 
     Example:
         >>> flip = torch.tensor([True, False, False, False])
@@ -99,6 +99,10 @@ def band_curve(margin: Tensor, flip: Tensor, shares: Sequence[float]) -> list[fl
         raise ValueError(
             f"margins and flips have shapes {tuple(margin.shape)} and {tuple(flip.shape)}: "
             "allowed are equal ones"
+        )
+    if not ((flip == 0) | (flip == 1)).all():
+        raise ValueError(
+            f"flips hold {flip[(flip != 0) & (flip != 1)][0]}: allowed are True and False"
         )
     return [float(flip[boundary_band(margin, share)].double().mean()) for share in shares]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from baq.arguments import is_real
+from baq.arguments import check_flag, is_real
 
 __all__ = ["Pick", "accuracy_rule", "boundary_aware_rule", "pick_counts", "picked"]
 
@@ -81,12 +81,11 @@ def boundary_aware_rule(
         >>> boundary_aware_rule(levels, eps=0.01, tau_f=0.02, tau_j=0.2)
         Pick(bits=6, satisfied=True)
     """
+    check_flag(stop_early=stop_early)
     for name, threshold in {"eps": eps, "tau_f": tau_f, "tau_j": tau_j}.items():
         if not is_real(threshold) or not threshold >= 0:
             raise ValueError(f"{name} is {threshold!r}: allowed is 0 or more")
-    bits = _column(numbered(levels), "candidate")
-    if not (bits == bits.round()).all():
-        raise ValueError(f"levels are {bits.tolist()}: allowed are whole numbers of bits")
+    bits = whole_bits(numbered(levels))
     if len(set(bits)) != len(bits) or len(bits) == 0:
         raise ValueError(f"levels are {bits.tolist()}: allowed is one row or more, a level once")
     kept = _column(levels, "accuracy_reference") - _column(levels, "accuracy") <= eps + SLACK
@@ -111,6 +110,14 @@ def numbered(levels: pd.DataFrame) -> pd.DataFrame:
                 f"level is {name!r}: allowed are bit widths, or names with one number, such as 'int8'"
             )
     return levels.assign(candidate=[int(numbers[0]) for numbers in found])
+
+
+def whole_bits(levels: pd.DataFrame) -> np.ndarray:
+    """The bit widths of levels; raises a ValueError for none, or for some that are no whole numbers."""
+    bits = _column(levels, "candidate")
+    if not (bits == bits.round()).all():
+        raise ValueError(f"levels are {bits.tolist()}: allowed are whole numbers of bits")
+    return bits
 
 
 def _column(levels: pd.DataFrame, name: str) -> np.ndarray:

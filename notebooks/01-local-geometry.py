@@ -107,10 +107,10 @@ style.use_style()
 network, split = digits_network(first_seed, hidden, activation, epochs, test=test)
 four_bits = ptq_w(network, 4, per_channel=per_channel)
 row = compare(network, four_bits, split.x_test, split.y_test, share=share)
-shown = row[
+by_hand = row[
     ["accuracy_reference", "accuracy", "flip_rate", "shift", "normal_angle"]
 ]
-tables.styled(shown, "by-hand")
+tables.styled(by_hand, "by-hand")
 
 # %% [markdown]
 # The copy's accuracy stands beside that of its reference; then the share of images flipped, the median

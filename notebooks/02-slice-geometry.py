@@ -101,8 +101,8 @@ network, split = digits_network(first_seed + shown, **recipe)
 plane = slices.pca_plane(split.x_train, pad)
 held_out = split.x_test, split.y_test
 row = compare(network, ptq_w(network, 4), *held_out, planes=plane, n=n, sides=sides)
-shown = row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
-tables.styled(shown, "by-hand")
+by_hand = row[["n", "jaccard", "grid_change", "mean_displacement", "triple"]]
+tables.styled(by_hand, "by-hand")
 
 # %% [markdown]
 # Beside $J$ stand the share of cells changed, the mean displacement in input units and the copy's junction cells.

@@ -106,8 +106,8 @@ networks = run_all(made, [(s,) for s in range(seeds)], jobs=jobs, label="seeds")
 network, split = networks[0], subset(0)
 six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, split.x_test, split.y_test, gradients=False)
-shown = row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
-tables.styled(shown, "by-hand")
+by_hand = row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
+tables.styled(by_hand, "by-hand")
 
 # %% [markdown]
 # The same for every seed and bit width, on calibration and on test images, and with $J$ on many planes:

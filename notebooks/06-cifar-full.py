@@ -98,8 +98,8 @@ Markdown(f"Mean test accuracy: {text}; costs are in the table `networks`.")
 network = checkpoints.load(families[0], 0)
 six_bits = ptq_w(network, 6)
 row = compare(network, six_bits, x[:200], y[:200], share=share)
-shown = row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
-tables.styled(shown, "by-hand")
+by_hand = row[["accuracy_reference", "accuracy", "flip_rate", "band_flip_rate"]]
+tables.styled(by_hand, "by-hand")
 
 # %% tags=["remove-input"]
 SCHEMES = {

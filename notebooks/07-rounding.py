@@ -138,8 +138,8 @@ ours = boundary_metric(network, bits[0], split.x_train, exact=[0.0])
 copies = {"nearest": ptq_w(network, bits[0]), "boundary metric": ours}
 plane = slices.pca_plane(split.x_test)
 row = compare(network, copies, split.x_test, planes=plane, n=n_digits)
-shown = row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
-tables.styled(shown, "by-hand")
+by_hand = row[["candidate", "flip_rate", "band_pair_flip_rate", "jaccard"]]
+tables.styled(by_hand, "by-hand")
 
 # %% [markdown]
 # ## What each way leaves

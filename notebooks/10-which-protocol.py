@@ -129,8 +129,8 @@ fig = report.posterior_bars(posterior[posterior["group"] == "together"])
 # %% caption="Posterior of the cells a side on digits from D2 alone."
 grid = belief(inference.factors(["D2"]), ("digits_n",))
 cells = known.choices["digits_n"].values
-shown = pd.DataFrame({"cells a side": cells, "probability": grid})
-tables.styled(shown, "by-hand", 3)
+by_hand = pd.DataFrame({"cells a side": cells, "probability": grid})
+tables.styled(by_hand, "by-hand", 3)
 
 # %% tags=["remove-input"]
 names = known.choices["digits_n"].values

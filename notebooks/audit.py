@@ -110,8 +110,8 @@ left_out = [*lost, *(name for name in loaded if name not in compared)]
 z = logits(network, x)
 outputs = {name: logits(candidate, x) for name, candidate in compared.items()}
 rates = audit.flip_rates(z, outputs, shares[0])
-shown = rates[["candidate", "points", "labels_changed", "flip_rate"]]
-tables.styled(shown, "by-hand")
+by_hand = rates[["candidate", "points", "labels_changed", "flip_rate"]]
+tables.styled(by_hand, "by-hand")
 
 # %% [markdown]
 # ## Verdict

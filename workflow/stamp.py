@@ -54,9 +54,11 @@ def tables_read(project: Project, chapter: Chapter, book: Path) -> dict[str, Pat
 
 
 def files_named(values: Iterable[object]) -> dict[str, str]:
-    """SHA-256 of the files that texts among parameters' values name, of a folder all below it."""
-    texts = {text for value in values for text in (value if isinstance(value, list) else [value])}
-    named = [Path(t) for t in texts if isinstance(t, str) and Path(t or "-").exists()]
+    """SHA-256 of the files and ``module:function`` that texts among values name, of a folder all below it."""
+    listed = (text for value in values for text in (value if isinstance(value, list) else [value]))
+    texts = {text for text in listed if isinstance(text, str) and text}
+    texts |= {f"{t.partition(':')[0].replace('.', '/')}.py" for t in texts if ":" in t}
+    named = [Path(text) for text in texts if Path(text).exists()]
     found = sorted(path for one in named for path in (one, *one.rglob("*")))
     return {str(path): digest(path) for path in found if path.is_file()}
 

@@ -102,28 +102,26 @@ def run_log(project: Project, run: str) -> Path:
 
 def complete(project: Project, sweep: Sweep) -> set[str]:
     """The runs that were made, from the chapter and the package as they are now."""
-    now = sources(project, sweep.chapter, {})
     made = (run for run in sweep.runs if project.completion(run).is_file())
-    return {run for run in made if _current(project, sweep, run, now)}
+    return {run for run in made if _current(project, sweep, run)}
 
 
 def forget_changed_runs(project: Project, sweep: Sweep) -> None:
     """Set aside the records of runs that are not what would be made now, whatever the files' times."""
-    now = sources(project, sweep.chapter, {})
     for run in sweep.runs:
-        record = project.completion(run)
 
-        def holds(run: str = run, record: Path = record) -> bool:
+        def holds(run: str = run) -> bool:
             notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
-            same = read_json(record).get("files") == files_of(project, notebook)
-            return same and _current(project, sweep, run, now)
+            same = read_json(project.completion(run)).get("files") == files_of(project, notebook)
+            return same and _current(project, sweep, run)
 
-        keep_while(record, holds)
+        keep_while(project.completion(run), holds)
 
 
-def _current(project: Project, sweep: Sweep, run: str, now: dict[str, object]) -> bool:
+def _current(project: Project, sweep: Sweep, run: str) -> bool:
     made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
-    return all(made.get(key) == now[key] for key in ("source", "package"))
+    now = sources(project, sweep.chapter, sweep.parameters(run))
+    return all(made.get(key) == now.get(key) for key in ("source", "package", "files"))
 
 
 def failures(project: Project, sweep: Sweep) -> dict[str, str]:

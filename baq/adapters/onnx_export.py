@@ -36,7 +36,8 @@ def save_onnx(
 
     Each quantized weight is an initializer of whole numbers, of 4 bits where they suffice, followed by
     ``DequantizeLinear``; what is computed is float32, as in torch. So labels are those of the candidate,
-    but for margins as small as the rounding of float32.
+    but for margins as small as the rounding of float32. A weight that enters a ``MatMul``, as that of a Linear layer on
+    inputs of three axes, is multiplied by its scale apart: else onnxruntime would round such a layer's inputs, too.
 
     Arguments:
         path: the file, which is replaced as a whole. Its input is ``x`` with a free batch size, its
@@ -76,19 +77,27 @@ def save_onnx(
             raise ValueError(f"layer {name!r} is not in the exported graph as it is in torch")
         graph.initializer.remove(held[key])
         parts = {"codes": one.codes, "scale": one.scale, "zero_point": one.zero_point}
+        apart = _enters_matmul(graph, key)
+        if apart:
+            parts |= {"scale": torch.ones_like(one.scale), "factor": _beside(one.scale, one)}
         kind = _onnx_kind(onnx, one)
         for part, values in parts.items():
             array = values.numpy()
             made = onnx.helper.make_tensor(
                 f"{key}.{part}",
-                onnx.TensorProto.FLOAT if part == "scale" else kind,
+                onnx.TensorProto.FLOAT if part in ("scale", "factor") else kind,
                 array.shape,
                 array.flatten(),
             )
             graph.initializer.append(made)
         axis = {} if one.axis is None else {"axis": one.axis}
-        inputs = [f"{key}.{part}" for part in parts]
-        nodes.append(onnx.helper.make_node("DequantizeLinear", inputs, [key], name=key, **axis))
+        inputs = [f"{key}.{part}" for part in ("codes", "scale", "zero_point")]
+        whole_numbers = f"{key}.whole" if apart else key
+        nodes.append(
+            onnx.helper.make_node("DequantizeLinear", inputs, [whole_numbers], name=key, **axis)
+        )
+        if apart:
+            nodes.append(onnx.helper.make_node("Mul", [whole_numbers, f"{key}.factor"], [key]))
     later = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *later])
@@ -101,6 +110,22 @@ def save_onnx(
     onnx.checker.check_model(written)
     with whole(Path(path)) as file:
         onnx.save(written, file)
+
+
+def _enters_matmul(graph: Any, key: str) -> bool:
+    """Whether a weight, transposed or not, is a factor of a ``MatMul``."""
+    names = {key}
+    for node in graph.node:
+        if node.op_type == "Transpose" and node.input[0] == key:
+            names.update(node.output)
+    return any(node.op_type == "MatMul" and names.intersection(node.input) for node in graph.node)
+
+
+def _beside(scale: Tensor, coded: CodedWeight) -> Tensor:
+    """Scales in a shape that multiplies the weight, whose axis they are for."""
+    if coded.axis is None:
+        return scale
+    return scale.reshape([-1 if k == coded.axis else 1 for k in range(coded.codes.ndim)])
 
 
 def _onnx_kind(onnx: Any, coded: CodedWeight) -> int:
@@ -131,4 +156,11 @@ def _exported(model: nn.Module, x: Tensor) -> Any:
             (line for line in str(error).splitlines() if line.strip()), type(error).__name__
         )
         raise ValueError(f"torch.onnx cannot export {type(model).__name__}: {reason}") from None
-    return program.model_proto
+    written = program.model_proto
+    for place in (*written.graph.input, *written.graph.output):
+        if not place.type.tensor_type.shape.dim[0].dim_param:
+            raise ValueError(
+                f"{type(model).__name__} is exported for batches of one size: allowed are networks that do the same "
+                "whatever the number of inputs"
+            )
+    return written

@@ -48,12 +48,10 @@ def layer_blame(
     if not (isinstance(reference, nn.Module) and isinstance(candidate, nn.Module)):
         raise ValueError("reference and candidate cannot be mixed: allowed are two torch modules")
     model = _in_torch(reference)
-    own, other = model.state_dict(), _in_torch(candidate).state_dict()
+    own, other = _tensors(model), _tensors(_in_torch(candidate))
     if not own or not other:
         raise ValueError("reference and candidate cannot be mixed: one shows no weights")
-    if {k: v.shape for k, v in own.items() if isinstance(v, Tensor)} != {
-        k: v.shape for k, v in other.items() if isinstance(v, Tensor)
-    }:
+    if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in other.items()}:
         raise ValueError("reference and candidate cannot be mixed: their weights differ in shape")
     mixed, before = copied(model), labels(logits(reference, x, batch_size))
 
@@ -82,6 +80,17 @@ def layer_blame(
         size = sum({own[key].data_ptr(): own[key].numel() for key in keys}.values())
         rows.append((name, size, *shares))
     return pd.DataFrame(rows, columns=["layer", "weights", "alone", "rest"])
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The state of a module; raises where some of it is no tensor, as in torch's kernels of whole numbers."""
+    state = model.state_dict()
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"reference and candidate cannot be mixed: {key} is a {type(value).__name__}, no tensor"
+            )
+    return state
 
 
 def _in_torch(classifier: nn.Module) -> nn.Module:

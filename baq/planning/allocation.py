@@ -77,13 +77,14 @@ def allocate(
     else:
         check_inner(max_flip_rate=max_flip_rate)
     known = as_sensitivity(network, x, draws=1)
-    gap, spread = known.gaps[:, 0].cpu().numpy(), known.variances.cpu().numpy()
+    gap, spread = (part.double().cpu().numpy() for part in (known.gaps[:, 0], known.variances))
     squares = np.array([known.steps(b).square().cpu().numpy() for b in widths])  # (choices, L)
     layers = np.arange(len(known.layers))
 
     def rate(at: np.ndarray) -> float:
-        variance = squares[at, layers] @ spread
-        return float(ndtr(-gap / np.sqrt(np.maximum(variance, 1e-300))).mean())
+        deviation = np.sqrt(squares[at, layers] @ spread)
+        moved = deviation > 0  # without a spread no label changes
+        return float(ndtr(-gap[moved] / deviation[moved]).sum() / len(gap))
 
     at, least = _best(rate, known.weights, widths, mean_bits or math.inf, max_flip_rate or 0.0)
     if max_flip_rate is not None and least > max_flip_rate:
@@ -105,7 +106,8 @@ def allocate_by(network: nn.Module, scores: pd.DataFrame, mean_bits: float) -> d
         mean_bits: bits of a weight in the mean that are not passed.
 
     Raises:
-        ValueError: for rows other than the layers, columns other than bit widths, or a mean below all of them.
+        ValueError: for rows other than the layers, columns other than bit widths, scores that are not finite, or a
+            mean below all of them.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
@@ -119,8 +121,10 @@ def allocate_by(network: nn.Module, scores: pd.DataFrame, mean_bits: float) -> d
     widths = _widths(list(scores))
     _check_mean(mean_bits, widths)
     table, rows = scores[widths].to_numpy(dtype=float), np.arange(len(layers))
+    if not np.isfinite(table).all():
+        raise ValueError(f"scores hold {table[~np.isfinite(table)][0]}: allowed are finite numbers")
     weights = [layer.weight.numel() for layer in layers.values()]
-    at, _ = _best(lambda at: float(table[rows, at].sum()), weights, widths, mean_bits, 0.0)
+    at, _ = _best(lambda at: float(table[rows, at].sum()), weights, widths, mean_bits, -math.inf)
     return dict(zip(layers, np.array(widths)[at].tolist(), strict=True))
 
 
@@ -149,11 +153,10 @@ def stored_bytes(network: nn.Module, bits: Bits, *, per_channel: bool = False) -
 
 
 def _widths(choices: Sequence[int]) -> list[int]:
-    widths = sorted(set(choices)) if len(choices) else []
-    if len(widths) < max(2, len(choices)):
-        raise ValueError(
-            f"choices are {list(choices)}: allowed are two bit widths or more, each once"
-        )
+    listed = isinstance(choices, Sequence) and not isinstance(choices, str)
+    widths = sorted(set(choices)) if listed else []
+    if not listed or len(widths) < max(2, len(choices)):
+        raise ValueError(f"choices are {choices!r}: allowed are two bit widths or more, each once")
     for width in widths:
         check_whole(2, 16, choices=width)
     return [int(width) for width in widths]

@@ -178,6 +178,8 @@ def forecast_jaccard(
     plane, n = grid.plane, grid.n
     row, column = np.nonzero(boundary_mask(grid))
     each = list(bits) if isinstance(bits, Sequence) else [bits]
+    for width in each:
+        check_whole(2, 16, bits=width)
     if len(row) == 0:
         zero = dict.fromkeys(("jaccard", "jaccard_lo", "jaccard_hi"), 0.0)
         return pd.DataFrame([{"bits": b, "n": n, **zero} for b in each])

@@ -16,7 +16,7 @@ from torch import Tensor
 from baq.arguments import check_inner, check_whole, is_real
 from baq.inference import as_tensor, check_labels, labels
 from baq.local import flips
-from baq.selection import Pick, numbered
+from baq.selection import Pick, numbered, whole_bits
 
 __all__ = ["Promise", "evidence", "inputs_needed", "mean_p_value", "promised_rule", "rate_p_value"]
 
@@ -196,6 +196,7 @@ def promised_rule(levels: pd.DataFrame, delta: float = 0.1) -> Promise:
     if not columns or len(levels) == 0 or levels[columns].isna().any(axis=None):
         raise ValueError("levels have no p-values: allowed are rows of evidence")
     levels = numbered(levels)
+    whole_bits(levels)
     if len(levels) < 2 or levels["candidate"].duplicated().any():
         raise ValueError(
             f"levels are {levels['candidate'].tolist()}: allowed are two or more, each once"

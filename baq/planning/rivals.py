@@ -105,7 +105,8 @@ def hutchinson(
     check_seed(seed=seed)
     model = place(network)
     x = check_inputs(model, x)
-    y = check_labels(y, len(x)).to(x.device)
+    classes = evaluate(model, x[:1]).shape[1]
+    y = check_labels(y, len(x), classes).to(x.device)
     weights = {name: layer.weight for name, layer in matrix_layers(model).items()}
     generator = torch.Generator().manual_seed(seed)
     signs = [

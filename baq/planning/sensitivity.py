@@ -23,7 +23,13 @@ from baq.inference import (
 )
 from baq.local import leaf, row_norms, slopes
 from baq.quantization import Bits, bits_by_layer
-from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
+from baq.rounding.layers import (
+    as_columns,
+    in_order_of_use,
+    matrix_layers,
+    patches,
+    recorded,
+)
 
 __all__ = ["Sensitivity", "as_sensitivity", "noise_pass", "sensitivity", "with_noise"]
 
@@ -140,6 +146,7 @@ def sensitivity(
     check_seed(seed=seed)
     layers = matrix_layers(network)
     x = check_inputs(network, x)
+    in_order_of_use(network, leaf(x[:1]))  # or rows could not be told apart
     errors = [_errors(w.weight, draws, per_channel, seed, k) for k, w in enumerate(layers.values())]
     axes = x.new_zeros(0, x[0].numel()) if along is None else along.to(x).flatten(1)
     parts = []

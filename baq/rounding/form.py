@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from baq.arguments import check_share
 from baq.inference import Classifier, batches, check_inputs, check_logits, evaluate, gradients
 from baq.local import PairGap, displacement_to, pair_gap, row_norms, slopes, traced_gap
-from baq.rounding.layers import as_columns, matrix_layers, patches, recorded
+from baq.rounding.layers import (
+    as_columns,
+    in_order_of_use,
+    matrix_layers,
+    patches,
+    recorded,
+)
 from baq.rounding.points import low_margin_points
 
 __all__ = [
@@ -81,6 +87,7 @@ def boundary_form(
     if unit not in ("input", "logit"):
         raise ValueError(f"unit is {unit!r}: allowed are input, logit")
     layers = matrix_layers(candidate, others)
+    in_order_of_use(candidate, check_inputs(candidate, x), others)
     at = None if candidate is reference else pair_gap(reference, x, batch_size=batch_size)
     found_rows: dict[str, Tensor] = {}
     for name, layer in layers.items() if rows else ():
@@ -162,6 +169,7 @@ def output_metrics(
         how: dict[str, Any] = {"rows": False, "batch_size": batch_size, "others": others}
         return boundary_form(model, model, x, **how).outputs
     layers = matrix_layers(model, others)
+    in_order_of_use(model, check_inputs(model, x), others)
     outputs = {
         name: layer.weight.new_zeros(len(layer.weight), len(layer.weight))
         for name, layer in layers.items()

@@ -10,10 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from baq.inference import evaluate
 from baq.quantization import quantized_layers
 from baq.structure import is_sequential, runs_as_written
 
-__all__ = ["LayerInputs", "MatrixLayer", "as_columns", "matrix_layers", "patches", "recorded"]
+__all__ = [
+    "LayerInputs",
+    "MatrixLayer",
+    "as_columns",
+    "in_order_of_use",
+    "matrix_layers",
+    "patches",
+    "recorded",
+]
 
 
 #: A layer whose output is its weight, as a matrix, times patches of its input.
@@ -146,6 +155,36 @@ def recorded(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def in_order_of_use(model: nn.Module, x: Tensor, others: dict[str, str] | None = None) -> list[str]:
+    """The layers of :func:`matrix_layers` in the order in which a forward pass uses them.
+
+    Arguments:
+        model: the network.
+        x: inputs as it takes them, shape (N, *); the first is passed, alone and twice.
+        others: as for :func:`matrix_layers`.
+
+    Raises:
+        ValueError: for a layer whose first axis is not that of the inputs, so that it cannot be told which row
+            belongs to which.
+
+    Example:
+        >>> in_order_of_use(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), torch.zeros(1, 2))
+        ['0', '1']
+    """
+    order: list[str] = []
+    for count in (1, 2):
+        with torch.no_grad(), recorded(model, others) as found:
+            evaluate(model, x[:1].repeat_interleave(count, dim=0))
+        order = list(found)
+        for name, (a, _) in found.items():
+            if len(a) != count:
+                raise ValueError(
+                    f"layer {name!r} takes {len(a)} rows for {count} input{'s' * (count > 1)}: allowed are layers "
+                    "whose first axis is the inputs'"
+                )
+    return order
 
 
 class _Reached(Exception):

@@ -30,8 +30,7 @@ _SWEEPS = 8  # of the descent over all layers: later ones gain a hundredth of th
 def _statistics(model: nn.Module, x: Tensor | Statistics) -> Statistics:
     if not isinstance(x, Statistics):
         return Statistics(model, x)
-    if x.given is not model:
-        raise ValueError("x holds statistics of another network: allowed are those of this one")
+    x.check_model(model)
     return x
 
 
@@ -49,7 +48,8 @@ def _layer_by_layer(
             quantize_layer(layer, widths[name], per_channel=per_channel)
     check_whole(0, steps=steps)
     inputs = known.passed_through(rounded) if propagate else None
-    for name in tqdm(layers, bar, disable=bar is None, leave=False):
+    unused = [name for name in layers if name not in known.order]  # which is told there
+    for name in tqdm([*unused, *known.order], bar, disable=bar is None, leave=False):
         weight = layers[name].weight.detach()
         gram, target = known.moments(name, inputs)
         pull = ridge * gram.diagonal().mean()

@@ -16,6 +16,7 @@ from baq.rounding.layers import (
     LayerInputs,
     MatrixLayer,
     as_columns,
+    in_order_of_use,
     matrix_layers,
     patches,
     recorded,
@@ -75,11 +76,26 @@ class Statistics:
         self.given, self.model = model, place(model)
         self.layers: dict[str, MatrixLayer] = matrix_layers(self.model, {})
         self.x = check_inputs(self.model, x)
+        self.order = in_order_of_use(self.model, self.x, {})
+        self._made_of = _sums(model)
         self._parts = batches(self.x, batch_size)
         self.positions, self._seed = positions, seed
         self._z: Tensor | None = None
         self._points: dict[tuple[int, float, int], Tensor] = {}
         self._metrics: dict[tuple[str, tuple[int, float, int]], dict[str, Tensor]] = {}
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raise where a network is not the one of these statistics, as it was when they were begun.
+
+        Raises:
+            ValueError: for another network, or one whose weights have changed since.
+        """
+        if self.given is not model:
+            raise ValueError("x holds statistics of another network: allowed are those of this one")
+        if _sums(model) != self._made_of:
+            raise ValueError(
+                "x holds statistics of other weights: allowed are those of the network as it is"
+            )
 
     def passed_through(self, candidate: nn.Module) -> LayerInputs:
         """The inputs on their way through a candidate, for :meth:`moments`."""
@@ -201,6 +217,12 @@ class Statistics:
             raise ValueError(
                 f"layer {name!r}, {self.layers[name]}, takes no part in the model's forward pass"
             )
+
+
+def _sums(model: nn.Module) -> list[tuple[float, float]]:
+    """Sums of each parameter's values and of their squares, which a change of weights changes."""
+    values = (parameter.detach().double() for parameter in model.parameters())
+    return [(float(value.sum()), float(value.square().sum())) for value in values]
 
 
 def _flat(columns: Tensor) -> Tensor:
