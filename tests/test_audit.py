@@ -448,3 +448,18 @@ def test_a_single_output_may_lack_the_axis_of_the_batch():
     assert told.startswith(
         "whether its outputs depend on which inputs are evaluated together is not"
     )
+
+
+class Noted(nn.Linear):
+    """A layer whose state holds more than tensors, as torch's kernels of whole numbers do."""
+
+    def get_extra_state(self):
+        return {"bits": 8}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def test_a_state_of_other_than_tensors_cannot_be_taken_apart():
+    with pytest.raises(ValueError, match="cannot be mixed: 0._extra_state is a dict, no tensor"):
+        layer_blame(*(nn.Sequential(Noted(6, 3)) for _ in range(2)), torch.randn(9, 6))

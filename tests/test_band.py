@@ -86,3 +86,8 @@ def test_errors_of_the_law_by_flip_rate():
     assert band.law_errors(table, 0.2)["off"].tolist() == pytest.approx([0.1] * 4)
     with pytest.raises(ValueError, match="no column 'band_flip_rate': allowed are flip_rate"):
         band.law_errors(table[["flip_rate"]])
+
+
+def test_flips_are_true_or_false():
+    with pytest.raises(ValueError, match="flips hold 2: allowed are True and False"):
+        band.band_curve(torch.rand(4), torch.tensor([0, 2, 1, 1]), [0.5])

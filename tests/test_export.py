@@ -257,3 +257,44 @@ def test_what_cannot_be_exported_is_told_in_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"torch.float64: allowed is torch.float32"):
         save_onnx(path, wide, ptq_w(wide, 4), 4, x)
     assert not list(tmp_path.iterdir())
+
+
+class OnTokens(nn.Module):
+    """Linear layers on inputs (N, T, d), as a transformer has them: a MatMul in the exported graph."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(16, 64), nn.Linear(64, 10)
+        self.block = nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64))
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.last((x + self.block(x)).mean(1))
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_linear_layer_on_tokens_computes_in_float(tmp_path, bits, per_channel):
+    model, x = OnTokens().eval(), torch.randn(500, 8, 16)
+    candidate = ptq_w(model, bits, per_channel=per_channel)
+    save_onnx(tmp_path / "q.onnx", model, candidate, bits, x, per_channel=per_channel)
+    session = onnxruntime.InferenceSession(tmp_path / "q.onnx")
+    (found,) = session.run(None, {"x": x.numpy()})
+    np.testing.assert_allclose(found, candidate(x).detach(), atol=1e-5)
+
+
+class OtherAlone(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return 2 * self.layer(x) if len(x) > 5 else self.layer(x)
+
+
+def test_a_network_that_is_exported_for_one_size_alone_is_refused(tmp_path):
+    model, x = OtherAlone().eval(), torch.randn(20, 3)
+    with pytest.raises(ValueError, match="batches of one size"):
+        save_onnx(tmp_path / "q.onnx", model, ptq_w(model, 4), 4, x)
+    assert not list(tmp_path.iterdir())

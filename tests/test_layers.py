@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from tiny_network import Half, network, normal
 from torch import nn
 
-from baq.rounding.layers import LayerInputs, as_columns, matrix_layers, patches, recorded
+from baq.planning import sensitivity
+from baq.rounding import Statistics, adaround
+from baq.rounding.form import output_metrics
+from baq.rounding.layers import (
+    LayerInputs,
+    as_columns,
+    in_order_of_use,
+    matrix_layers,
+    patches,
+    recorded,
+)
 from baq.zoo.models import ResidualBlock
 
 two = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -191,3 +201,62 @@ def test_layers_that_are_no_matrix_may_be_set_apart():
     assert apart == {"1": "Conv2d with groups=2", "2": "a Conv3d"}
     with pytest.raises(ValueError, match="layer '0' is Conv2d.*: allowed are Linear"):
         matrix_layers(nn.Sequential(model[1]), {})  # nothing would be left to round
+
+
+class TimeFirst(nn.Module):
+    """Tokens (B, T, d) that a layer sees as (T, B, d), or as (B T, d)."""
+
+    def __init__(self, fold):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.fold = nn.Linear(4, 5), nn.Linear(5, 3), fold
+
+    def forward(self, x):
+        if self.fold:
+            return self.b(torch.tanh(self.a(x.reshape(-1, 4))).reshape(len(x), -1, 5).mean(1))
+        return self.b(torch.tanh(self.a(x.transpose(0, 1))).transpose(0, 1).mean(1))
+
+
+@pytest.mark.parametrize("tokens", [2, 7, 20])
+@pytest.mark.parametrize("fold", [False, True])
+def test_layers_whose_rows_are_not_the_inputs_are_refused(tokens, fold):
+    model, x = TimeFirst(fold).eval(), torch.randn(20, tokens, 4)
+    for tried in (sensitivity, Statistics, lambda m, x: output_metrics(m, x, "logit")):
+        with pytest.raises(ValueError, match=r"layer 'a' takes \d+ rows for \d inputs?: allowed"):
+            tried(model, x)
+    assert in_order_of_use(nn.Sequential(model.a, model.b), x) == [
+        "0",
+        "1",
+    ]  # tokens alone are no fault
+
+
+class Declared(nn.Module):
+    """The same function, whatever is declared first."""
+
+    def __init__(self, head_first):
+        super().__init__()
+        for name, size in (("head", (12, 3)), ("body", (6, 12)))[:: 1 if head_first else -1]:
+            self.add_module(name, nn.Linear(*size))
+
+    def forward(self, x):
+        return self.head(torch.relu(self.body(x)))
+
+
+def test_layers_are_rounded_in_their_order_of_use():
+    torch.manual_seed(0)
+    one, other, x = Declared(False).eval(), Declared(True).eval(), torch.randn(300, 6)
+    other.load_state_dict(one.state_dict())
+    assert in_order_of_use(other, x) == ["body", "head"]
+    rounded = [adaround(network, 3, x, propagate=True).state_dict() for network in (one, other)]
+    assert all(torch.equal(rounded[0][key], value) for key, value in rounded[1].items())
+    alone = adaround(other, 3, x).head.weight
+    assert not torch.equal(alone, rounded[1]["head.weight"])
+
+
+def test_statistics_of_other_weights_are_refused():
+    model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(50, 4)
+    known = Statistics(model, x)
+    adaround(model, 4, known)
+    model[0].weight.data.mul_(-2)
+    with pytest.raises(ValueError, match="statistics of other weights"):
+        adaround(model, 4, known)

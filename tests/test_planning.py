@@ -515,3 +515,37 @@ def test_redraws_refuse_what_does_not_fit(change, told):
     with pytest.raises(ValueError) as caught:
         broken_promises(given.pop("flips"), given.pop("bits"), given.pop("tau"), **given)
     assert told in str(caught.value)
+
+
+def test_an_input_without_a_spread_changes_no_label():
+    torch.manual_seed(0)
+    x, scores = torch.randn(200, 4), []
+    model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False))
+    for blank in (False, True):
+        x[0] *= not blank
+        found = allocate(model, x, max_flip_rate=0.01)
+        known = sensitivity(model, x, draws=1)
+        variance = sum(
+            known.steps(bits).double()[k] ** 2 * known.variances.double()[k]
+            for k, bits in enumerate(found.bits.values())
+        )
+        gap = known.gaps[:, 0].double()
+        each = norm.cdf(-gap / variance.sqrt())[variance > 0]
+        assert found.flip_rate == pytest.approx(each.sum() / 200, rel=1e-4)
+        scores.append(found.flip_rate)
+    assert 0 < scores[1] < 0.01 and (variance[0], variance[1] > 0) == (0, True)
+
+
+@pytest.mark.parametrize("bits", [[99], [4, "x"], [4.5]])
+def test_bits_of_a_forecast_are_checked_where_no_boundary_is(bits):
+    model = nn.Linear(2, 2).double()
+    model.bias.data = torch.tensor([1e3, 0.0]).double()
+    plane = Plane(torch.zeros(2), torch.eye(2)[0], torch.eye(2)[1], (-1.0, 1.0, -1.0, 1.0))
+    with pytest.raises(ValueError, match="bits is"):
+        forecast_jaccard(model, label_map(model, plane, 9), bits)
+
+
+def test_a_promise_names_a_level_that_was_tested():
+    levels = pd.DataFrame({"candidate": [8.0, 4.5], "p_flip_rate": [0.001, 0.01]})
+    with pytest.raises(ValueError, match="allowed are whole numbers of bits"):
+        promised_rule(levels)

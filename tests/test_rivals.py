@@ -123,3 +123,24 @@ def test_bad_input_is_told_in_a_line(call, told):
         call(network())
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mean_bits", [2, 4, 6, 8])
+def test_scores_below_zero_are_lowered_too(mean_bits):
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    scores = pd.DataFrame({2: [-1.0, 1.0], 4: [-9.0, 0.5], 8: [-12.0, 0.1]}, index=["0", "2"])
+    found = allocate_by(model, scores, mean_bits=mean_bits)
+    fitting = [
+        pair for pair in itertools.product((2, 4, 8), repeat=2) if sum(pair) <= 2 * mean_bits
+    ]
+    least = min(scores[a]["0"] + scores[b]["2"] for a, b in fitting)
+    assert scores[found["0"]]["0"] + scores[found["2"]]["2"] == least
+
+
+def test_scores_and_labels_that_tell_nothing_are_refused():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    scores = pd.DataFrame({2: [np.nan, 1.0], 4: [0.0, 0.5]}, index=["0", "2"])
+    with pytest.raises(ValueError, match="scores hold nan: allowed are finite numbers"):
+        allocate_by(model, scores, mean_bits=4)
+    with pytest.raises(ValueError, match="labels hold 9: allowed are whole numbers, 0 to 3"):
+        hessian_trace(model, torch.randn(5, 4), torch.full((5,), 9), [4])
