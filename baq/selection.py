@@ -171,7 +171,8 @@ def picked(
         pick = rule(rows)
         picks.append((*key, pick.bits, pick.satisfied))
     columns = [*by, "bits", "satisfied"]
-    found = pd.DataFrame(picks, columns=columns).merge(test, on=columns[:-1])
+    others = test.drop(columns="satisfied", errors="ignore")  # which the pick says
+    found = pd.DataFrame(picks, columns=columns).merge(others, on=columns[:-1])
     if len(found) != len(picks) or found.duplicated(by).any():
         raise ValueError(
             f"{len(picks)} networks have {len(found)} rows of test at their picks: allowed is one each"

@@ -1,6 +1,7 @@
 """The rules on hand-made tables, and the laws that they obey on any table."""
 
 import math
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -171,3 +172,11 @@ def test_picks_are_counted_from_the_most_bits_to_the_fewest():
         "4 bits": [2, 0],
         "not satisfied": [1, 1],
     }
+
+
+def test_a_pick_says_itself_whether_it_is_satisfied():
+    calibration = pd.DataFrame({"seed": 0, "candidate": [8], "accuracy": [0.5]})
+    test = pd.DataFrame({"seed": [0], "bits": [8], "satisfied": [True]})
+    rule = partial(accuracy_rule, eps=0.01)
+    rows = picked(calibration.assign(accuracy_reference=0.9), test, rule, ["seed"])
+    assert rows.to_dict("list") == {"seed": [0], "bits": [8], "satisfied": [False]}

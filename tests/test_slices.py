@@ -333,7 +333,14 @@ def test_axes_of_another_shape_than_the_origin_are_named():
 
 
 @pytest.mark.parametrize(
-    "extent", [(1, 0, 0, 1), (0, 1, 2, 2), (0, float("inf"), 0, 1), (0, 1, float("nan"), 1)]
+    "extent",
+    [
+        (1, 0, 0, 1),
+        (0, 1, 2, 2),
+        (0, float("inf"), 0, 1),
+        (0, 1, float("nan"), 1),
+        (-1e308, 1e308, 0, 1),
+    ],
 )
 def test_bad_extents_are_named(extent):
     eye = torch.eye(2)

@@ -181,7 +181,7 @@ def save_codes(
     tensors = {name: value.cpu().contiguous().clone() for name, value in state.items()}
     told = {"format": _FORMAT, "baq": baq.__version__, "layers": json.dumps(layers)}
     with whole(Path(path)) as part:
-        library.save_file(tensors, part, metadata=told)
+        part.write_bytes(library.save(tensors, metadata=told))
 
 
 def load_codes(path: str | Path, model: nn.Module) -> nn.Module:

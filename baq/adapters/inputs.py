@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,11 @@ def _unreadable(path: Path, error: Exception) -> str:
 
 def _text(path: Path) -> np.ndarray:
     try:
-        return np.loadtxt(path, ndmin=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of a file without numbers, which is told where they are counted
+            return np.loadtxt(path, ndmin=1)
     except ValueError as error:
         raise ValueError(_unreadable(path, error)) from None
 

@@ -60,7 +60,8 @@ class Plane:
         if len(self.extent) != 4 or not all(map(is_real, self.extent)):
             raise ValueError(f"extent is {self.extent}: allowed are (a_min, a_max, b_min, b_max)")
         a_min, a_max, b_min, b_max = self.extent
-        if not (math.isfinite(sum(self.extent)) and a_min < a_max and b_min < b_max):
+        widths = a_max - a_min, b_max - b_min
+        if not (all(map(math.isfinite, widths)) and min(widths) > 0):
             raise ValueError(f"extent is {self.extent}: allowed are finite, increasing ranges")
 
     def inputs(self, coordinates: Tensor) -> Tensor:
