@@ -81,7 +81,7 @@ class Column:
 
 #: Measures of :func:`baq.compare` and :func:`baq.comparison.per_plane`, and what follows from them.
 MEASURES = {
-    "accuracy": Column("test accuracy", "share"),
+    "accuracy": Column("accuracy", "share"),
     "accuracy_reference": Column("float accuracy", "share"),
     "loss": Column("loss of accuracy", "share"),
     "accuracy_change": Column("change of test accuracy", "share"),
