@@ -228,14 +228,14 @@ def what_more_steps_do(long: pd.DataFrame, left: pd.DataFrame, steps: int, long_
         flips = rows.groupby("method", sort=False)[["flip_rate_before", "flip_rate"]].mean()
         count = rows["seed"].nunique()
         told = [
-            f"{'the ' * (way != _WITHOUT)}{way}'s flips go from {row.flip_rate_before:.2%} to {row.flip_rate:.2%}"
+            f"from {row.flip_rate_before:.2%} to {row.flip_rate:.2%} ({way})"
             for way, row in flips.drop(index=RELAXED).iterrows()
         ]
         items.append(
             f"* {setting}, {count} network{'s' * (count > 1)}: with a bound of {steps} steps {_more(short / best - 1)} is left than with {long_steps:,}, "
             f"with which {rows['converged'].mean():.0%} of the layers converge. The relaxation leaves "
             f"{_more(here[RELAXED] / short - 1)} than the shorter search, and less on "
-            f"{int((here[RELAXED] < short).sum())} of {len(here)} layers. {', '.join(told)}; "
+            f"{int((here[RELAXED] < short).sum())} of {len(here)} layers. Flips go {', '.join(told)}; "
             f"{flips.loc[RELAXED, 'flip_rate']:.2%} flip by the relaxation."
         )
     if several.any():

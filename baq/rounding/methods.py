@@ -319,7 +319,8 @@ def boundary_metric(
     is rounded under the Kronecker shape, with the errors of the layers before it in its inputs, so
     that it corrects them; then all layers at once under both shapes, with the form recomputed at
     the rounded network. Of several weights of the exact shape, the one with the least displacement on
-    validation inputs is kept.
+    validation inputs is kept. Where two roundings are nearly as good, which is taken hangs on the last digits of sums, and so
+    on the number of threads.
 
     Arguments:
         model, bits, x, per_channel, steps, progress, searches: as for :func:`adaround`.
