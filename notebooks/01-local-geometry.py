@@ -351,7 +351,7 @@ Markdown(
 # %% tags=["opening", "remove-input"]
 opening(
     "How far does the boundary move when weights are rounded?",
-    f"At {few} bits it moves by {at['shift'][few]:.3f} at half of the test images and turns by "
+    f"At {few} bits it moves by more than {at['shift'][few]:.3f} at half of the test images and turns by "
     f"{at['normal_angle'][few]:.1f} degrees, where the nearest boundary is {radius_table['radius'].median():.2f} away. "
     f"{at['flip_rate'][few]:.1%} of the labels change, in the band near the boundary {at['band_flip_rate'][few]:.1%}.",
     f"Medians over {seeds} seeds of networks with one hidden layer on digits; distances to first order, in input units.",

@@ -359,11 +359,11 @@ beside = "along random paths of the weights: too few seeds to tell"
 if len(same) > 1:
     apart = paired_difference(same["random"], same["levels"])
     ends = apart["difference"], apart["lo"], apart["hi"]
-    often = {1: "less often", -1: "more often", 0: "as often"}
+    often = {1: "less often", -1: "more often", 0: "not measurably more or less"}
     often = often[int(apart["lo"] > 0) - int(apart["hi"] < 0)]
     beside = f"along random paths of the weights {often} (levels less random {tables.interval_text(*ends, 2, signed=True)}, {len(same)} seeds)"
 Markdown(
-    f"* A slice has a handful of junctions, {largest.min():g} to {largest.max():g} in the median at most, and "
+    f"* A slice has a handful of junctions, at most {largest.min():g} to {largest.max():g} on a path in the median, and "
     "on the way from one level to the next they move more than they multiply.\n"
     f"* The map changes along its boundary: changed cells lie {tendency(changed)} often near a junction than boundary "
     "cells.\n"

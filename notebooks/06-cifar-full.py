@@ -225,7 +225,7 @@ law_at = {f"{b:.0%}": band_flip_law(reported, b) for b in (0.1, 0.2, 0.3)}
 rest = ", ".join(f"{rate:.3f} for a band of {b}" for b, rate in law_at.items())
 Markdown(
     f"In the median the rate in the band is off the law by {text} of all images. With few flips nearly all of "
-    "them lie in any band, so that the law holds by itself; it says something where many flip. At the flip rate "
+    "them lie in any band, so that the law holds by itself; where many flip, these are its errors. At the flip rate "
     f"reported with O1 the law gives {rest}."
 )
 

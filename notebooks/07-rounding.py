@@ -253,7 +253,7 @@ _ = charts.interval_rows(first, "row", DRAWN).suptitle(f"{bits[0]} bits")
 took = results.groupby(["setting", "method"], sort=False)["seconds"].median()
 tables.save(took.reset_index(), "seconds")
 Markdown(
-    f"{tables.audit_text(maps['error_bound'])} Of the layers {searches['converged'].mean():.0%} converged "
+    f"{tables.audit_text(maps['error_bound'])} {searches['converged'].mean():.0%} of the layers converged "
     f"within {steps} steps. The costliest way took {took.max():.0f} s a network and bit width at most, beside other work."
 )
 
@@ -379,9 +379,9 @@ _ = fig.axes[-1].set_xlabel(r"weight $\lambda$ of the boundary-gap term")
 # ## What to take along
 
 # %% tags=["remove-input"]
-flips = rounded.mean_flips(results, lead, bits[0])
+flips = rounded.mean_flips(results, long, lead, bits[0])
 Markdown(
-    f"At {bits[0]} bits ({lead}), means over networks:\n\n{rounded.to_take_along(flips)}\n\nNext: [does calibration predict the held-out boundary?](08-calibration)"
+    f"At {bits[0]} bits ({lead}), {flips.name}:\n\n{rounded.to_take_along(flips)}\n\nNext: [does calibration predict the held-out boundary?](08-calibration)"
 )
 
 # %% [markdown]

@@ -281,7 +281,7 @@ Markdown(f"{likely}\n\n{report.how_sure(tried, pull)}")
 
 # %% tags=["remove-input"]
 Markdown(
-    f"* {hits} of {of} numbers agree under one protocol for each group; half of them gain {held['gain'].sum():z.1f} bits on the other half.\n"
+    f"* {hits} of {of} numbers agree under one protocol for each group; to know half of them makes the other half {2.0 ** held['gain'].sum():,.3g} times as probable.\n"
     f"* The numbers leave open: {report.open_ones(gained)}. Whoever repeats the work has to state these.\n"
     "* A figure that depends on a grid, a mask or a band says little without them.\n\n"
     "Next: [choosing bits](choosing-bits) for a network of your own, or [what depends on each choice](choices)."

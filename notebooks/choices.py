@@ -97,8 +97,8 @@ excerpt(digits, SLICES)
 # *Open:* the number of cells.
 #
 # *Here:* 241 a side on digits. *J* compares boundaries in units of cells, so this choice decides its size
-# ([Slice geometry](02-slice-geometry) has the law). Its ratio between two bit widths speaks of the quantizer only
-# where the boundary moves by less than a cell; a finer grid saturates it. On digits:
+# ([Slice geometry](02-slice-geometry) has the law). Its ratio between two bit widths can speak of the
+# quantizer only where the boundary moves by less than a cell, and even there it scatters; a finer grid saturates it. On digits:
 
 # %% caption="J on digits with other grids." tags=["remove-input"]
 excerpt(

@@ -127,7 +127,7 @@ for name, source in SOURCES.items():
 Markdown("\n".join(lines) or "*Neither has been measured here.*")
 
 # %% [markdown]
-# So $J$ is the early sign: it moves where no test image does, since the boundary moves where the test set has no inputs. It is no measure of damage: it [reads the grid](02-slice-geometry), and where $\rho$ is
+# Where no label changes, $J$ is the early sign: it moves all the same, since the boundary moves where the test set has no inputs. It is no measure of damage: it [reads the grid](02-slice-geometry), and where $\rho$ is
 # small, the network with the larger $J$ need not be the one that flips more labels.
 #
 # ## How to choose

@@ -51,7 +51,7 @@ fig = charts.claims_overview(table)
 #
 # ## Every claim
 #
-# *Ours* is the mean over seeds, where chapters tell medians, with that interval, or for a claim in words the mean (paired) value with its
+# *Ours* is the mean over seeds (chapters tell medians) with the interval of the figure, or for a claim in words the mean (paired) value with its
 # confidence interval. *Ratio* is ours to the paper's. *Sign*: where the paper states a sign, a statement or the order of two
 # claims, ✓ says that ours is the same beyond the chance of our few seeds, and ✗ that it is not; an order stands with both
 # its claims. A heading sorts, the ratio by its distance from 1; *why* leads to the experiment that tries the suspected
@@ -83,8 +83,8 @@ Markdown(f"{text}\n\n{answers.disagreement_list(table, most)}")
 # %% [markdown]
 # ## Why we differ
 #
-# For a value outside, the chapter names the reason that is suspected and tries it by an experiment that
-# could refute it. *Refuted* is the reason, and not the paper: the paper's number lies outside our prediction interval
+# For each value outside, and for some inside, the chapter names the reason that is suspected and tries it by an experiment
+# that could refute it. *Refuted* is the reason, and not the paper: the paper's number lies outside our prediction interval
 # though the reason is removed, or what the result says speaks against it. Where a path of settings ends while it still
 # moves towards the number, nothing is refuted. What is not refuted is possible, and not shown.
 
@@ -108,8 +108,8 @@ Markdown(answers.rules_list())
 # cases, those of ten in 76 % and those of twenty in 82 %. A prediction interval does, by Student's distribution on the measure's own scale: the mean of $n$
 # seeds $\pm\, t_{n-1}\, s\, \sqrt{1/m + 1/n}$, with $s$ their standard deviation and $m$ the runs of the paper:
 # one on digits, five splits for the stopping rules, three on CIFAR-10. With three seeds it is wide, as it
-# should be. Elsewhere in the book, and here where the paper gives a range (P1), an interval around a median holds the
-# central 90 % of ten networks or more and is the whole range of fewer; one around a difference is Student's.
+# should be. The interval of P1, where the paper gives a range, and those around medians
+# elsewhere hold the central 90 % of ten networks or more and are the whole range of fewer; those around differences are Student's.
 #
 # ## Claims with several settings
 #

@@ -63,8 +63,8 @@ if control is not None:
         )
         lines.append(
             f"* **At 4 bits a boundary on digits moves {far} training the network again moves it**: on average along it "
-            f"{moved[0].iloc[1]:.3f} of a pixel's whole range (trained again: {moved[1].iloc[1]:.3f}), and {moved[0].iloc[0]:.0%} of the boundary cells "
-            f"are not common to both (trained again: {moved[1].iloc[0]:.0%}), which is the Jaccard distance. The accuracy is "
+            f"{moved[0].iloc[1]:.3f} of a pixel's whole range (trained again: {moved[1].iloc[1]:.3f}), and the Jaccard distance, "
+            f"the share of boundary cells that are not common to both, is {moved[0].iloc[0]:.2f} (trained again: {moved[1].iloc[0]:.2f}). The accuracy is "
             f"{four['accuracy']:.1%} (trained again: {again['accuracy']:.1%})."
         )
 if floor is not None and found is not None:

@@ -293,14 +293,14 @@ def chance_sentence(table: pd.DataFrame) -> str:
     others = "other claims" if chosen else "claims"
     text = (
         f"Of {numeric} {others} with a single number, {outside} lie outside the prediction interval. Had the paper run "
-        f"the protocol of this book, {chance:.1f} would; as many as {outside} have a probability of {_rare(p)}, "
-        "were the claims independent."
+        f"the protocol of this book, {chance:.1f} would; were the claims independent, {outside} or more would lie outside with a "
+        f"probability of {_rare(p)}."
     )
     if far := {claim: p for claim, p in outlying(table).items() if claim not in chosen}:
         each = ", ".join(f"{claim} ({_rare(p)})" for claim, p in far.items())
         text += f" Outside, with the probability that a new mean lies as far from ours: {each}."
     if chosen:
-        text = f"{', '.join(chosen)} were used to choose a convention, so that they agree is no evidence. {text}"
+        text = f"{', '.join(chosen)} were used to choose a convention, so their agreement is no evidence. {text}"
     return text
 
 
