@@ -349,9 +349,9 @@ def over_weights(paths: pd.DataFrame) -> list[pd.DataFrame]:
     lowest = accuracy["difference"].idxmin()
     if lowest != weights[-1]:
         change += f". It is lowest at λ = {lowest:g}, so it does not follow the weight alone"
-    falls, rises = int((accuracy["hi"] < 0).sum()), int((accuracy["lo"] > 0).sum())
+    below, above = int((accuracy["hi"] < 0).sum()), int((accuracy["lo"] > 0).sum())
     change += (
-        f"; of {len(accuracy)} weights {falls} fall and {rises} rise by intervals that exclude 0"
+        f"; of {len(accuracy)} weights {below} fall and {above} rise by intervals that exclude 0"
     )
     r5 = experiment(
         "R5",
