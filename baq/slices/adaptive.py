@@ -12,8 +12,6 @@ from baq.shares import share_bound
 
 __all__ = ["adaptive_labels"]
 
-_RING = np.ones((3, 3), dtype=bool)
-
 
 def adaptive_labels(
     label_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
@@ -24,10 +22,10 @@ def adaptive_labels(
 ) -> tuple[np.ndarray, int, float]:
     """Label an n x n grid from a coarse lattice, refined around its boundary.
 
-    Squares of the lattice whose corners differ, at first with the ring of squares around them, are
-    halved until they are single cells; the rest is painted. Painted cells that then touch another
-    label are evaluated too, until none is left. So a boundary that the lattice sees is followed to
-    its end. An island between the lattice's points is missed; only the audit can find it.
+    Squares of the lattice whose corners differ are halved until they are single cells; the rest is
+    painted. Painted cells that then touch another label are evaluated too, until none is left. So a
+    boundary that the lattice sees is followed to its end, also where it bends out of these squares. An
+    island between the lattice's points is missed; only the audit can find it.
 
     Arguments:
         label_of: labels at rows and columns, each (M,), to (M,).
@@ -72,18 +70,14 @@ def adaptive_labels(
     cells = np.zeros((n, n), dtype=bool)
     cells[np.ix_(at, at)] = True
     evaluate(cells)
-    coarse = len(at)
     while len(at) < n:
         corners = labels[np.ix_(at, at)]
         low, high = corners[:-1], corners[1:]
         differ = (low[:, :-1] != low[:, 1:]) | (high[:, :-1] != high[:, 1:])
         differ |= low[:, :-1] != high[:, :-1]
-        if len(at) == coarse:
-            # A boundary may bend between the points of the first lattice; later ones are fine enough.
-            differ = ndimage.binary_dilation(differ, _RING)
         # The square and the lattice point that each cell belongs to.
         square = np.minimum(np.searchsorted(at, np.arange(n), side="right") - 1, len(at) - 2)
-        refine = ndimage.binary_dilation(differ[np.ix_(square, square)], _RING)
+        refine = differ[np.ix_(square, square)]
         painted = labels[np.ix_(at[square], at[square])]
         labels = np.where(known, labels, painted)
         finer = np.unique(np.concatenate([at, (at[:-1] + at[1:]) // 2]))
