@@ -512,8 +512,12 @@ def displacement_to(
         >>> round(displacement_to(gap, lower, x).item(), 4)
         0.3536
     """
-    pair = reference.first, reference.second
-    z = logits(candidate, x, batch_size).to(reference.gap)
+    return displacement_of(reference, logits(candidate, x, batch_size))
+
+
+def displacement_of(reference: PairGap, z: Tensor) -> Tensor:
+    """:func:`displacement_to` by a candidate whose logits at the points are known, (N, K)."""
+    pair, z = (reference.first, reference.second), z.to(reference.gap)
     most = int(torch.stack(pair).max())
     if len(z) != len(reference.gap) or most >= z.shape[1]:
         raise ValueError(

@@ -112,6 +112,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from baq import compare, ptq_w, slices
+from baq.inference import logits
 from baq.report import answers, charts, rounded, style, tables
 from baq.report.boxes import opening
 from baq.report.claims import answer
@@ -178,11 +179,6 @@ def prepared(setting, seed, train):
     return network_on("cifar10", seed, setting, **sizes)
 
 
-def on_test(reference, copies, split):
-    """What each copy of a network does to test images, a row each."""
-    return trials.on_images(reference, copies, split.x_test, split.y_test, share)
-
-
 def on_planes(reference, copies, setting, split, count, cells=n):
     """J of each copy on each plane of a network's test images."""
     if setting == "digits":
@@ -193,11 +189,12 @@ def on_planes(reference, copies, setting, split, count, cells=n):
 
 
 # %% tags=["remove-input"]
-def longer(known, where, split, short):
+def longer(known, where, on, short):
     """All ways and AdaRound's relaxation, with many steps: on test images, and the loss left."""
     how = {"ways": LONGER, "points": points, "steps": long_steps}
     more = kept(where + "longer", trials.some_ways, known, bits[0], how, folder)
-    rows = trials.with_ends(on_test(known.given, more.networks, split), more)
+    rows = trials.on_images(known.given, more.networks, *on)
+    rows = trials.with_ends(rows, more)
     tried = more.networks | {f"{WAYS[1]}, {steps} steps": short[bits[0], WAYS[1]]}
     return [rows], [trials.loss_left(known, tried, short[bits[0], WAYS[0]])]
 
@@ -215,7 +212,8 @@ def measured(setting, seed):
         made[b] = kept(f"{where}{b}-bits", ways.searched, known, b, how, folder)
         of[b] = ways.chosen(reference, made[b], *given)
     copies = {(b, way): q for b in bits for way, q in of[b][0].items()}
-    rows = on_test(reference, copies, split)
+    on = split.x_test, split.y_test, share, logits(reference, split.x_test)
+    rows = trials.on_images(reference, copies, *on)
     rows["seconds"] = [s for b in bits for s in made[b].seconds.values()]
     first = {(bits[0], way): q for way, q in of[bits[0]][0].items()}
     metrics = {key: first.pop(key) for key in list(first) if key[1] in METRICS}
@@ -226,7 +224,7 @@ def measured(setting, seed):
         maps.append(on_planes(reference, two, setting, split, planes, m))
     long = left = [pd.DataFrame()]
     if setting != "digits" or seed == 0:
-        long, left = longer(known, where, split, first)
+        long, left = longer(known, where, on, first)
     paths = [of[b][1].assign(bits=b) for b in bits]
     searches = [made[b].searches.assign(bits=b) for b in bits]
     frames = [rows], maps, paths, searches, long, left
@@ -299,7 +297,9 @@ def small(setting, seed):
         made = kept(where + "less-tuned", trials.less_tuned, *given)
         other = trials.other_grids(reference, 4) | made.networks
         copies |= {(0, part): network for part, network in other.items()}
-    return on_test(reference, copies, split).assign(setting=setting, seed=seed)
+    on = split.x_test, split.y_test, share
+    rows = trials.on_images(reference, copies, *on)
+    return rows.assign(setting=setting, seed=seed)
 
 
 chosen = [task for task in tasks if task[0] in ("digits", lead)]
@@ -368,7 +368,7 @@ _ = charts.against_paper(shown).suptitle(lead) if shown else None
 experiments = rounded.experiments(maps, tried, paths)
 answers.list_experiments(experiments) if experiments else None
 
-# %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight lambda of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} caption="The path of the weight of the boundary-gap term, on validation images." data=["gap-path", "less-tuned", "planes"] tags=["remove-input"]
+# %% mystnb={"image": {"alt": "Pair-order flips in the band and accuracy on validation images over the weight lambda of the boundary-gap term from none to large, a line for each setting and number of bits. The flips fall and rise again with the weight."}} caption="The path of the weight of the boundary-gap term, on validation images." data=["gap-path"] tags=["remove-input"]
 PATH = {m: MEASURES.get(m, m) for m in ("band_pair_flip_rate", "accuracy")}
 series = paths["setting"] + ", " + paths["bits"].astype(str) + " bits"
 on_path = summarize(paths.assign(series=series), ["series", "weight"], list(PATH))

@@ -162,9 +162,9 @@ def measured(dataset, seed):
     frames = []
     for part in ("calibration", "test"):
         x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
-        how = {"n": n, "batch_size": 1024, "gradients": False}
+        how = {"n": n, "gradients": False}
         if natural:
-            how |= {"n": n_cifar, "way": "adaptive", "batch_size": 100}
+            how |= {"n": n_cifar, "way": "adaptive"}
         cut = random_planes(x, y, planes, seed) if natural else slices.pca_plane(x)
         rows = compare(reference, candidates, x, y, planes=cut, **how)
         frames.append(rows.assign(part=part))

@@ -7,6 +7,7 @@ import torch
 from test_ways import NETWORK, VALIDATION, WEIGHTS, X_TEST, X, weights_of
 
 from baq import compare, ptq_w, rounding
+from baq.inference import logits
 from baq.rounding import trials
 from baq.rounding.form import low_margin_displacement
 from baq.rounding.relaxation import relaxed_layer
@@ -24,8 +25,10 @@ def test_rows_are_those_of_compare_with_loss_and_displacement():
     rows = trials.on_images(NETWORK, copies, X_TEST, LABELS)
     plain = compare(NETWORK, copies, X_TEST, LABELS, gradients=False)
     assert rows["flip_rate"].tolist() == plain["flip_rate"].tolist()
-    moved = low_margin_displacement(NETWORK, copies, X_TEST)
+    z, *z_q = (logits(one, X_TEST) for one in (NETWORK, *copies.values()))
+    moved = low_margin_displacement(NETWORK, X_TEST, z, dict(zip(copies, z_q, strict=True)))
     assert dict(zip(rows["candidate"], rows["displacement"], strict=True)) == moved
+    assert rows.equals(trials.on_images(NETWORK, copies, X_TEST, LABELS, z=z))
     assert (rows["loss"] == rows["accuracy_reference"] - rows["accuracy"]).all()
 
 

@@ -99,7 +99,8 @@ def test_a_part_changed_is_the_metric_with_that_part():
 
 def test_the_displacement_is_at_the_lowest_margins():
     candidates = {b: ptq_w(NETWORK, b) for b in (3, 8)}
-    found = low_margin_displacement(NETWORK, candidates, X_TEST, share=0.1)
+    z_q = {bits: candidate(X_TEST).detach() for bits, candidate in candidates.items()}
+    found = low_margin_displacement(NETWORK, X_TEST, NETWORK(X_TEST).detach(), z_q, share=0.1)
     z = NETWORK(X_TEST).detach().topk(2).values
     near = X_TEST[(z[:, 0] - z[:, 1]).argsort()[:6]]
     at = pair_gap(NETWORK, near)
@@ -110,10 +111,12 @@ def test_the_displacement_is_at_the_lowest_margins():
 
 
 def test_one_input_is_enough_for_a_displacement():
-    assert low_margin_displacement(NETWORK, {0: NETWORK}, X_TEST[:3]) == {0: 0.0}
+    z = NETWORK(X_TEST[:3]).detach()
+    found = low_margin_displacement(NETWORK, X_TEST[:3], z, {0: z})
+    assert found == {0: pytest.approx(0, abs=1e-6)}
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_another_share_is_refused(share):
     with pytest.raises(ValueError, match=f"share is {share}: allowed is above 0 and up to 1"):
-        low_margin_displacement(NETWORK, {}, X_TEST, share)
+        low_margin_displacement(NETWORK, X_TEST, NETWORK(X_TEST).detach(), {}, share)

@@ -34,8 +34,6 @@ SHARES = (0.1, 0.2, 0.3)
 _FINE = 41
 #: The pad of a slice.
 _PAD = 0.1
-#: Images an evaluation: what fits a processor's cache is fastest.
-_BATCH = 100
 #: Levels that the rules walk down on subsets, and those measured on all of CIFAR-10.
 _WALKED, _MEASURED = (8, 7, 6, 5, 4, 3), (8, 6, 5, 4)
 #: Planes through three images.
@@ -74,7 +72,7 @@ def _lowest(cells: np.ndarray, share: float) -> np.ndarray:
 
 def _cut(network: nn.Module, plane: Plane) -> _Slice:
     at = on_plane(network, plane)
-    z = logits(at, plane.centres(_FINE).reshape(-1, 2), _BATCH)
+    z = logits(at, plane.centres(_FINE).reshape(-1, 2))
     side = (_FINE, _FINE)
     return _Slice(z.argmax(1).numpy().reshape(side), margins(z).numpy().reshape(side))
 
@@ -116,13 +114,13 @@ def subset_of(training: int, seed: int) -> dict[str, pd.DataFrame]:
     networks = _networks(network)
     inputs, on_slices = [], []
     for part, (x, y) in parts.items():
-        z = logits(network, x, _BATCH)
+        z = logits(network, x)
         planes = {"pca": [pca_plane(x, _PAD)], "three": random_planes(x, y, _PLANES, seed)}
         cuts = {kind: [_cut(network, plane) for plane in some] for kind, some in planes.items()}
         for how, folded, b in product(quantizers(), networks, _WALKED):
             copy = quantized(networks[folded], b, **how)
             here = how | {"folded": folded, "part": part, "bits": b}
-            z_q = logits(copy, x, _BATCH)
+            z_q = logits(copy, x)
             for images in space().choices["images"].values:
                 known, found, right = z[:images], z_q[:images], y[:images]
                 row = {
@@ -159,11 +157,11 @@ def full_network(family: str, seed: int) -> dict[str, pd.DataFrame]:
     test = data.load("cifar10", train=10, test=_IMAGES)
     x, y = test.x_test, test.y_test
     network = checkpoints.load(family, seed)
-    z, networks = logits(network, x, _BATCH), _networks(network)
+    z, networks = logits(network, x), _networks(network)
     name = {"family": family, "seed": seed}
     inputs = []
     for how, folded, b in product(quantizers(), networks, _MEASURED):
-        z_q = logits(quantized(networks[folded], b, **how), x, _BATCH)
+        z_q = logits(quantized(networks[folded], b, **how), x)
         row = {"loss": _mean(z.argmax(1) == y) - _mean(z_q.argmax(1) == y)}
         row["flip_rate"] = _mean(flips(z, z_q))
         row |= _shares("band", _in_bands(z, flips(z, z_q)))
@@ -174,7 +172,7 @@ def full_network(family: str, seed: int) -> dict[str, pd.DataFrame]:
     for scale in space().choices["scale"].values:
         for search, gap, copy in _rounded(network, scale, split.x_train):
             here = name | {"scale": scale, "search": search, "gap": gap}
-            z_q = logits(copy, x, _BATCH)
+            z_q = logits(copy, x)
             row = _shares("band pairs", _in_bands(z, pair_flips(z, z_q)))
             row |= _shares("low inputs", [low_margin_jaccard(z, z_q, s) for s in SHARES])
             of_inputs.append(here | row)

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from baq.arguments import check_share
 from baq.inference import Classifier, batches, check_inputs, check_logits, evaluate, gradients
-from baq.local import PairGap, displacement_to, pair_gap, row_norms, slopes, traced_gap
+from baq.local import (
+    PairGap,
+    displacement_of,
+    displacement_to,
+    pair_gap,
+    row_norms,
+    slopes,
+    traced_gap,
+)
 from baq.rounding.layers import (
     as_columns,
     in_order_of_use,
@@ -19,7 +27,7 @@ from baq.rounding.layers import (
     patches,
     recorded,
 )
-from baq.rounding.points import low_margin_points
+from baq.rounding.points import lowest_margins
 
 __all__ = [
     "BoundaryForm",
@@ -209,18 +217,23 @@ def mean_square(at: PairGap, candidate: Classifier, x: Tensor, batch_size: int =
     Raises:
         ValueError: as :func:`baq.inference.logits`, or where the gradient vanishes at every point.
     """
+    return _mean_square(at, displacement_to(at, candidate, x, batch_size))
+
+
+def _mean_square(at: PairGap, displacement: Tensor) -> float:
     alive = at.gradient.any(dim=1)
     if not alive.any():
         raise ValueError(
             "the gap has no gradient at any point: allowed are points that are not all so"
         )
-    return float(displacement_to(at, candidate, x, batch_size)[alive].square().mean())
+    return float(displacement[alive].square().mean())
 
 
 def low_margin_displacement(
     reference: nn.Module,
-    candidates: Mapping[Any, Classifier],
     x: Tensor,
+    z: Tensor,
+    candidates: Mapping[Any, Tensor],
     share: float = 0.05,
     batch_size: int = 100,
 ) -> dict[object, float]:
@@ -228,8 +241,9 @@ def low_margin_displacement(
 
     Arguments:
         reference: the network whose boundary it is.
-        candidates: any callables from inputs to logits, by a key.
         x: inputs, shape (N, *).
+        z: its logits there, shape (N, K).
+        candidates: logits of each candidate there, shape (N, K), by a key.
         share: share of the inputs that are taken, those of lowest margin: share N rounded down, or 1.
         batch_size: inputs per pass.
 
@@ -240,9 +254,9 @@ def low_margin_displacement(
         ValueError: for a share outside (0, 1], or as :func:`mean_square`.
     """
     check_share(share=share)
-    near = low_margin_points(reference, x, max(1, int(share * len(x))), batch_size)
-    at = pair_gap(reference, near, batch_size=batch_size)
+    near = lowest_margins(z, max(1, int(share * len(x)))).to(x.device)
+    at = pair_gap(reference, x[near], batch_size=batch_size)
     return {
-        key: mean_square(at, candidate, near, batch_size) ** 0.5
-        for key, candidate in candidates.items()
+        key: _mean_square(at, displacement_of(at, z_q[near])) ** 0.5
+        for key, z_q in candidates.items()
     }

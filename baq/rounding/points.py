@@ -79,8 +79,12 @@ def low_margin_points(
     x = check_points(x)
     z = _known(model, x, batch_size, z)
     check_whole(1, len(x), count=count)
-    order = margins(z).argsort(stable=True)
-    return x[order[:count].to(x.device)]
+    return x[lowest_margins(z, count).to(x.device)]
+
+
+def lowest_margins(z: Tensor, count: int) -> Tensor:
+    """Indices of the lowest margins of logits (N, K), shape (count,); ties go to the lower index."""
+    return margins(z).argsort(stable=True)[:count]
 
 
 @torch.no_grad()

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
-from baq.comparison import compare, per_plane
-from baq.inference import Classifier, copied
+from baq.comparison import compare_logits, per_plane
+from baq.inference import Classifier, copied, logits
 from baq.quantization import ptq_w
 from baq.rounding.descent import squared_error
 from baq.rounding.form import low_margin_displacement
@@ -77,16 +77,17 @@ def on_images(
     x: Tensor,
     y: Tensor,
     share: float = 0.2,
-    *,
-    batch_size: int = 100,
+    z: Tensor | None = None,
 ) -> pd.DataFrame:
     """The rows of :func:`baq.compare` on images, with ``loss`` of accuracy and ``displacement``.
 
     The displacement is that of :func:`baq.rounding.form.low_margin_displacement`. Keys that are pairs become
-    ``bits`` and ``method`` in place of ``candidate``.
+    ``bits`` and ``method`` in place of ``candidate``. ``z`` are the reference's logits at x, if they are known.
     """
-    rows = compare(reference, copies, x, y, share=share, gradients=False, batch_size=batch_size)
-    moved = low_margin_displacement(reference, copies, x, batch_size=batch_size)
+    z = logits(reference, x) if z is None else z
+    z_q = {key: logits(copy, x) for key, copy in copies.items()}
+    rows = compare_logits(z, z_q, y, share)
+    moved = low_margin_displacement(reference, x, z, z_q)
     loss = rows["accuracy_reference"] - rows["accuracy"]
     return _by_bits(rows.assign(loss=loss, displacement=list(moved.values())))
 
@@ -99,7 +100,7 @@ def on_planes(
     way: str,
 ) -> pd.DataFrame:
     """The rows of :func:`baq.comparison.per_plane` with ``n``, and ``bits`` and ``method`` out of the keys."""
-    maps = per_plane(reference, copies, planes, n, way=way, batch_size=100)
+    maps = per_plane(reference, copies, planes, n, way=way)
     return _by_bits(maps).assign(n=n)
 
 

@@ -129,9 +129,12 @@ def chosen(
     """
     gaps = {float(weight): found.networks[_of_weight(weight)] for weight in gap_weights}
     path = compare(
-        reference, {0.0: found.networks[WAYS[1]], **gaps}, *validation, share=share, gradients=False,
-        batch_size=100,
-    ).rename(columns={"candidate": "weight"})  # fmt: skip
+        reference,
+        {0.0: found.networks[WAYS[1]], **gaps},
+        *validation,
+        share=share,
+        gradients=False,
+    ).rename(columns={"candidate": "weight"})
     best = path.set_index("weight").loc[list(gaps), "band_pair_flip_rate"].idxmin()
     networks = _in_order(found.networks | {WAYS[2]: gaps[best]})
     return networks, path.assign(chosen=path["weight"] == best)
