@@ -52,6 +52,22 @@ def test_the_interval_is_scipys_where_a_group_is_a_row():
     assert ours["hi"] == pytest.approx(theirs.high, abs=0.012)
 
 
+@pytest.mark.parametrize("ranks", [False, True])
+def test_resamples_are_of_the_rows_of_the_groups_drawn(ranks):
+    label = RNG.permutation(np.repeat(range(6), [1, 2, 3, 4, 5, 6]))
+    x, y = RNG.integers(0, 5, size=(2, len(label))).astype(float)  # ties, and groups of all sizes
+    found = correlation(x, y, label, ranks=ranks, resamples=50, seed=3, level=0.5)
+    groups = [np.flatnonzero(label == k) for k in dict.fromkeys(label)]
+    naive = []
+    for draw in np.random.default_rng(3).integers(6, size=(50, 6)):
+        drawn = np.concatenate([groups[k] for k in draw])
+        a, b = (stats.rankdata(v[drawn]) if ranks else v[drawn] for v in (x, y))
+        if np.ptp(a) and np.ptp(b):
+            naive.append(np.corrcoef(a, b)[0, 1])
+    ends = np.quantile(naive, [0.25, 0.75])
+    np.testing.assert_allclose([found["lo"], found["hi"]], ends, atol=1e-12)
+
+
 @pytest.mark.slow
 def test_rows_without_relation_have_zero_inside_about_as_often_as_said():
     inside = 0

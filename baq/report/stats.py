@@ -88,20 +88,47 @@ def correlation(
         values = (centred - centred.groupby(frame["within"]).transform("mean")).to_numpy()
     values = np.where(np.abs(values) <= least, 0.0, values)
 
-    def r(part: np.ndarray) -> float:
-        if (np.ptp(part, axis=0) <= least).any():
-            return np.nan
-        a, b = stats.rankdata(part, axis=0).T if ranks else part.T
-        return np.corrcoef(a, b)[0, 1]
+    def r(counts: np.ndarray) -> np.ndarray:
+        return _correlations(values, counts, ranks, least)
 
+    whole = float(r(np.ones((1, len(values))))[0])
     if len(rows) == 1:
-        return {"r": r(values), "lo": np.nan, "hi": np.nan, "n": 1}
+        return {"r": whole, "lo": np.nan, "hi": np.nan, "n": 1}
     rng, tail = np.random.default_rng(seed), (1 - level) / 2
     draws = rng.integers(len(rows), size=(resamples, len(rows)))
-    found = np.array([r(values[np.concatenate([rows[k] for k in draw])]) for draw in draws])
+    drawn = np.array([np.bincount(draw, minlength=len(rows)) for draw in draws])
+    counts = np.empty((resamples, len(values)))
+    for k, where in enumerate(rows):
+        counts[:, where] = drawn[:, [k]]
+    found = r(counts)
     found = found[np.isfinite(found)]
     lo, hi = np.quantile(found, [tail, 1 - tail]) if len(found) else (np.nan, np.nan)
-    return {"r": r(values), "lo": lo, "hi": hi, "n": len(rows)}
+    return {"r": whole, "lo": lo, "hi": hi, "n": len(rows)}
+
+
+def _correlations(
+    values: np.ndarray, counts: np.ndarray, ranks: bool, least: np.ndarray
+) -> np.ndarray:
+    """r of rows ``values`` (N, 2) in R samples, in which row k comes ``counts[:, k]`` times, (R,).
+
+    NaN where a column differs by no more than ``least``, (2,), within a sample.
+    """
+    total, centred = counts.sum(axis=1, keepdims=True), []
+    undefined = np.zeros(len(counts), dtype=bool)
+    for column, slack in zip(values.T, least, strict=True):
+        drawn = np.where(counts > 0, column, np.nan)
+        undefined |= np.nanmax(drawn, axis=1) - np.nanmin(drawn, axis=1) <= slack
+        if ranks:  # ties share the mean of their places
+            _, tie, alike = np.unique(column, return_inverse=True, return_counts=True)
+            first = alike.cumsum() - alike
+            equal = np.add.reduceat(counts[:, column.argsort()], first, axis=1)
+            column = (equal.cumsum(axis=1) - (equal - 1) / 2)[:, tie]
+        centred.append(column - (counts * column).sum(axis=1, keepdims=True) / total)
+    a, b = centred
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.sqrt((counts * a * a).sum(axis=1) * (counts * b * b).sum(axis=1))
+        found = ((counts * a * b).sum(axis=1) / scale).clip(-1, 1)
+    return np.where(undefined, np.nan, found)
 
 
 def both_correlations(
