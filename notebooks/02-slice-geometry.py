@@ -297,7 +297,7 @@ by_choice = by_choice.sort_values("choice", **order)
 by_choice["labels_changed"] = (by_choice["flip_rate"] * by_choice["points"]).round()
 tables.save(by_choice, "by-choice")
 
-# %% caption="The claims under other choices: median and how far seeds spread." tags=["remove-input"]
+# %% caption="The claims under other choices: median over seeds with their range or, of ten and more, their 90 % interval." tags=["remove-input"]
 ANSWERS = {"D1": (8, "labels_changed"), "D2": (8, "jaccard"), "D3": (4, "accuracy")}
 ANSWERS |= {"D4": (4, "jaccard"), "D5": (4, "shift")}
 by_claim = pd.concat(

@@ -261,29 +261,36 @@ Markdown(
 
 # %% caption="Events of regions in a transition, means over seeds: along the levels and along random paths." tags=["remove-input"]
 both = every[every["seed"] < first_seed + random_seeds]
-both = both.groupby(["seed", "path"])["changed cells"].mean().unstack()
+both = both.groupby(["seed", "path"])[list(columns)].mean().unstack().dropna()
 events = followed[followed["seed"] < first_seed + random_seeds]
+met = events.groupby(["seed", "path"])[["merges", "splits"]].mean().sum(axis=1)
 events = events.groupby("path")[EVENTS].mean()
 tables.show(events.reset_index(), "events", 1)
 
+
 # %% tags=["remove-input"]
-met = events[["merges", "splits"]].sum(axis=1)
+def beside_random(of, precision):
+    """Means along the levels and along random paths, and the paired difference."""
+    told = f"{of['levels'].mean():.{precision}f}, along random paths {of['random'].mean():.{precision}f}"
+    if len(of) < 2:
+        return told
+    less = paired_difference(of["random"], of["levels"])
+    ends = less["difference"], less["lo"], less["hi"]
+    return f"{told}, a paired difference of {tables.interval_text(*ends, precision, signed=True)}"
+
+
 lone = events[["births", "deaths"]].sum(axis=1)
 at_edge = 1 - events["inner"] / lone.where(lone > 0)
 text = (
-    f"Over the first {random_seeds} seeds, each with one random path a transition, a transition has {met['levels']:.1f} mergers and splits in the mean, a random path {met['random']:.1f}; "
-    f"of the births and deaths {at_edge['levels']:.0%} touch the edge of the slice, on random paths {at_edge['random']:.0%}. "
-    f"Of the changed cells {both['levels'].mean():.3f} lie near a junction along the levels and "
-    f"{both['random'].mean():.3f} along random paths"
+    f"Over the first {random_seeds} seeds, each with one random path a transition: mergers and splits in a transition along the levels "
+    f"{beside_random(met.unstack(), 1)}; births and deaths that touch the edge of the slice {at_edge['levels']:.0%}, along random paths "
+    f"{at_edge['random']:.0%}; changed cells near a junction {beside_random(both['changed cells'], 3)}; boundary cells there "
+    f"{beside_random(both['boundary cells'], 3)}"
 )
-refuted = False
+changed_cells, refuted = both["changed cells"], False
 if len(both) > 1:
-    less = paired_difference(both["random"], both["levels"])
+    less = paired_difference(changed_cells["random"], changed_cells["levels"])
     refuted = less["lo"] > 0
-    ends = less["difference"], less["lo"], less["hi"]
-    text += (
-        f", a paired difference of {tables.interval_text(*ends, 3, signed=True)}"
-    )
 t4 = experiment(
     "T4",
     "regions rearrange along any path of the weights, no farther from junctions",
@@ -361,7 +368,7 @@ if len(same) > 1:
     ends = apart["difference"], apart["lo"], apart["hi"]
     often = {1: "less often", -1: "more often", 0: "not measurably more or less"}
     often = often[int(apart["lo"] > 0) - int(apart["hi"] < 0)]
-    beside = f"along random paths of the weights {often} (levels less random {tables.interval_text(*ends, 2, signed=True)}, {len(same)} seeds)"
+    beside = f"along random paths of the weights {often} (the levels' share minus the random paths': {tables.interval_text(*ends, 2, signed=True)}, {len(same)} seeds)"
 Markdown(
     f"* A slice has a handful of junctions, at most {largest.min():g} to {largest.max():g} on a path in the median, and "
     "on the way from one level to the next they move more than they multiply.\n"

@@ -320,7 +320,7 @@ if len(by_layer) and seeds > 1:
         f"with {m} in the mean, {allocations.fewer(uniform, m)}"
         for m in sorted({min(means), middle}, reverse=True)
     )
-    gain = f"\n* Bits by layer, rounded to nearest: {gain}; for better rounding see above."
+    gain = f"\n* Bits by layer, rounded to nearest, against uniform ones: {gain}."
     told = (f"* {m} bits: {allocations.fewer(uniform, m)}." for m in means)
     text = "Against uniform bits:\n\n" + "\n".join(told)
     text += (
@@ -386,7 +386,7 @@ Markdown(
 # %% tags=["opening", "remove-input"]
 opening(
     "How many decisions will change, and how sure is a pick, before anything is quantized?",
-    f"From unlabelled inputs and the float network alone, flips at {of} are forecast with {judge.in_short(most)}. "
+    f"From unlabelled inputs and the float network alone, flips at {of} can be forecast: {judge.in_short(most)}. "
     f"A pick by an exact test breaks its threshold in at most {max(worst.values()):.1%} of redrawn calibration sets, and one "
     f"by the plain flip rate in up to {plug_in:.0%}.",
     f"{len(tasks)} small networks, weights alone, rounding to nearest, one scale for each tensor; with few bits the "

@@ -32,7 +32,7 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from baq.band import band_flip_law
-from baq.report.claims import claims, paper_value
+from baq.report.claims import claims, paper_text, paper_value
 from baq.report.excerpts import excerpt, markdown_table, read
 from baq.report.stats import summarize
 from baq.report.tables import interval_table, written
@@ -43,6 +43,17 @@ NETWORKS = ["as chosen", "32 hidden units", "128 hidden units", "ReLU"]
 NETWORKS += ["standardized inputs"]
 SLICES = ["as chosen", "one-sided masks", "slice without padding"]
 SLICES += ["slice of the test images", "plane through three test images"]
+
+
+def told(key, *ids):
+    """Headings of a table of claims: what each is about, and the paper's value."""
+    said = {
+        c: f"{c}, {claims()[c]['quantity']}, paper {paper_text(c)}" for c in ids
+    }
+    return {key: key} | said
+
+
+DIGITS = told("choice", "D1", "D2", "D3", "D4", "D5")
 shown = "claim setting part quantity paper median lo hi n"
 ANSWER = {name: name for name in shown.split()}
 
@@ -58,13 +69,13 @@ ANSWER = {name: name for name in shown.split()}
 # On digits:
 
 # %% caption="Claims on digits with other levels of the weights." tags=["remove-input"]
-excerpt(digits, QUANTIZER)
+excerpt(digits, QUANTIZER, columns=DIGITS)
 
 # %% [markdown]
 # On full CIFAR-10, where there is batch norm to fold:
 
 # %% caption="Claims on full CIFAR-10 in six settings." tags=["remove-input"]
-excerpt("06-cifar-full/conventions")
+excerpt("06-cifar-full/conventions", columns=told("setting", "F1", "F2", "F3"))
 
 # %% [markdown]
 # ## The networks and their training
@@ -76,7 +87,7 @@ excerpt("06-cifar-full/conventions")
 # a quantized network. Two families meet on [full CIFAR-10](06-cifar-full), in the table above; on digits:
 
 # %% caption="Claims on digits with other networks." tags=["remove-input"]
-excerpt(digits, NETWORKS)
+excerpt(digits, NETWORKS, columns=DIGITS)
 
 # %% [markdown]
 # Shifts are in input units, and standardizing changes that unit.
@@ -89,7 +100,7 @@ excerpt(digits, NETWORKS)
 # both sides of the boundary; on CIFAR-10 the mean over many planes through three images.
 
 # %% caption="Claims on digits with other slices." tags=["remove-input"]
-excerpt(digits, SLICES)
+excerpt(digits, SLICES, columns=DIGITS)
 
 # %% [markdown]
 # ## The grid
@@ -126,8 +137,8 @@ if grids is not None and {8, 4} <= set(grids["bits"]):
 # On the CIFAR-10 subsets, together with the other choices there:
 
 # %% caption="Claims on the CIFAR-10 subsets with other choices." tags=["remove-input"]
-on_subsets = {c: f"{c}, paper {paper_value(c):g}" for c in ("C2", "C3", "C4", "C5")}
-excerpt("05-cifar-subsets/choices", columns={"choice": "choice"} | on_subsets)
+on_subsets = told("choice", "C2", "C3", "C4", "C5")
+excerpt("05-cifar-subsets/choices", columns=on_subsets)
 
 # %% [markdown]
 # On these subsets, the shift in cells grows from 8 to 6 bits by these ratios, where the step of the quantizer grows by 127/31:

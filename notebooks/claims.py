@@ -41,13 +41,14 @@ tables.save(table, "verdicts")
 # %% tags=["remove-input"]
 Markdown(f"{answers.counts_line(table)} {answers.chance_sentence(table)}")
 
-# %% mystnb={"image": {"classes": "narrow", "alt": "A row for each claim with a number: our mean as a multiple of the paper's value on a logarithmic axis, with its prediction interval, and shape and colour by verdict. A line marks one."}} caption="Ours as a multiple of the paper's value, with the interval that the claim is judged by." tags=["remove-input"]
+# %% mystnb={"image": {"classes": "narrow", "alt": "A row for each claim: our mean as a multiple of the paper's value on a logarithmic axis, with its prediction interval, and shape and colour by verdict; a line marks one. Claims without a multiple have a hollow mark at the left."}} caption="Ours as a multiple of the paper's value, with the interval that the claim is judged by." tags=["remove-input"]
 fig = charts.claims_overview(table)
 
 # %% [markdown]
 # The bar says where the mean of as many new runs of ours as the paper averaged would lie. It is cut at a tenth and
-# at tenfold. Claims in words, and those of which the paper's value is 0, have no multiple and stand in the table
-# alone.
+# at tenfold. Claims in words, and those of which the paper's value is 0 or a range, have no multiple: their marks are
+# hollow. A mean of ours is that of the seeds with a value: where half of them have none, as with C1, the claim is not
+# reproduced whatever its multiple.
 #
 # ## Every claim
 #
@@ -86,7 +87,8 @@ Markdown(f"{text}\n\n{answers.disagreement_list(table, most)}")
 # For each value outside, and for some inside, the chapter names the reason that is suspected and tries it by an experiment
 # that could refute it. *Refuted* is the reason, and not the paper: the paper's number lies outside our prediction interval
 # though the reason is removed, or what the result says speaks against it. Where a path of settings ends while it still
-# moves towards the number, nothing is refuted. What is not refuted is possible, and not shown.
+# moves towards the number, nothing is refuted. What is not refuted is possible, and not shown; where a reason is
+# refuted, we suspect no other.
 
 # %% caption="Experiments on why a value is not the paper's." tags=["remove-input"]
 Markdown(answers.experiments_table(experiments))

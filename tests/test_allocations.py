@@ -109,7 +109,7 @@ def test_differences_and_sentences_follow_from_the_curves():
     found = allocations.against(curves(), [("forecast", "uniform")])
     assert found["change"].tolist() == pytest.approx([0.1 / 0.21 - 1, -0.5])
     told = allocations.fewer(found, 4)
-    assert told == "a 50% fewer (from 10.00% to 5.00%, the interval of the difference excludes 0)"
+    assert told == "a 50% fewer (from 10.00% to 5.00%)"
     assert "holds 0" in allocations.fewer(found.assign(hi=0.01), 3)
     assert allocations.fewer(found.assign(change=0.25), 4).startswith("a 25% more (")
     shown = allocations.differing(found)

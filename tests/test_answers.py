@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from baq.report.answers import (
     agreement,
@@ -16,6 +17,7 @@ from baq.report.answers import (
     disagreement_list,
     experiment,
     experiments_table,
+    foretold,
     judged,
     rules_list,
     settings_table,
@@ -197,6 +199,19 @@ def test_a_grid_that_is_behind_one_claim_and_not_another_is_said_not_to_be_behin
     )
     tried.loc[0, "inside_at"] = ""
     assert agreement(tried).endswith(
-        "no times (C3), 4.1 or 5.5 times (C5); none of these grids gives them all."
+        "no times (C3), 4.1 or 5.5 times (C5); none of these does for all, which refutes one grid behind all of "
+        "them, and not a grid for each work."
     )
     assert agreement(tried[:1]) == agreement(EMPTY) == ""
+
+
+@pytest.mark.parametrize(("law", "refuted"), [(0.172, False), (0.2, True)])
+def test_a_law_is_refuted_outside_the_interval_of_our_values(law, refuted):
+    values = pd.Series([0.171, 0.173, 0.175])
+    row = foretold("O1", values, law, "a law", "It says so.", "here")
+    half = stats.t.ppf(0.95, 2) * values.std() * (1 + 1 / 3) ** 0.5
+    assert row["refuted"].tolist() == [refuted] == [abs(law - 0.173) > half]
+    side = "outside" if refuted else "inside"
+    assert row["result"].item().startswith("It says so. Ours are 0.173 [")
+    assert row["result"].item().endswith(f": the law lies {side}.")
+    assert foretold("O1", values[:1], law, "a law", "", "here").empty

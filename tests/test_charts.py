@@ -21,7 +21,7 @@ from baq import ptq_w, slices
 from baq.band import band_flip_law
 from baq.report import charts, maps, style
 from baq.report.answers import judged
-from baq.report.claims import answer
+from baq.report.claims import answer, claims
 from baq.report.stats import summarize
 from baq.slices import LabelMap, Plane, boundary_mask, label_map
 from baq.zoo import models
@@ -116,12 +116,17 @@ def test_the_overview_has_each_claim_as_a_multiple_of_the_papers():
     ]
     figure = charts.claims_overview(judged(pd.concat(answers)))
     (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["D3", "D2"], (
-        "the first on top"
-    )
-    inside, _, outside, one = axis.lines
-    assert inside.get_xdata().tolist() + outside.get_xdata().tolist() == pytest.approx([1, 0.5])
-    assert inside.get_ydata().tolist() == [0] and outside.get_ydata().tolist() == [1]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names[-2:] == ["D3 test accuracy", "D2 J on the PCA slice"], "the first on top"
+    assert names[-3] == "D1 test labels changed" and len(names) == len(claims())
+    marks = {line.get_ydata()[0]: line for line in axis.lines if len(line.get_ydata()) == 1}
+    last = len(names) - 1
+    assert marks[last].get_xdata() == pytest.approx([0.5]) and marks[last - 1].get_xdata() == [1]
+    told = {text.get_position()[1]: text.get_text() for text in axis.texts}
+    sign = names.index("S6 held-out flip rate")
+    assert told[last - 2] == "paper: 0" and told[sign] == "paper: falls"
+    assert marks[last - 2].get_markerfacecolor() == marks[sign].get_markerfacecolor() == "none"
+    one = axis.lines[-1]
     assert list(one.get_xdata()) == [1, 1] and axis.get_xscale() == "log"
     plt.close(figure)
 

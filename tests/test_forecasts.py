@@ -43,9 +43,9 @@ def test_quality_is_a_row_a_group():
 def test_the_sentence_has_error_and_coverage():
     found = judge.judged(rows())
     assert judge.in_short(found) == (
-        "a median relative error of 20% and 100% of what came within the 90 % interval"
+        "the median relative error of the forecasts is 20%, and 100% of what came lay within the 90 % interval"
     )
-    assert judge.in_short(found[2:3]) == "100% of what came within the 90 % interval"
+    assert judge.in_short(found[2:3]) == "100% of what came lay within the 90 % interval"
 
 
 def test_at_a_glance_all_networks_come_first_and_say_what_the_sentence_says():

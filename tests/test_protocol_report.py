@@ -94,7 +94,7 @@ def test_a_value_is_decided_where_probable_and_no_group_decides_another(found):
     shown = report.decided_table(found)
     assert shown["choice"].tolist() == [report.WORDS[n] for n in ("mask", "scale", "scale")]
     assert shown["numbers of"].tolist() == ["together", "together", "full"]
-    assert shown["decided"].tolist() == ["yes", "no", "no"]
+    assert shown["decided"].tolist() == ["whichever is left out", "no", "no"]
     assert shown["least without one number"].tolist()[0] == "85% (D2)"
     # A group whose favourite is another value, and not probable, decides nothing.
     mild = pd.DataFrame(

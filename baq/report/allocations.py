@@ -84,7 +84,7 @@ def fewer(differences: pd.DataFrame, mean: int) -> str:
     rows = differences[differences["mean"] == mean]
     return "; ".join(
         f"{row.setting} {abs(row.change):.0%} {'more' if row.change > 0 else 'fewer'} (from {row.before:.2%} to "
-        f"{row.after:.2%}, the interval of the difference {'excludes' if apart(row) else 'holds'} 0)"
+        f"{row.after:.2%}{'' if apart(row) else ', an interval that holds 0'})"
         for row in rows.itertuples()
     )
 

@@ -53,6 +53,7 @@ __all__ = [
     "disagreement_list",
     "experiment",
     "experiments_table",
+    "foretold",
     "judged",
     "list_experiments",
     "retried",
@@ -145,6 +146,32 @@ def retried(
     return experiment(claim, mechanism, not inside, result, section)
 
 
+def foretold(
+    claim: str, values: pd.Series, expected: float, mechanism: str, told: str, section: str
+) -> pd.DataFrame:
+    """An experiment on a law that gives a claim's number without us: whether it gives ours as well.
+
+    It is refuted if what the law gives lies outside the prediction interval of our values.
+
+    Arguments:
+        claim, values, mechanism, section: as for :func:`retried`.
+        expected: what the law gives.
+        told: sentences that come first in the result.
+
+    Returns:
+        The row of the experiment; no row for fewer than two values.
+    """
+    if values.count() < 2:
+        return pd.DataFrame(columns=list(EXPERIMENT))
+    (found,) = answer({claim: values}, claims()[claim].get("setting", "")).itertuples()
+    lo, hi = judging_interval(found)
+    inside = lo <= expected <= hi
+    result = (
+        f"{told} Ours are {_ours(found, lo, hi)}: the law lies {'inside' if inside else 'outside'}."
+    )
+    return experiment(claim, mechanism, not inside, result, section)
+
+
 def retried_on_grid(claim: str, jaccards: pd.Series, n: int, section: str) -> pd.DataFrame:
     """A claim on J tried on coarser grids than ours: on which the paper's number lies inside.
 
@@ -206,7 +233,7 @@ def show_answers(answers: pd.DataFrame) -> Styler:
                     "setting": setting,
                     "part": row.part,
                     "quantity": row.quantity,
-                    "paper": str(row.paper),
+                    "paper": _said(row),
                     "our mean [interval]": _ours(row, lo, hi),
                     "seeds": row.n,
                     "verdict": "" if row.part else verdict(claim, answers, setting),
@@ -401,7 +428,9 @@ def agreement(experiments: pd.DataFrame) -> str:
     told = [f"{' or '.join(f) if f else 'no'} times ({claim})" for claim, f in of.items()]
     common = sorted(set.intersection(*map(set, of.values())), key=float)
     end = (
-        f"{_listed(common)} times does for all" if common else "none of these grids gives them all"
+        f"{_listed(common)} times does for all"
+        if common
+        else "none of these does for all, which refutes one grid behind all of them, and not a grid for each work"
     )
     return f"By how much a grid is coarser on which the paper's number lies inside: {_listed(told)}; {end}."
 
@@ -423,12 +452,17 @@ def settings_table(answers: pd.DataFrame) -> str:
                 name = f"**{setting}**, taken since {entry['why']}" if stands else setting
                 ours = f"{_ours(row, *judging_interval(row))}, n = {row.n}"
                 judged = verdict(claim, answers, setting)
-                lines.append((claim, name, row.paper, ours, judged))
+                lines.append((claim, name, _said(row), ours, judged))
     return _table("claims", ("id", "setting", "paper", "ours", "verdict"), lines)
 
 
 def _table(classes: str, header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return f"```{{table}}\n:class: {classes}\n\n{markdown_table(header, lines)}\n```"
+
+
+def _said(row: Any) -> str:
+    """The paper's value of a row of answers as it prints it, a difference of two as a number."""
+    return str(row.paper) if row.part.startswith("less ") else paper_text(row.claim, row.part)
 
 
 def _predicted(row: Any) -> str:

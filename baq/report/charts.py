@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLocator
 
 from baq.band import band_flip_law
-from baq.report.claims import WORDS, answer, claims, paper_text, paper_value
+from baq.report.claims import WORDS, answer, claims, in_few_words, paper_text, paper_value
 from baq.report.columns import COLUMNS
 from baq.report.maps import boundary_overlay, label_maps, map_runs, stepper
 from baq.report.stats import summarize
@@ -195,29 +195,40 @@ def against_paper(values: Mapping[str, pd.Series]) -> Figure:
 
 
 def claims_overview(judged: pd.DataFrame) -> Figure:
-    """Every claim with a number: our mean and prediction interval as multiples of the paper's number.
+    """Every claim: our mean and prediction interval as multiples of the paper's number, or the verdict alone.
 
     Arguments:
-        judged: the table of :func:`baq.report.answers.judged`. A claim of which the paper's number is 0 or
-            ours is below it has no place on a logarithmic axis and is left out.
+        judged: the table of :func:`baq.report.answers.judged`. A claim in words, or of which the paper's number
+            is 0 or ours is below it, has no place on a logarithmic axis: its mark stands at the left, hollow,
+            with what the paper says.
     """
-    table = judged[judged["ratio"] > 0].iloc[::-1]
+    several = ~judged.duplicated("claim") | (judged["ratio"] > 0)
+    table = (
+        judged[several]
+        .sort_values("ratio", key=lambda ratio: ~(ratio > 0), kind="stable")
+        .iloc[::-1]
+    )
+    alone = ~(table["ratio"] > 0).to_numpy()
     # So narrow that a phone shows all of it.
     figure, ax = plt.subplots(figsize=(0.7 * WIDTH, 1 + 0.24 * max(len(table), 1)))
     low, high = 0.1, 10.0
     for k, (name, marker) in enumerate(
         zip(("inside", "direction only", "not reproduced"), "os^", strict=True)
     ):
-        place = np.flatnonzero(table["verdict"] == name)
+        place = np.flatnonzero((table["verdict"] == name) & ~alone)
         part, colour = table.iloc[place], sns.color_palette()[(0, 1, 3)[k]]
+        for at in map(int, np.flatnonzero((table["verdict"] == name) & alone)):
+            ax.plot(1.2 * low, at, marker, color=colour, mfc="none", ms=6)
+            ax.text(1.5 * low, at, f"paper: {table['paper'].iloc[at]}", va="center", fontsize=7)
         paper = part["mean"] / part["ratio"]
         ends = (part[end] / paper for end in ("at_least", "at_most"))
         ax.hlines(place, *(np.clip(end, low, high) for end in ends), color=colour, lw=4, alpha=0.4)
         ax.plot(part["ratio"].clip(low, high), place, marker, color=colour, ms=6, label=name)
     ax.axvline(1, color="black", lw=1, zorder=0)
-    parts = table["part"].str.removesuffix(" rule")
-    ax.set_yticks(range(len(table)), (table["claim"] + " " + parts).str.strip())
-    ax.set(xscale="log", xlim=(low, high), xlabel="ours, as a multiple of the paper's value")
+    names = map(in_few_words, table["claim"], table["part"])
+    ax.set_yticks(range(len(table)), [fill(name, 30) for name in names], fontsize=7)
+    ax.set(xscale="log", xlim=(low, high))
+    ax.set_xlabel("ours, as a multiple of the paper's value", loc="right")
     ax.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
     ax.minorticks_off()
     ax.margins(y=0.02)

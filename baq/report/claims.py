@@ -51,6 +51,7 @@ __all__ = [
     "answer",
     "by_setting",
     "claims",
+    "in_few_words",
     "limits",
     "paper_number",
     "paper_parts",
@@ -78,6 +79,12 @@ def claims() -> dict[str, dict[str, Any]]:
     source = packaged if packaged.exists() else checkout
     groups = sorted(map(read_yaml, source.glob("*.yml")), key=lambda group: group[0]["chapter"])
     return {claim["id"]: claim for group in groups for claim in group}
+
+
+def in_few_words(claim: str, part: str = "") -> str:
+    """A claim's id and what it is about, as an axis has room for: ``S3 held-out J``."""
+    about = _entry(claim)["quantity"].partition(",")[0]
+    return f"{claim} {about}{part and ', ' + part.removesuffix(' rule')}"
 
 
 def paper_text(claim: str, part: str = "") -> str:

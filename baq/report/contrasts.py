@@ -16,9 +16,9 @@ def apart(row: Any) -> bool:
 
 
 def change_text(row: Any) -> str:
-    """A row of :func:`baq.report.stats.paired_differences`: ``-31 % against AdaRound (the interval excludes 0)``."""
+    """A row of :func:`baq.report.stats.paired_differences`: ``-1 % against AdaRound (may be 0)``, by its interval."""
     share = "no share" if pd.isna(row.change) else f"{100 * row.change:+.0f} %"
-    return f"{share} against {row.against} (the interval {'excludes' if apart(row) else 'holds'} 0)"
+    return f"{share} against {row.against}{'' if apart(row) else ' (may be 0)'}"
 
 
 def enumerated(names: Iterable[str]) -> str:

@@ -69,11 +69,11 @@ def quality(forecasts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def in_short(forecasts: pd.DataFrame) -> str:
-    """Median relative error, left out where there is none, and share of intervals that held, as parts of a sentence."""
-    held = f"{forecasts['held'].mean():.0%} of what came within the 90 % interval"
+    """Median relative error, left out where there is none, and share of intervals that held, as a sentence without its stop."""
+    held = f"{forecasts['held'].mean():.0%} of what came lay within the 90 % interval"
     if forecasts["error"].isna().all():
         return held
-    return f"a median relative error of {forecasts['error'].abs().median():.0%} and {held}"
+    return f"the median relative error of the forecasts is {forecasts['error'].abs().median():.0%}, and {held}"
 
 
 def at_a_glance(forecasts: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from baq.protocols.judging import DECIDED
-from baq.report.claims import claims, limits
+from baq.report.claims import claims, in_few_words, limits
 from baq.report.excerpts import markdown_table
 from baq.report.stats import LEVEL
 from baq.report.style import MARKERS, WIDTH
@@ -162,7 +162,7 @@ def decided_table(found: pd.DataFrame, level: float = DECIDED) -> pd.DataFrame:
             "value": r.value,
             "probability": percent(r.posterior),
             "least without one number": f"{percent(r.least)} ({r.without})",
-            "decided": "no" if r.apart else "yes",
+            "decided": "no" if r.apart else "whichever is left out" if r.least >= level else "yes",
         }
         for r in part.itertuples()
     ]
@@ -226,8 +226,13 @@ def against_best(answers: pd.DataFrame) -> Figure:
     for within, colour, marker in ((True, colours[0], MARKERS[0]), (False, colours[3], MARKERS[1])):
         part = shown[shown["inside"] == within]
         ax.plot(part["place"].clip(-4, 4), part.index, marker, color=colour, ms=5)
-    ax.set_yticks(range(len(shown)), shown["number"])
-    ax.set(xlim=(-4.2, 4.2), xlabel="the paper's number in half widths of the interval; cut at 4")
+    ax.set_yticks(
+        range(len(shown)), [in_few_words(*name.split(" ", 1)) for name in shown["number"]]
+    )
+    far = min(4, max(1.5, answers["place"].abs().max()))
+    cut = "; cut at 4" if answers["place"].abs().max() > 4 else ""
+    ax.set(xlim=(-far - 0.2, far + 0.2))
+    ax.set_xlabel(f"the paper's number in half widths of the interval{cut}", loc="right")
     ax.margins(y=0.02)
     return figure
 

@@ -10,7 +10,7 @@ import pandas as pd
 from baq.report.answers import experiment, retried, retried_on_grid
 from baq.report.claims import paper_value
 from baq.report.contrasts import apart, change_text, contrasts, enumerated
-from baq.report.stats import paired_difference, paired_differences
+from baq.report.stats import LEVEL, paired_difference, paired_differences
 from baq.report.tables import interval_text
 from baq.rounding.trials import RELAXED
 from baq.rounding.ways import METRICS, WAYS
@@ -242,10 +242,10 @@ def what_more_steps_do(long: pd.DataFrame, left: pd.DataFrame, steps: int, long_
         wide = long[several].pivot(index=["setting", "seed"], columns="method", values="flip_rate")
         rivals = [way for way in (_WITHOUT, *METRICS[:-1]) if way in wide]
         less = {way: paired_difference(wide[way], wide[METRICS[-1]]) for way in rivals}
-        told = [f"{way} {row['before']:.2%} ({_interval(row)})" for way, row in less.items()]
+        told = [f"{way} {row['before']:.2%} ({_in_points(row)})" for way, row in less.items()]
         items.append(
             f"* With {long_steps:,} the boundary metric turns {less[_WITHOUT]['after']:.2%} of the labels over {less[_WITHOUT]['n']} networks. "
-            f"The others, with the boundary metric's paired difference to each: {'; '.join(told)}. The other comparisons of this "
+            f"The others, with the boundary metric's paired difference to each in points: {'; '.join(told)}. The other comparisons of this "
             f"chapter are those of {steps}."
         )
     return "\n".join(items)
@@ -307,7 +307,7 @@ def with_less_tuning(tried: pd.DataFrame) -> list[pd.DataFrame]:
         f"{len(searched)} searches with fewer images, one step or other scales turn {searched.min():.3f} to "
         f"{searched.max():.3f} of the pair orders in the mean, and no search at all, rounding to nearest on {len(nearest)} "
         f"kinds of grids, {nearest.min():.3f} to {nearest.max():.3f}; the paper's {paper:.4f} lies {place}"
-        f"{', and between these and none' if among and not reached else ''}."
+        f"{', so that none that was tried reaches it, and below rounding without a search' if among and not reached else ''}."
     )
     return [experiment("R3", "the paper tuned its rounding less", not among, result, _SECTION)]
 
@@ -351,7 +351,8 @@ def over_weights(paths: pd.DataFrame) -> list[pd.DataFrame]:
         change += f". It is lowest at λ = {lowest:g}, so it does not follow the weight alone"
     below, above = int((accuracy["hi"] < 0).sum()), int((accuracy["lo"] > 0).sum())
     change += (
-        f"; of {len(accuracy)} weights {below} fall and {above} rise by intervals that exclude 0"
+        f"; of {len(accuracy)} weights {below} fall and {above} rise by intervals that exclude 0, where chance alone gives "
+        f"{(1 - LEVEL) * len(accuracy):.1f}"
     )
     r5 = experiment(
         "R5",
@@ -406,6 +407,12 @@ def _interval(row: Mapping[str, float] | pd.Series) -> str:
     return interval_text(row["difference"], row["lo"], row["hi"], signed=True)
 
 
+def _in_points(row: Mapping[str, float]) -> str:
+    """A difference of shares with its interval, in points."""
+    middle, lo, hi = (100 * row[key] for key in ("difference", "lo", "hi"))
+    return interval_text(middle, lo, hi, 2, signed=True)
+
+
 def mean_flips(results: pd.DataFrame, long: pd.DataFrame, setting: str, bits: int) -> pd.Series:
     """Mean flip rate over the networks of a setting at some bits, by method; its name says of what.
 
@@ -425,13 +432,13 @@ def to_take_along(flips: pd.Series) -> str:
     nearest, alone = flips[WAYS[0]], flips[WAYS[1]]
     chained, weighed = flips[METRICS[0]], flips[list(METRICS[1:])]
     spread, rest = weighed.max() - weighed.min(), chained - weighed.mean()
-    order = "more" if spread > rest else "no more"
+    order = "more" if spread > rest else "less"
     return (
         f"* Nearest rounding turns {nearest:.2%} of the labels, AdaRound {alone:.2%}, the metrics {weighed.min():.2%} to "
         f"{weighed.max():.2%}.\n"
         f"* Of the {_points(alone - weighed.mean())} points from AdaRound to the metrics' mean, {_points(alone - chained)} "
         f"come from seeing the errors that a layer inherits, and {_points(rest)} from weighing its outputs.\n"
-        f"* Whose gradients weigh them makes a difference of {_points(spread)} points, {order} than weighing at all: "
+        f"* Whose gradients weigh them makes a difference of {_points(spread)} points, {order} than the {_points(rest)} from weighing at all: "
         f"{flips[METRICS[3]]:.2%} with the boundary's, {flips[METRICS[1]]:.2%} with all logits', "
         f"{flips[METRICS[2]]:.2%} with Fisher's."
     )

@@ -17,7 +17,6 @@ from pandas.io.formats.style import Styler
 
 from baq.report.columns import HEADINGS, alike, form, heading, number
 from baq.report.stats import FEW
-from baq.slices.label_maps import LARGE
 
 __all__ = [
     "HEADINGS",
@@ -206,10 +205,9 @@ def audit_text(error_bound: pd.Series) -> str:
     if not bound:
         return "All label maps are certified cell for cell."
     return (
-        "Label maps of networks with one hidden layer are certified cell for cell. Others are refined "
-        f"around the boundary, since below {LARGE} cells a side only the evaluation of every cell would prove "
-        "them; their audit by a random sample bounds the share of wrong cells, with 95 % confidence for "
-        f"each pair of maps, by {bound:.2%} or less."
+        "Label maps of networks with one hidden layer are certified cell for cell. Others are [refined around "
+        "the boundary and audited](definitions.md#label-maps): with 95 % confidence at most "
+        f"{bound:.2%} of the cells of each pair of maps are wrong."
     )
 
 

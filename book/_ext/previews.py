@@ -1,6 +1,7 @@
 """A Sphinx extension: what a link to a page shows elsewhere, by its description and Open Graph tags."""
 
 import html
+import re
 from typing import Any
 
 from docutils import nodes
@@ -41,11 +42,14 @@ def _describe(
 
 
 def description(document: nodes.document | None, most: int = 200) -> str:
-    """The beginning of a page's first paragraph of running text, cut between words."""
+    """The first sentences of a page's first paragraph of running text, or its beginning, cut between words."""
     if document is None:
         return ""
     for paragraph in document.findall(nodes.paragraph):
         if isinstance(paragraph.parent, nodes.section):
             words = " ".join(paragraph.astext().split())
-            return words if len(words) <= most else words[:most].rsplit(" ", 1)[0] + " …"
+            if len(words) <= most:
+                return words
+            whole = re.match(r".*[^A-Z][.?!](?= )", words[: most + 1])
+            return whole[0] if whole else words[:most].rsplit(" ", 1)[0] + " …"
     return ""
