@@ -70,6 +70,15 @@ def test_an_island_between_the_lattice_is_missed_and_the_bound_says_so():
     assert dense.labels.mean() <= found.error_bound
 
 
+@pytest.mark.parametrize(
+    ("n", "stride"), [(61, 4), (91, 4), (120, 4), (121, 8), (241, 8), (1025, 8), (31, 2), (10, 1)]
+)
+def test_the_lattice_has_fifteen_squares_a_side_and_no_square_of_more_than_eight_cells(n, stride):
+    _, evaluated, _ = adaptive_labels(lambda row, column: row * 0, n, audit=1)
+    points = len({*range(0, n, stride), n - 1})
+    assert evaluated == points**2 + (stride > 1)
+
+
 def test_an_island_that_the_audit_hits_is_followed_to_its_shore():
     dense = slices.label_map(island(0.07), UNIT, 64, "dense")
     labels, _, bound = adaptive_labels(

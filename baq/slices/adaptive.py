@@ -16,7 +16,7 @@ __all__ = ["adaptive_labels"]
 def adaptive_labels(
     label_of: Callable[[np.ndarray, np.ndarray], np.ndarray],
     n: int,
-    stride: int = 8,
+    stride: int | None = None,
     audit: int = 500,
     seed: int = 0,
 ) -> tuple[np.ndarray, int, float]:
@@ -30,7 +30,8 @@ def adaptive_labels(
     Arguments:
         label_of: labels at rows and columns, each (M,), to (M,).
         n: cells a side.
-        stride: cells between points of the first lattice, a power of 2.
+        stride: cells between points of the first lattice, a power of 2; 8 at most and as many as leave 15
+            squares a side where not given.
         audit: painted cells that are evaluated as a random sample. The wrong ones among them are
             mended, and their islands followed.
         seed: seed of the sample.
@@ -43,9 +44,12 @@ def adaptive_labels(
         ValueError: for a stride that is not a power of 2, an audit without cells, or an invalid
             seed.
     """
-    check_whole(stride=stride, audit=audit)
+    check_whole(audit=audit)
     check_whole(2, n=n)
     check_seed(seed=seed)
+    if stride is None:
+        stride = 2 ** min(3, max(0, (int(n - 1) // 15).bit_length() - 1))
+    check_whole(stride=stride)
     if stride & (stride - 1):
         raise ValueError(f"stride is {stride}: allowed is a power of 2")
     known = np.zeros((n, n), dtype=bool)
