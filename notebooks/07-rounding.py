@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, cifar10]
-#     minutes: 5
+#     minutes: 4.2
 #     threads: 2
 # ---
 
@@ -189,14 +189,13 @@ def on_planes(reference, copies, setting, split, count, cells=n):
 
 
 # %% tags=["remove-input"]
-def longer(known, where, on, short):
+def longer(known, where, on):
     """All ways and AdaRound's relaxation, with many steps: on test images, and the loss left."""
-    how = {"ways": LONGER, "points": points, "steps": long_steps}
+    how = {"ways": LONGER, "points": points, "steps": long_steps, "beside": steps}
     more = kept(where + "longer", trials.some_ways, known, bits[0], how, folder)
-    rows = trials.on_images(known.given, more.networks, *on)
-    rows = trials.with_ends(rows, more)
-    tried = more.networks | {f"{WAYS[1]}, {steps} steps": short[bits[0], WAYS[1]]}
-    return [rows], [trials.loss_left(known, tried, short[bits[0], WAYS[0]])]
+    tried = {way: more.networks[way] for way in LONGER}
+    rows = trials.with_ends(trials.on_images(known.given, tried, *on), more)
+    return [rows], [more.searches]
 
 
 # %% mystnb={"code_prompt_show": "Show how a network is rounded in all ways and measured"} tags=["hide-input"]
@@ -224,7 +223,7 @@ def measured(setting, seed):
         maps.append(on_planes(reference, two, setting, split, planes, m))
     long = left = [pd.DataFrame()]
     if setting != "digits" or seed == 0:
-        long, left = longer(known, where, on, first)
+        long, left = longer(known, where, on)
     paths = [of[b][1].assign(bits=b) for b in bits]
     searches = [made[b].searches.assign(bits=b) for b in bits]
     frames = [rows], maps, paths, searches, long, left

@@ -67,6 +67,18 @@ def test_a_longer_search_is_that_way_with_more_steps():
     expected = trials.on_images(NETWORK, copies, X_TEST, LABELS)
     assert rows["displacement"].tolist() == expected["displacement"].tolist()
     assert rows["steps"].between(200, 400).all() and rows["converged"].between(0, 1).all()
+    beside = trials.some_ways(
+        known, 3, ways=(*ways, trials.RELAXED), points=20, steps=600, beside=200
+    )
+    assert list(beside.networks) == [*ways, trials.RELAXED, "AdaRound, 200 steps"]
+    assert equal(
+        beside.networks["AdaRound, 200 steps"], rounding.adaround(NETWORK, 3, X, steps=200)
+    )
+    left = trials.loss_left(known, beside.networks, ptq_w(NETWORK, 3))
+    assert beside.searches[list(left)].equals(left)
+    assert beside.searches["steps"].notna().sum() == 3 * len(ways)
+    ends = trials.with_ends(rows[["method"]].rename(columns={"method": "candidate"}), beside)
+    assert ends[["steps", "converged"]].equals(rows[["steps", "converged"]].astype(float))
     with pytest.raises(ValueError, match="way is 'nearest': allowed are AdaRound, AdaRound, prop"):
         trials.some_ways(known, 3, ways=["nearest"])
 

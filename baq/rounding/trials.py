@@ -120,7 +120,8 @@ def by_metric_or_part(
 
 def with_ends(rows: pd.DataFrame, found: Searched) -> pd.DataFrame:
     """Rows of :func:`on_images` by ``method``, with ``steps`` and ``converged``, means over its layers."""
-    ended = found.searches.groupby("method")[["steps", "converged"]].mean()
+    searches = found.searches.dropna(subset="steps").set_index("method")
+    ended = searches[["steps", "converged"]].astype(float).groupby("method").mean()
     return rows.rename(columns={"candidate": "method"}).join(ended, on="method")
 
 
@@ -163,9 +164,18 @@ def less_tuned(
 
 
 def some_ways(
-    known: Statistics, bits: int, *, ways: Sequence[str], points: int = 2000, steps: int = 800
+    known: Statistics,
+    bits: int,
+    *,
+    ways: Sequence[str],
+    points: int = 2000,
+    steps: int = 800,
+    beside: int = 0,
 ) -> Searched:
     """AdaRound, ways of ``METRICS``, or :data:`RELAXED`, which takes all ``steps``, the others at most as many.
+
+    Where ``beside`` is given, AdaRound with so many steps at most, ``AdaRound, 200 steps``, comes too, and the
+    searches have what :func:`loss_left` says of every way and layer.
 
     Raises:
         ValueError: for another way.
@@ -191,4 +201,9 @@ def some_ways(
         else:
             allowed = ", ".join((WAYS[1], *METRICS, RELAXED))
             raise ValueError(f"way is {way!r}: allowed are {allowed}")
-    return Searched(copies, searches=table_of(logs))
+    table = table_of(logs)
+    if beside:
+        copies[f"{WAYS[1]}, {beside} steps"] = adaround(known.given, bits, known, steps=beside)
+        left = loss_left(known, copies, ptq_w(known.given, bits))
+        table = left.merge(table, how="left", on=["method", "layer", "weights"])
+    return Searched(copies, searches=table)
