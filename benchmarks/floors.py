@@ -1,4 +1,4 @@
-"""The least time of every chapter: its multiplications at the speed of the machine.
+"""The least time of every chapter: its multiplications at the speed of the cores that it had.
 
 ``BAQ_COUNTS=FOLDER make book`` counts, while chapters are executed, the multiplications of their passes through
 convolutions and matrices, forward and backward. ``python -m benchmarks --floors FOLDER`` writes them beside the
@@ -68,7 +68,7 @@ def floors(counts: Path, results: Path) -> Iterator[dict[str, object]]:
             "chapter": folder.name,
             "multiplications": multiplications,
             "minutes": run["minutes"],
-            "floor": multiplications / rate / 60,
+            "floor": multiplications / rate / 60 * (os.cpu_count() or 1) / run["threads"],
             "rate": rate,
             "machine": f"{os.cpu_count()} cores, {processor_name()}",
         }

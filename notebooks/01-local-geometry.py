@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits]
-#     minutes: 0.3
+#     minutes: 0.2
 #     threads: 1
 # ---
 

@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits]
-#     minutes: 1.5
+#     minutes: 1.2
 #     threads: 1
 # ---
 

@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [cifar10]
-#     minutes: 1
+#     minutes: 0.6
 #     threads: 2
 # ---
 

@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [cifar10]
-#     minutes: 3
+#     minutes: 2.3
 #     threads: 2
 # ---
 

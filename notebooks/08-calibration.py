@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist, cifar10]
-#     minutes: 1.5
+#     minutes: 1
 #     threads: 2
 # ---
 
@@ -162,9 +162,8 @@ def measured(dataset, seed):
     frames = []
     for part in ("calibration", "test"):
         x, y = getattr(split, f"x_{part}"), getattr(split, f"y_{part}")
-        how = {"n": n, "gradients": False}
-        if natural:
-            how |= {"n": n_cifar, "way": "adaptive"}
+        how = {"n": n_cifar, "way": "adaptive"} if natural else {"n": n}
+        how["gradients"] = False
         cut = random_planes(x, y, planes, seed) if natural else slices.pca_plane(x)
         rows = compare(reference, candidates, x, y, planes=cut, **how)
         frames.append(rows.assign(part=part))
@@ -286,8 +285,7 @@ tables.show(by_rounding, "by-rounding", shown=shown)
 # ## What else predicts the held-out J
 #
 # The same correlations for cheaper measures of calibration data, against the same held-out $J$: the flip rate, which needs no
-# slice; the pair-order flips in the boundary band; and the mean displacement on the calibration slice, which does not
-# saturate as $J$ does where boundaries move by two cells. "Fewer bits" is the bit width with its sign turned: what one knows
+# slice; the pair-order flips in the boundary band; and the mean displacement on the calibration slice, which does not saturate as $J$ does where boundaries move by two cells. "Fewer bits" is the bit width with its sign turned: what one knows
 # without any data. Spearman's $\rho$ is drawn, since different measures need no straight line between them.
 
 # %% mystnb={"image": {"alt": "Three panels, over all levels, between roundings and between optimized ones: Spearman's correlation of five calibration measures with the held-out J, with 90 percent intervals, a shape for each data set. Fewer bits appears over all levels only."}} caption="Correlation of five calibration measures with the held-out J, with intervals." data=["correlations"] tags=["remove-input"]
@@ -307,8 +305,7 @@ legend = fig.legend(*handles, loc="outside lower center", ncols=2)
 # ## Does rounding flatter its own calibration data?
 #
 # Optimized rounding saw the calibration images, nearest rounding only the weights. Shown is held-out less calibration $J$, less the same of nearest rounding per tensor on the same network:
-# the mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data.
-# Nearest rounding per channel saw no image either, so its row shows what comes of other things.
+# the mean over bits and seeds, with Student's 90 % interval over seeds. Above 0 a rounding flatters its calibration data. Nearest rounding per channel saw no image either, so its row shows what comes of other things.
 
 # %% caption="Held-out less calibration J, less that of nearest rounding per tensor: mean and 90 % interval." tags=["remove-input"]
 gaps = pairs.assign(gap=pairs["held_out"] - pairs["jaccard"])
@@ -364,21 +361,24 @@ def above(rows):
     return f"with an interval above 0 in {(rows['r_lo'] > 0).sum()} of {len(rows)} families"
 
 
+def leaders(scope):
+    """The calibration measure that ranks the held-out J best, by family, as text."""
+    best = correlations[correlations["scope"] == scope].dropna(subset="rho")
+    best = best.sort_values("rho").drop_duplicates("family", keep="last")
+    best = best.sort_index()[["measure", "family", "rho"]].itertuples(index=False)
+    told = (f"{NAMES[name]} ({of}, ρ = {rho:.3f})" for name, of, rho in best)
+    return "; ".join(told) or "none of them"
+
+
 known, first = of("fewness", EVERY), of("jaccard", EVERY)
 strict, ours = of("jaccard", BETWEEN), of("jaccard", OPTIMIZED)
-at = correlations["scope"] == BETWEEN
-best = correlations[at].dropna(subset="rho").sort_values("rho")
-best = best.drop_duplicates("family", keep="last").sort_index()
-best = zip(best["measure"].map(NAMES), best["family"], best["rho"], strict=True)
-leaders = [f"{name} ({family}, ρ = {rho:.3f})" for name, family, rho in best]
+
 lines = [
-    f"* Over all levels *r* is {span(first)} for the families, beside the paper's {paper_text('P1')}. The bit",
-    f"  width alone has {span(known)}; the calibration *J* ranks the levels better than the bit width does",
-    f"  in {(first['rho'] > known['rho']).sum()} of {len(first)} families.",
+    f"* Over all levels *r* is {span(first)} for the families, beside the paper's {paper_text('P1')}. The bit width alone has {span(known)}; the calibration *J* "
+    f"ranks the levels better than the bit width does in {(first['rho'] > known['rho']).sum()} of {len(first)} families.",
     f"* Within a bit width *r* is {span(single)}.",
-    f"* Between the roundings of one network at equal bits it is {span(strict)}, {above(strict)}.",
-    f"* Between the optimized ones alone it is {span(ours)}, {above(ours)}.",
-    f"* Between roundings the held-out *J* is best ranked by: {'; '.join(leaders) or 'none of them'}.",
+    f"* Between the roundings of one network at equal bits it is {span(strict)}, {above(strict)}. The held-out *J* is best ranked by {leaders(BETWEEN)}.",
+    f"* Between the optimized ones alone it is {span(ours)}, {above(ours)}; best ranked by {leaders(OPTIMIZED)}.",
 ]
 Markdown("\n".join(lines))
 

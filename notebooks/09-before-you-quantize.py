@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: [digits, mnist, fashion-mnist, cifar10]
-#     minutes: 2
+#     minutes: 1.4
 #     threads: 2
 # ---
 

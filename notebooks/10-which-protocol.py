@@ -11,7 +11,7 @@
 #     name: python3
 #   baq:
 #     requires: []
-#     minutes: 1
+#     minutes: 0.9
 #     threads: 1
 # ---
 

@@ -145,7 +145,8 @@ Markdown(NONE if asked is None else costs.tools_table(asked))
 # ## Chapters against their floor
 #
 # How fast could this book be at all? While the chapters were executed, every multiplication of a pass through a network was
-# counted, forward and backward. At the best rate at which all cores of the machine multiply matrices or convolve, these take the *floor*.
+# counted, forward and backward. At the best rate at which the cores that a chapter had multiply matrices or convolve, these take the
+# *floor*. A chapter that is executed alone has all cores; the whole book executes one chapter on each.
 # What is above it is everything else: operations that are not multiplications, layers too small to fill the cores, measures on label maps,
 # figures, the start of a kernel, and other work on the machine. A chapter whose networks are small cannot come close.
 # `BAQ_COUNTS=FOLDER make book` counts, and `python -m benchmarks --floors FOLDER` writes the table.

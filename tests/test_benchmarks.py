@@ -1,6 +1,7 @@
 """Races time both sides in turn, notice answers that differ, and name a peer that is not there."""
 
 import copy
+import os
 import subprocess
 import sys
 import time
@@ -240,10 +241,10 @@ def test_a_floor_is_multiplications_over_their_rate(tmp_path):
     results.mkdir(parents=True)
     for name, value in (("1.count", 6e9), ("2.count", 3e9)):
         np.array([value]).tofile(counts / name)
-    (results / "run.json").write_text('{"minutes": 2.5}', "utf-8")
+    (results / "run.json").write_text('{"minutes": 2.5, "threads": 1}', "utf-8")
     (row,) = floors.floors(tmp_path / "counts", tmp_path / "results")
     assert row["chapter"] == "01-one" and row["minutes"] == 2.5 and row["rate"] > 1e8
-    assert row["floor"] == pytest.approx(9e9 / row["rate"] / 60)
+    assert row["floor"] == pytest.approx(9e9 / row["rate"] / 60 * os.cpu_count())
     with pytest.raises(ValueError, match="holds no counts"):
         next(floors.floors(results, results))
 

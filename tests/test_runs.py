@@ -18,6 +18,13 @@ def test_runs_give_what_a_loop_gives(jobs):
     assert run_all(power, tasks, jobs=jobs) == [(2**k, 1) for k in range(5)]
 
 
+def test_the_environment_bounds_the_jobs(monkeypatch):
+    monkeypatch.setenv("BAQ_JOBS", "1")
+    assert run_all(os.getpid, [()] * 2, jobs=2) == [os.getpid()] * 2
+    monkeypatch.setenv("BAQ_JOBS", "")
+    assert os.getpid() not in run_all(os.getpid, [()] * 2, jobs=2)
+
+
 def test_progress_goes_to_the_file_that_is_named(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("BAQ_PROGRESS", str(tmp_path / "progress"))
     run_all(power, [(1, 1)], jobs=1, label="squares")

@@ -589,3 +589,20 @@ def test_a_given_list_of_data_sets_is_what_an_execution_requires(project):
     assert chapter.requires({}) == ["photos"]
     assert chapter.requires({"rows": 1}) == ["photos"]
     assert chapter.requires({"datasets": ["digits"]}) == ["digits"]
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(2, []), (8, ["threads: 2"] * 2)])
+def test_chapters_get_a_core_each_where_together_they_take_longer_than_the_longest(
+    root, cores, threads
+):
+    for path in (root / "notebooks").glob("*.py"):
+        path.write_text(path.read_text().replace("threads: 1", "threads: 2"))
+    plan = [sys.executable, "-m", "snakemake", "-n", "-c", str(cores), "--directory", str(root)]
+    plan += ["--snakefile", str(ROOT / "workflow" / "Snakefile")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        plan, capture_output=True, text=True, cwd=root, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    assert [line for line in found if line.startswith("threads:")] == threads

@@ -96,7 +96,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             "minutes": round(progress.seconds / 60, 2),
             "processor": processor_name(),
             "cores": os.cpu_count(),
-            "threads": chapter.header.threads,
+            "threads": int(os.environ.get("BAQ_JOBS", chapter.header.threads)),
             # Of the largest child process, which is the kernel.
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // unit,
             **stamp,
@@ -207,22 +207,21 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         **({"BAQ_DATA": os.path.abspath(os.path.expanduser(data))} if data else {}),
         "BAQ_RESULTS": str(work / "results"),
         "BAQ_PROGRESS": str(work / "progress"),
+        "BAQ_JOBS": os.environ.get("BAQ_JOBS", ""),
         # An empty file, in place of the user's; the list of fonts is kept for the next run.
         "MATPLOTLIBRC": os.devnull,
         "MPLCONFIGDIR": str(matplotlib_folder(project)),
-        "PYTHONNOUSERSITE": "1",
         "BAQ_TABLES": str(work / "tables"),
         # The package that the stamp describes, with its checkpoints, and nothing else of the user's.
         "PYTHONPATH": f"{project.root}" + f":{project.root}/benchmarks/counted" * bool(counts),
         **({"BAQ_COUNTS": str(Path(counts).resolve() / chapter.name)} if counts else {}),
-        "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "IPYTHONDIR": str(work / "ipython"),
-        "SOURCE_DATE_EPOCH": "0",
+        **dict.fromkeys(("PYTHONHASHSEED", "SOURCE_DATE_EPOCH"), "0"),
         # Joblib replaces a worker whose memory has grown, and says so; results do not depend on it.
         "PYTHONWARNINGS": "ignore:A worker stopped:UserWarning",
-        "TQDM_DISABLE": "1",
-        **{f"{one}_NUM_THREADS": str(chapter.header.threads) for one in ("OMP", "MKL", "OPENBLAS")},
+        **dict.fromkeys(("PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "TQDM_DISABLE"), "1"),
+        # Threads change the last bits, and wait for each other where chapters run side by side.
+        **{f"{one}_NUM_THREADS": "1" for one in ("OMP", "MKL", "OPENBLAS")},
     }
 
 

@@ -181,7 +181,8 @@ def _status(project: Project, chapter: Chapter, profile: str, outcome: Outcome, 
         if "launch_buttons" in _with_links({}, url):
             links += f' In Colab, begin with `%pip install "baq[onnx,plot,zoo] @ git+{url}"`.'
     if outcome.live:
-        text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes.{links}"
+        on = f"{run.get('threads', 1)} of {run.get('cores', 1)} cores"
+        text = f"Executed on {date} in {run.get('minutes', 0):.1f} minutes on {on}.{links}"
         if profile == "full":
             return f":::{{container}} executed\n{text}\n:::"
         text += f" {small}"

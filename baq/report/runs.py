@@ -26,7 +26,7 @@ def run_all(
     """``[function(*task) for task in tasks]``, each on one thread and ``jobs`` at a time.
 
     Tasks start from the last one, so that long tasks at the end of the list do not run alone.
-    Results do not depend on ``jobs``. Progress goes to the file that ``$BAQ_PROGRESS`` names, so that it
+    Results do not depend on ``jobs``, of which ``$BAQ_JOBS`` are the most where it is set. Progress goes to the file that ``$BAQ_PROGRESS`` names, so that it
     never enters a notebook, and to standard error where the variable is not set.
 
     Arguments:
@@ -44,6 +44,7 @@ def run_all(
     if jobs < 1:
         raise ValueError(f"jobs is {jobs}: allowed is 1 or more")
     todo = list(tasks)[::-1]
+    jobs = min(jobs, int(os.environ.get("BAQ_JOBS") or jobs))
     parallel = Parallel(n_jobs=max(1, min(jobs, len(todo))), return_as="generator")
     with ExitStack() as stack:
         bar: dict[str, Any] = {"desc": label, "total": len(todo), "leave": False}
