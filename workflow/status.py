@@ -98,14 +98,14 @@ def table(project: Project, profile: str) -> str:
 
 
 def status(project: Project, profile: str) -> str:
-    """Every chapter: live or recorded, when, minutes, processor, threads, as a table."""
+    """Every chapter: live or recorded, when, minutes, processor, cores, as a table."""
     rows = []
     for shown in Shown.all(project, profile, project.chapters):
         changed = stale(project, shown.chapter, profile) if shown.state == "recorded" else []
         state = ", and ".join([shown.state, *(["; ".join(changed)] if changed else [])])
         about = (shown.run.get(key, "") for key in ("processor", "cores", "threads"))
         rows.append((shown.link, state, shown.run.get("date", ""), shown.minutes(), *about))
-    header = ("chapter", "state", "executed on", "minutes", "processor", "cores", "threads")
+    header = ("chapter", "state", "executed on", "minutes", "processor", "cores", "of which used")
     return markdown_table(header, rows, "When and where each chapter was executed.")
 
 
@@ -121,7 +121,7 @@ def versions(project: Project, profile: str) -> str:
 
 
 def costs(project: Project, profile: str) -> str:
-    """What each chapter takes: data with their size, seeds, minutes, threads and memory, as a table."""
+    """What each chapter takes: data with their size, seeds, minutes, cores and memory, as a table."""
     rows = []
     for shown in Shown.all(project, profile, project.chapters):
         header, run = shown.chapter.header, shown.run
@@ -131,7 +131,7 @@ def costs(project: Project, profile: str) -> str:
         memory = f"{run['peak_memory_mib'] * 2**20 / 1e9:.1f}" if "peak_memory_mib" in run else ""
         size = sum(SOURCES[name].size for name in needs if name in SOURCES)
         data = f"{size / 1e9:.2f}" if size else "in scikit-learn" if "digits" in needs else ""
-        names = ", ".join(needs) or "none"
-        rows.append((shown.link, names, seeds, minutes, header.threads, memory, data))
-    header = ("chapter", "data", "seeds", "minutes", "threads", "memory, GB", "data, GB")
+        needed, cores = ", ".join(needs) or "none", run.get("threads", header.threads)
+        rows.append((shown.link, needed, seeds, minutes, cores, memory, data))
+    header = ("chapter", "data", "seeds", "minutes", "cores", "memory, GB", "data, GB")
     return markdown_table(header, rows, "What each chapter takes.")

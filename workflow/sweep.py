@@ -10,10 +10,10 @@ from pathlib import Path
 
 from workflow.files import keep_while, read_json, run_record
 from workflow.outcome import files_of
-from workflow.parameters import check
+from workflow.parameters import check, in_force
 from workflow.project import Chapter, Project, UserError, entries
 from workflow.runs import run_name
-from workflow.stamp import sources
+from workflow.stamp import files_named, sources
 
 _KEYS = ("chapter", "given", "grid", "table")
 _NAME = r"[a-zA-Z0-9][\w-]*"
@@ -67,8 +67,7 @@ def read(project: Project, path: Path) -> Sweep:
     )
     if not isinstance(table, str) or not re.fullmatch(_NAME, table):
         raise UserError(f"{where}: table is {table!r}, allowed are letters, digits and hyphens")
-    recorded = project.root / "book" / "results" / chapter.name
-    known = sorted(path.stem for path in recorded.glob("*.csv"))
+    known = sorted(p.stem for p in project.root.glob(f"book/results/{chapter.name}/*.csv"))
     if known and table not in known:
         raise UserError(f"{where}: table is {table!r}, allowed are {', '.join(known)}")
     if not isinstance(given, dict):
@@ -102,26 +101,27 @@ def run_log(project: Project, run: str) -> Path:
 
 def complete(project: Project, sweep: Sweep) -> set[str]:
     """The runs that were made, from the chapter and the package as they are now."""
-    made = (run for run in sweep.runs if project.completion(run).is_file())
-    return {run for run in made if _current(project, sweep, run)}
+    now = sources(project, sweep.chapter, {})
+    return {run for run in sweep.runs if _current(project, sweep, run, now)}
 
 
 def forget_changed_runs(project: Project, sweep: Sweep) -> None:
     """Set aside the records of runs that are not what would be made now, whatever the files' times."""
+    current = complete(project, sweep)
     for run in sweep.runs:
 
         def holds(run: str = run) -> bool:
-            notebook = project.runs / run / f"{sweep.chapter.name}.ipynb"
-            same = read_json(project.completion(run)).get("files") == files_of(project, notebook)
-            return same and _current(project, sweep, run)
+            now = files_of(project, project.runs / run / f"{sweep.chapter.name}.ipynb")
+            return run in current and read_json(project.completion(run)).get("files") == now
 
         keep_while(project.completion(run), holds)
 
 
-def _current(project: Project, sweep: Sweep, run: str) -> bool:
+def _current(project: Project, sweep: Sweep, run: str, now: dict[str, object]) -> bool:
     made = run_record(project.runs / run / f"{sweep.chapter.name}.ipynb")
-    now = sources(project, sweep.chapter, sweep.parameters(run))
-    return all(made.get(key) == now.get(key) for key in ("source", "package", "files"))
+    named = files_named(in_force(sweep.chapter, sweep.parameters(run)).values())
+    same = made.get("files", {}) == named and project.completion(run).is_file()
+    return same and all(made.get(key) == now[key] for key in ("source", "package"))
 
 
 def failures(project: Project, sweep: Sweep) -> dict[str, str]:
