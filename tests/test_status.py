@@ -53,7 +53,7 @@ def test_status_and_costs_have_a_row_a_chapter(settled):
     ]
     assert versions(settled, "full") == "* [Tiny](01-one.ipynb): python 3.11.7."
     rows = costs(settled, "full").splitlines()
-    assert rows[4] == "| [Tiny](01-one.ipynb) | none | 3 | 1.3 | 1 | 1.0 |  |"
+    assert rows[4] == "| [Tiny](01-one.ipynb) | none | 3 | 1.3 | 2 | 1.0 |  |"
     assert rows[5] == "| [Tiny](02-two.ipynb) | photos |  | about 0.1 | 1 |  |  |"
 
 
