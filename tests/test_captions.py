@@ -8,6 +8,8 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from docutils import nodes
+from docutils.utils import new_document
 from tiny_project import ROOT
 
 from workflow.project import Project
@@ -119,8 +121,28 @@ def test_every_page_says_what_it_is(html):
     assert f'<meta property="og:description" {said}' in intro
     assert '<meta property="og:title" content="A book" />' in intro
     assert "Not this" not in claims.split("</head>")[0]
+    assert '<meta property="og:image" content="../_static/preview.png" />' in intro
     assert (html.parent / "_static" / "preview.png").is_file()
     assert re.search(r'rel="icon" href="\.\./_static/favicon\.svg', intro)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("One. Two.", "One. Two."),
+        ("One is short. " + "Two is long " * 20, "One is short."),
+        (
+            "By O. M. Kiselev " + "and others " * 20,
+            "By O. M. Kiselev " + "and others " * 16 + "and …",
+        ),
+    ],
+)
+def test_a_description_ends_with_a_sentence_where_one_fits(text, said):
+    page, section = new_document(""), nodes.section()
+    section += nodes.paragraph("", text)
+    page += section
+    describe = runpy.run_path(str(ROOT / "book" / "_ext" / "previews.py"))["description"]
+    assert describe(page) == said
 
 
 def test_the_sidebar_has_its_groups_and_the_project_reads_them(html, tmp_path):

@@ -1,6 +1,10 @@
-"""A Sphinx extension: what a link to a page shows elsewhere, by its description and Open Graph tags."""
+"""A Sphinx extension: what a link to a page shows elsewhere, by its description and Open Graph tags.
+
+The picture has a whole address, which other sites ask for, where ``$BAQ_SITE_URL`` names the site's.
+"""
 
 import html
+import os
 import re
 from typing import Any
 
@@ -30,7 +34,7 @@ def _describe(
         "og:site_name": app.config.html_title,
     }
     said["og:description"] = said["description"]
-    base = app.config.html_baseurl
+    base = os.environ.get("BAQ_SITE_URL") or app.config.html_baseurl
     said["og:image"] = f"{base.rstrip('/')}/{_IMAGE}" if base else context["pathto"](_IMAGE, 1)
     said["twitter:card"] = "summary_large_image"
     lines = [
