@@ -394,7 +394,7 @@ Markdown(
 opening(
     "Does a large Jaccard distance mean that the boundary moved far?",
     f"Not by itself: at {few} bits J = {middle[f'{few} bits', 'jaccard']:.2f} on {n} cells a side, and training the "
-    f"network again gives {noise:.2f}. On other grids the same networks have "
+    f"network again gives {noise:.2f} (mean displacement {middle[f'{few} bits', 'mean_displacement']:.3f} and {middle['another training', 'mean_displacement']:.3f} in input units). On other grids the same networks have "
     f"{close.min():.2f} to {close.max():.2f} in the median, while their boundaries moved by the same distance.",
     f"Networks with one hidden layer on digits, {seeds} seeds, one plane each.",
 )

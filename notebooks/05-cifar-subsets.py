@@ -342,7 +342,7 @@ Markdown(
 # ## Why we differ
 #
 # C2: our accuracy rule may pick fewer bits than the paper's. Then the flips at 6 bits, whatever is picked,
-# should be the paper's; an interval of the rule's own picks that holds them, too, leaves this a weak test. C3 and C5: the paper's grid may be coarser than ours; the law of one shift suggests four times. Then both, and
+# should be the paper's. Where the interval of the rule's own picks holds the paper's number as well, this tells little. C3 and C5: the paper's grid may be coarser than ours; the law of one shift suggests four times. Then both, and
 # R1 and R2, should come out on one coarser grid: the [claims](claims.ipynb#why-we-differ) tell. C1: our finer grid may leave no level.
 
 # %% tags=["remove-input"]

@@ -347,8 +347,8 @@ show_answers(pd.concat(answer(v, s) for s, v in claimed.items()))
 # %% [markdown]
 # ## Why we differ
 #
-# F1: networks with the paper's flips should have its loss too. O1: if the law holds, no network is needed, and it lies
-# where new networks of ours would: since O1 chose the band, they alone can speak against it.
+# F1: networks with the paper's flips should have its loss too. O1: if the law holds, its number lies where the rates of
+# new networks of ours would. Since O1 was used to choose the band, agreement with O1 itself would be no evidence.
 
 # %% tags=["remove-input"]
 OWN = f"{families[0]}, per tensor"

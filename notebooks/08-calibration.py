@@ -366,8 +366,8 @@ def leaders(scope):
     best = correlations[correlations["scope"] == scope].dropna(subset="rho")
     best = best.sort_values("rho").drop_duplicates("family", keep="last")
     best = best.sort_index()[["measure", "family", "rho"]].itertuples(index=False)
-    told = (f"{NAMES[name]} ({of}, ρ = {rho:.3f})" for name, of, rho in best)
-    return "; ".join(told) or "none of them"
+    told = (f"{NAMES[name]} on {of} (ρ = {rho:.2f})" for name, of, rho in best)
+    return ", ".join(told) or "none of them"
 
 
 known, first = of("fewness", EVERY), of("jaccard", EVERY)

@@ -136,7 +136,7 @@ tables.styled(by_hand, "by-hand", 3)
 names = known.choices["digits_n"].values
 Markdown(
     f"So D2 alone, with `stray` at {known.stray}, leaves every grid between {grid.min():.0%} and {grid.max():.0%}, where "
-    f"the prior had {1 / len(grid):.0%} each; most has {names[int(grid.argmax())]}."
+    f"the prior had {1 / len(grid):.0%} each; the most probable has {names[int(grid.argmax())]} cells a side."
 )
 
 # %% [markdown]
@@ -151,7 +151,7 @@ tables.styled(report.decided_table(gained), "shown-decided")
 
 # %% tags=["remove-input"]
 Markdown(
-    f"{report.apart_line(gained)} What $J$ compares on CIFAR-10, most probably, by the numbers of: "
+    f"{report.apart_line(gained)} What does $J$ compare on CIFAR-10? Most probable, by the numbers of each group: "
     f"{report.tops_line(gained, 'natural_j')}."
 )
 
@@ -280,8 +280,9 @@ Markdown(f"{likely}\n\n{report.how_sure(tried, pull)}")
 # ## What to take along
 
 # %% tags=["remove-input"]
+gains = 2.0 ** held.groupby("fitted")["gain"].sum()
 Markdown(
-    f"* {hits} of {of} numbers agree under one protocol for each group; to know half of them makes the other half {2.0 ** held['gain'].sum():,.3g} times as probable.\n"
+    f"* {hits} of {of} numbers agree under one protocol for each group; to know one half of them makes the other {gains.iloc[0]:.1f} times as probable, and the other way round {gains.iloc[-1]:.1f} times.\n"
     f"* The numbers leave open: {report.open_ones(gained)}. Whoever repeats the work has to state these.\n"
     "* A figure that depends on a grid, a mask or a band says little without them.\n\n"
     "Next: [choosing bits](choosing-bits) for a network of your own, or [what depends on each choice](choices)."
@@ -304,7 +305,8 @@ opening(
     "Under which conventions do the paper's figures agree with one another?",
     f"One set of conventions for each group of claims has {hits} of the paper's {of} numbers in its prediction intervals; with the numbers "
     f"shuffled, {shuffled['inside'].min()} to {shuffled['inside'].max()}. All numbers together decide, whichever one is left out, with these probabilities: "
-    f"{firm or 'nothing'}.",
+    f"{firm or 'nothing'}. Fitted to one half of the numbers, the most probable protocol has {int(held['best'].sum())} of the {len(held)} that were held out inside, "
+    f"where {ASKED:.0%} were asked for.",
     f"Still open are {still or 'minor choices'}, among others. Small networks, "
     + ", ".join(f"{n} runs ({', '.join(g)})" for n, g in runs.items())
     + ": intervals are wide, and even a mixture of all conventions, fitted to no number, has "

@@ -22,7 +22,7 @@
 # For whoever has a network and wants it smaller: what does each bit save, and what does it cost in decisions?
 # All numbers are those of the chapters, held-out, with weights rounded to nearest and one scale for each tensor.
 # Sizes count all parameters at these bits, though biases and batch norm, well below one per cent of them, stay in float.
-# Better roundings ([Rounding](07-rounding)) move the curves down at 4 and 3 bits and leave the questions the same.
+# What better roundings and bits by layer do at few bits stands [below the table](#what-a-bit-costs).
 
 # %% tags=["parameters", "remove-cell"]
 most_flips: float = 0.02  # the largest share of labels that may change [0..1]
@@ -33,6 +33,7 @@ from IPython.display import Markdown
 from scipy.stats import spearmanr
 
 from baq.report import charts, style, tables
+from baq.report.boxes import opening
 from baq.report.excerpts import read
 
 style.use_style()
@@ -40,6 +41,10 @@ measures = ["loss", "flip_rate", "band_flip_rate"]
 LEVELS = ["bits", *measures, "family", "seed"]
 levels, networks = read("06-cifar-full/levels"), read("06-cifar-full/networks")
 floor = read("06-cifar-full/noise-floor")
+rounded, by_layer = (
+    read("07-rounding/rounded"),
+    read("09-before-you-quantize/by-layer"),
+)
 if levels is None or networks is None or floor is None:
     costs = pd.DataFrame(columns=[*LEVELS, "kilobytes"])
     retrained = pd.DataFrame(columns=measures)
@@ -73,8 +78,27 @@ shown = pd.concat([again, sizes.astype({"bits": str})]).sort_values(
 )
 tables.show(sizes, "sizes", shown=shown[list(sizes.columns)])
 
+
 # %% tags=["remove-input"]
-lines = []
+def at_few_bits(family, few=4):
+    """What better roundings, and bits by layer, change at few bits, as a sentence."""
+    told = []
+    if rounded is not None:
+        rows = rounded[rounded["setting"].eq(family) & rounded["bits"].eq(few)]
+        rate = rows.groupby("method")["flip_rate"].median()
+        ways = [
+            way for way in ("nearest", "AdaRound", "boundary metric") if way in rate
+        ]
+        told += [f"{rate[way]:.1%} ([{way}](07-rounding))" for way in ways]
+    if by_layer is not None:
+        rows = by_layer[by_layer["setting"].eq(f"cifar10, {family}")]
+        rows = rows[rows["mean"].eq(few) & rows["way"].eq("forecast")]
+        rate = rows["flip_rate"].median()
+        told += [f"{rate:.1%} ([by layer](09-before-you-quantize))"] * len(rows[:1])
+    return f" At {few} bits it changes {', '.join(told)}." if told else ""
+
+
+lines, answers = [], []
 for family, rows in costs.groupby("family", sort=False):
     worst = rows.groupby("bits")["flip_rate"].max()
     kept = worst[worst <= most_flips]
@@ -91,7 +115,10 @@ for family, rows in costs.groupby("family", sort=False):
             f" At 6 bits it changes {of_six:.1%} in the median, {of_six / again:.2f} times what another training "
             f"changes ({again:.1%})."
         )
-    lines.append(text)
+        answers.append(
+            f"at 6 bits the {family} changes {of_six:.1%} of its labels and another training {again:.1%}"
+        )
+    lines.append(text + at_few_bits(family))
 Markdown("\n".join(lines) or "*Full CIFAR-10 has not been measured here.*")
 
 # %% [markdown]
@@ -111,9 +138,12 @@ for name, source in SOURCES.items():
         continue
     held_out = found[found["part"] == "test"]
     still = held_out.loc[held_out["flip_rate"] == 0, "jaccard"]
-    text = f"* **{name}**: of {len(held_out)} quantized networks {len(still)} change no label"
+    text = f"* **{name}**: each of {len(held_out)} quantized networks changes some label"
     if len(still):
-        text += f", and their J goes from {still.min():.2f} to {still.max():.2f}"
+        text = (
+            f"* **{name}**: {len(still)} of {len(held_out)} quantized networks change no label, and their J goes from "
+            f"{still.min():.2f} to {still.max():.2f}"
+        )
     by = ["setting", "candidate"] if "setting" in held_out else ["candidate"]
     ranks = [
         spearmanr(rows["flip_rate"], rows["jaccard"]).statistic
@@ -122,7 +152,10 @@ for name, source in SOURCES.items():
     ]
     if ranks:
         middle = pd.Series(ranks).median()
-        text += f". At equal bits flips and J rank the networks with ρ = {middle:.2f} in the median of {len(ranks)} groups of one setting and bit width"
+        text += (
+            f". At equal bits flips and J rank the networks with ρ = {middle:.2f} in the median of {len(ranks)} groups of one setting and bit "
+            "width, those with three different values of each"
+        )
     lines.append(text + ".")
 Markdown("\n".join(lines) or "*Neither has been measured here.*")
 
@@ -149,3 +182,11 @@ Markdown("\n".join(lines) or "*Neither has been measured here.*")
 # [Calibration-to-test stopping](04-stopping) turns this into a rule, and
 # [Calibration](08-calibration) says how far calibration data can be trusted.
 # [Before you quantize](09-before-you-quantize) forecasts the flips, and turns a pick into a promise.
+
+# %% tags=["opening", "remove-input"]
+opening(
+    "How many bits does a network need?",
+    f"As many as keep its decisions, which accuracy does not tell: in the median over seeds {'; '.join(answers) or 'nothing has been measured yet'}."
+    f"{at_few_bits('cnn').replace(' it ', ' the cnn ')}",
+    "Weights alone are rounded; two small networks on CIFAR-10, three seeds each.",
+)

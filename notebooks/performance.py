@@ -19,7 +19,7 @@
 # %% [markdown]
 # # Performance
 #
-# A finer grid says more, and a larger study says it of more networks, so what this book measures must be cheap.
+# A finer grid places a boundary more exactly, and a larger study takes more networks, so what this book measures must be cheap.
 # Here each costly part is raced against what one would use instead. `make race` repeats all of it in some
 # twenty minutes; it writes `book/results/benchmarks.csv`, from which the table is made.
 

@@ -148,7 +148,7 @@ def test_answers_are_shown_with_what_judges_them(tmp_path, monkeypatch):
     shown = show_answers(given).data
     assert shown["verdict"].tolist() == ["direction only", "direction only", "", "direction only"]
     assert shown["our mean [interval]"].iloc[2] == "-0.100 [-0.100, -0.100]"
-    assert shown["our mean [interval]"].iloc[3] == "67% of 3 seeds"
+    assert shown["our mean [interval]"].iloc[3] == "2 of 3 seeds"
     saved = pd.read_csv(tmp_path / "claims.csv")
     assert saved["std"].iloc[0] == pytest.approx(0.01) and (saved["of"] == 3).all()
     unknown = show_answers(answer({"D2": pd.Series([np.nan, np.nan])})).data
@@ -199,8 +199,8 @@ def test_a_grid_that_is_behind_one_claim_and_not_another_is_said_not_to_be_behin
     )
     tried.loc[0, "inside_at"] = ""
     assert agreement(tried).endswith(
-        "no times (C3), 4.1 or 5.5 times (C5); none of these does for all, which refutes one grid behind all of "
-        "them, and not a grid for each work."
+        "no times (C3), 4.1 or 5.5 times (C5); none of these does for all, which refutes one grid of such "
+        "planes behind all of them, and not a grid for each work."
     )
     assert agreement(tried[:1]) == agreement(EMPTY) == ""
 

@@ -43,9 +43,11 @@ def test_quality_is_a_row_a_group():
 def test_the_sentence_has_error_and_coverage():
     found = judge.judged(rows())
     assert judge.in_short(found) == (
-        "the median relative error of the forecasts is 20%, and 100% of what came lay within the 90 % interval"
+        "the median relative error is 20% over the 3 of 4 forecasts with enough flips to tell, and 100% of what "
+        "came lay within the 90 % interval, which is wide"
     )
-    assert judge.in_short(found[2:3]) == "100% of what came lay within the 90 % interval"
+    alone = "100% of what came lay within the 90 % interval, which is wide"
+    assert judge.in_short(found[2:3]) == alone
 
 
 def test_at_a_glance_all_networks_come_first_and_say_what_the_sentence_says():

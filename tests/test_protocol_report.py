@@ -118,7 +118,7 @@ def test_what_the_author_did_is_said_from_all_numbers(found):
     said = report.likely(pd.concat([found, lean]), groups)
     assert "perhaps" not in said and said.endswith("lean to different values: pad.")
     assert report.firm(found) == "boundary masks of both sides (90%)"
-    assert report.tops_line(found, "scale") == "full tensor (90%), together channel (96%)"
+    assert report.tops_line(found, "scale") == "full: tensor (90%), together: channel (96%)"
     assert report.firm(found.assign(least=0.5)) == ""
 
 
@@ -180,7 +180,7 @@ def test_an_interval_is_shown_within_the_range_of_its_measure():
 def test_how_probable_the_best_protocol_is(found):
     said = report.best_line(found, {"mask": "two", "scale": "tensor"}, {"together": (0.0125, 4000)})
     assert (
-        "together 1.25% of 4,000" in said
+        "together 4,000, the best with 1.25%" in said
         and "so it is here with what shares a scale (tensor)" in said
     )
     assert "combination" not in report.best_line(found, {"mask": "two"}, {})

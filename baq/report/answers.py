@@ -332,8 +332,8 @@ def chance_sentence(table: pd.DataFrame) -> str:
 
 
 def _rare(p: float) -> str:
-    """A probability as a percentage, a small one as one in so many."""
-    return f"{p:.1%}" if p >= 0.001 else f"one in {float(f'{1 / max(p, 1e-12):.1g}'):,.0f}"
+    """A probability as a percentage, one below a hundredth as one in so many."""
+    return f"{p:.1%}" if p >= 0.01 else f"one in {float(f'{1 / max(p, 1e-12):.2g}'):,.0f}"
 
 
 def disagreement_list(table: pd.DataFrame, most: int = 3) -> str:
@@ -430,7 +430,7 @@ def agreement(experiments: pd.DataFrame) -> str:
     end = (
         f"{_listed(common)} times does for all"
         if common
-        else "none of these does for all, which refutes one grid behind all of them, and not a grid for each work"
+        else "none of these does for all, which refutes one grid of such planes behind all of them, and not a grid for each work"
     )
     return f"By how much a grid is coarser on which the paper's number lies inside: {_listed(told)}; {end}."
 
@@ -474,7 +474,7 @@ def _ours(row: Any, lo: float, hi: float) -> str:
     if pd.isna(row.mean):
         return "–"
     if row.paper in ("holds", "occurs"):
-        return f"{row.mean:.0%} of {row.n} seeds"
+        return f"{row.mean * row.n:.0f} of {row.n} seeds"
     return interval_text(row.mean, lo, hi, form=alike((row.mean, lo, hi)))
 
 

@@ -70,10 +70,16 @@ def quality(forecasts: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def in_short(forecasts: pd.DataFrame) -> str:
     """Median relative error, left out where there is none, and share of intervals that held, as a sentence without its stop."""
-    held = f"{forecasts['held'].mean():.0%} of what came lay within the 90 % interval"
+    held = (
+        f"{forecasts['held'].mean():.0%} of what came lay within the 90 % interval, which is wide"
+    )
     if forecasts["error"].isna().all():
         return held
-    return f"the median relative error of the forecasts is {forecasts['error'].abs().median():.0%}, and {held}"
+    sure = forecasts["error"].notna()
+    return (
+        f"the median relative error is {forecasts['error'].abs().median():.0%} over the {sure.sum()} of {len(sure)} forecasts "
+        f"with enough flips to tell, and {held}"
+    )
 
 
 def at_a_glance(forecasts: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

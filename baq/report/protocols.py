@@ -286,11 +286,11 @@ def best_line(
         best: the values of the most probable protocol for all.
         shares: by group, or ``together``, the probability of the most probable protocol, and of how many it is one.
     """
-    told = [f"{group} {p:.2%} of {size:,}" for group, (p, size) in shares.items()]
+    told = [f"{group} {size:,}, the best with {p:.2%}" for group, (p, size) in shares.items()]
     common = found[found["group"] == "together"].set_index("choice")["value"]
     odd = [f"{WORDS[name]} ({value})" for name, value in best.items() if common[name] != value]
     text = (
-        "The most probable protocol has of the posterior probability, of so many protocols that the numbers tell apart: "
+        "So many protocols can be told apart by the numbers, and so much of the probability has the best of them: "
         f"{'; '.join(told)}. None is *the* protocol."
     )
     if odd:
@@ -590,7 +590,7 @@ def apart_line(found: pd.DataFrame) -> str:
 def tops_line(found: pd.DataFrame, choice: str) -> str:
     """The most probable value of a choice by the numbers of each group, and of all together, in words."""
     part = found[found["choice"] == choice]
-    return ", ".join(f"{r.group} {r.value} ({percent(r.posterior)})" for r in part.itertuples())
+    return ", ".join(f"{r.group}: {r.value} ({percent(r.posterior)})" for r in part.itertuples())
 
 
 def how_sure(controls: pd.DataFrame, pull: float) -> str:

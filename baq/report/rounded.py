@@ -134,13 +134,15 @@ def what_metrics_do(differences: pd.DataFrame) -> tuple[str, list[str], list[str
     rivals = rivals[(rivals["measure"] != "jaccard") | ~wide]
     rivals = rivals.assign(bits=rivals["bits"].map("{} bits".format)).replace({"measure": _NAMES})
     below, above, count = contrasts(rivals, ["networks", "bits", "measure"])
-    left = count - len(below) - len(above)
-    rest = "In all" if left == count else f"In the other {left}"
+    told = (
+        f"The boundary metric is better than both, by intervals that exclude 0, in {len(below)} ({enumerated(below)}), and worse than both "
+        f"in {len(above)} ({enumerated(above)}). In the other {count - len(below) - len(above)} its own part cannot be told from none."
+    )
+    if not below and not above:
+        told = "In none is the boundary metric better or worse than both: its own part cannot be told from none."
     lines.append(
         f"* Against the logit and the Fisher metric, which know no boundary, there are {count} comparisons"
-        f"{' (of J over few planes and over many the latter)' if wide.any() else ''}. The boundary "
-        f"metric is better than both, by intervals that exclude 0, in {len(below)} ({enumerated(below)}), and worse than both "
-        f"in {len(above)} ({enumerated(above)}). {rest} its own part cannot be told from none."
+        f"{' (of J over few planes and over many the latter)' if wide.any() else ''}. {told}"
     )
     return "\n".join(lines), below, above, count
 

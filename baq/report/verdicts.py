@@ -24,7 +24,7 @@ RULES = {
     "not testable": "no data of ours can answer the claim, for the reason given.",
     "not answered": "the chapter that answers the claim has no answer yet, or one seed alone.",
     "inside": (
-        "the paper's value, as rounded as it is printed, lies in our 90 % prediction interval: where the mean "
+        "more than half of the seeds have a value, and the paper's value, as rounded as it is printed, lies in our 90 % prediction interval: where the mean "
         "of as many new runs as the paper averaged would lie. Of a range, both ends lie in the 90 % interval "
         "of our networks, or our median lies in the range."
     ),
