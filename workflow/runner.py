@@ -96,7 +96,7 @@ def _execute(project: Project, chapter: Chapter, given: dict, book: Path) -> Pat
             "minutes": round(progress.seconds / 60, 2),
             "processor": processor_name(),
             "cores": os.cpu_count(),
-            "threads": int(os.environ.get("BAQ_JOBS", chapter.header.threads)),
+            "threads": int(os.environ.get("BAQ_JOBS") or chapter.header.threads),
             # Of the largest child process, which is the kernel.
             "peak_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // unit,
             **stamp,
