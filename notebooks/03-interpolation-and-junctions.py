@@ -282,7 +282,7 @@ def beside_random(of, precision):
 lone = events[["births", "deaths"]].sum(axis=1)
 at_edge = 1 - events["inner"] / lone.where(lone > 0)
 text = (
-    f"Random paths rearrange the map in much the same way, over {random_seeds} seeds with one such path a transition: mergers and splits along the levels "
+    f"Levels beside random paths, over {random_seeds} seeds with one such path a transition: mergers and splits along the levels "
     f"{beside_random(met.unstack(), 1)}; births and deaths that touch the edge of the slice {at_edge['levels']:.0%}, along random paths "
     f"{at_edge['random']:.0%}; changed cells near a junction {beside_random(both['changed cells'], 3)}; boundary cells there "
     f"{beside_random(both['boundary cells'], 3)}"
