@@ -52,6 +52,7 @@ def test_shuffled_labels_teach_nothing():
 @pytest.mark.parametrize(("family", "given"), [
     ("digits-mlp", {}),
     ("digits-mlp-calibrated", {"test": 0.2, "calibration": 0.2}),
+    ("digits-mlp-forecast", {"test": 0.2, "calibration": 0.4}),
 ])  # fmt: skip
 def test_a_network_on_digits_that_ships_was_trained_as_it_would_be_now(family, given):
     """On another processor the digits of its weights may differ, and hardly a label."""
@@ -112,6 +113,8 @@ def test_the_mnist_network_is_the_plain_training(monkeypatch, family, rate, hidd
         (lambda: mnist_network("mnist", 4, "cnn", 6), False),
         (lambda: mnist_network("mnist", 4, "cnn", calibration=0.2), False),
         (lambda: mnist_network("mnist", 4, "cnn", train=200), False),
+        (lambda: mnist_network("mnist", 4, train=15000, calibration=2000, test=50), True),
+        (lambda: mnist_network("mnist", 4, train=15000), False),
         (lambda: mnist_network("mnist", 5, "cnn"), False),
         (lambda: mnist_network("mnist", 4, hidden=256), True),
         (lambda: mnist_network("mnist", 4, hidden=32), False),
@@ -133,7 +136,7 @@ def test_a_network_that_ships_is_loaded_where_it_was_trained_alike(monkeypatch, 
     )
     network, _ = make()
     assert network[0] == ("loaded" if alike else "fitted")
-    assert network[1] in ("mnist-cnn", "mnist-mlp", "subset-cnn")
+    assert network[1] in ("mnist-cnn", "mnist-mlp", "mnist-mlp-15000", "subset-cnn")
 
 
 def test_other_names_are_refused_before_anything_is_loaded():

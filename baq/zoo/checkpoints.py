@@ -78,13 +78,18 @@ FAMILIES = {
     ),
 }
 for _set in ("mnist", "fashion-mnist"):
-    FAMILIES[f"{_set}-mlp"] = Family(
-        partial(models.mlp, 784, 10, activation="relu"),
-        256,
-        Adam(epochs=15, learning_rate=3e-3),
-        _set,
-        {"calibration": 0.1},
-    )
+    # The second one is trained on fewer images.
+    for _kind, _sizes in (
+        ("mlp", {"calibration": 0.1}),
+        ("mlp-15000", {"train": 15000, "calibration": 2000}),
+    ):
+        FAMILIES[f"{_set}-{_kind}"] = Family(
+            partial(models.mlp, 784, 10, activation="relu"),
+            256,
+            Adam(epochs=15, learning_rate=3e-3),
+            _set,
+            _sizes,
+        )
     FAMILIES[f"{_set}-cnn"] = Family(
         partial(models.cnn, 1, 10),
         16,
@@ -96,6 +101,7 @@ for _set in ("mnist", "fashion-mnist"):
 for _kind, _sizes in (
     ("digits-mlp", {"calibration": 0.0, "test": 0.25}),
     ("digits-mlp-calibrated", {"calibration": 0.2, "test": 0.2}),
+    ("digits-mlp-forecast", {"calibration": 0.4, "test": 0.2}),
 ):
     FAMILIES[_kind] = Family(
         partial(models.mlp, 64, 10),

@@ -91,9 +91,8 @@ def digits_network(
     start = seed if start is None else start
     sizes = {"calibration": calibration, "test": test}
     usual = activation == "tanh" and (shift, scale, start, shuffled) == (0, 1, seed, False)
-    for family, kind in checkpoints.FAMILIES.items() if usual and not anew else ():
-        if kind.dataset == "digits" and _ships(family, seed, sizes, hidden, epochs):
-            return checkpoints.load(family, seed), split
+    if usual and not anew and (ships := _shipped("digits-mlp", seed, sizes, hidden, epochs)):
+        return checkpoints.load(ships, seed), split
     network = models.mlp(64, 10, hidden, activation, start)
     training.fit(network, split.x_train, split.y_train, epochs=epochs, seed=start)
     return network, split
@@ -181,21 +180,24 @@ def _loaded_or_fitted(
 ) -> tuple[nn.Module, data.Splits]:
     """The network that ships where all but the test images is as it was trained with, else one trained now."""
     split = data.load(checkpoints.FAMILIES[family].dataset, seed, **sizes)
-    if not anew and _ships(family, seed, sizes, width, epochs):
-        return checkpoints.load(family, seed), split
+    if not anew and (ships := _shipped(family, seed, sizes, width, epochs)):
+        return checkpoints.load(ships, seed), split
     network = checkpoints.fitted(
         family, seed, split.x_train, split.y_train, width=width, epochs=epochs
     )
     return network, split
 
 
-def _ships(
+def _shipped(
     family: str, seed: int, sizes: dict[str, Any], width: int | None, epochs: int | None
-) -> bool:
-    """Whether the network that would be trained with these is one that ships."""
-    kind = checkpoints.FAMILIES[family]
-    # Test images are drawn apart from the others, but on digits, which have no official ones.
-    parts = ("train", "calibration", *(["test"] if kind.dataset == "digits" else []))
-    alike = all(sizes.get(part) == kind.sizes.get(part) for part in parts)
-    alike &= width in (None, kind.width) and epochs in (None, kind.recipe.epochs)
-    return alike and checkpoints.shipped(family, seed)
+) -> str | None:
+    """The name of the family, or of one on other splits, whose network that ships is what these would give."""
+    for name, kind in checkpoints.FAMILIES.items():
+        if f"{name}-".startswith(f"{family}-"):
+            # Test images are drawn apart from the others, but on digits, which have no official ones.
+            parts = ("train", "calibration", *(["test"] if kind.dataset == "digits" else []))
+            alike = all(sizes.get(part) == kind.sizes.get(part) for part in parts)
+            alike &= width in (None, kind.width) and epochs in (None, kind.recipe.epochs)
+            if alike and checkpoints.shipped(name, seed):
+                return name
+    return None
