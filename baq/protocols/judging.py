@@ -82,7 +82,8 @@ class Inference:
         rows = []
         for group in groups:
             names = self.of(group)
-            top = {n: int(p.argmax()) for n, p in marginals(self.factors(names)).items()}
+            of_all = marginals(self.factors(names))
+            top = {n: int(of_all[n].argmax()) for n in self.space.choices if n in of_all}
             found = []
             for left in names:
                 rest = marginals(self.factors([name for name in names if name != left]))

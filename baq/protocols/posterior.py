@@ -112,21 +112,20 @@ def belief(factors: Sequence[Factor], over: Sequence[str]) -> np.ndarray:
 def marginals(factors: Sequence[Factor]) -> dict[str, np.ndarray]:
     """The posterior probability of each value of every choice.
 
-    The choices of the largest factor are summed over once; what is left of it is small.
+    One factor after the other, the largest first, gives those of its choices; what is left of it is small.
     """
-    core = max(factors, key=lambda factor: factor.log.size).over
-    inside = [factor for factor in factors if set(factor.over) <= set(core)]
-    outside = [factor for factor in factors if not set(factor.over) <= set(core)]
-    joint = belief(factors, core)
-    found = {
-        name: joint.sum(axis=tuple(k for k in range(len(core)) if k != axis))
-        for axis, name in enumerate(core)
-    }
-    if outside:
+    found: dict[str, np.ndarray] = {}
+    left = list(factors)
+    while new := [factor for factor in left if not found.keys() >= set(factor.over)]:
+        core = max(new, key=lambda factor: factor.log.size).over
+        joint = belief(left, core)
+        for axis, name in enumerate(core):
+            if name not in found:
+                found[name] = joint.sum(axis=tuple(k for k in range(len(core)) if k != axis))
+        inside = [factor for factor in left if set(factor.over) <= set(core)]
+        outside = [factor for factor in left if not set(factor.over) <= set(core)]
         shared = [name for name in core if any(name in factor.over for factor in outside)]
         left = [eliminate(inside, shared), *outside]
-        rest = [name for name in _sizes(outside) if name not in core]
-        found |= {name: belief(left, (name,)) for name in rest}
     return found
 
 
