@@ -13,6 +13,7 @@ from baq.report.claims import (
     answer,
     by_setting,
     claims,
+    in_few_words,
     limits,
     paper_number,
     paper_parts,
@@ -54,6 +55,15 @@ def test_what_the_paper_says_is_a_printed_number_or_one_of_few_words():
         for part in parts:
             text = paper_text(claim, part)
             assert text in WORDS or all(float(end) >= 0 for end in text.split(" to "))
+
+
+def test_no_two_claims_are_the_same_in_few_words():
+    told = [in_few_words(claim, part) for claim in claims() for part in paper_parts(claim)]
+    assert len({(text[0], text.partition(" ")[2]) for text in told}) == len(told)
+    assert in_few_words("S3") == "S3 held-out J, accuracy"
+    assert in_few_words("R2") == "R2 J, with the boundary-gap term"
+    assert in_few_words("D3") == "D3 test accuracy"
+    assert in_few_words("C1", "accuracy rule") == "C1 bits picked, accuracy"
 
 
 def test_the_digits_claims_have_the_values_of_the_abstract():

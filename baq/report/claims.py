@@ -82,8 +82,20 @@ def claims() -> dict[str, dict[str, Any]]:
 
 
 def in_few_words(claim: str, part: str = "") -> str:
-    """A claim's id and what it is about, as an axis has room for: ``S3 held-out J``."""
-    about = _entry(claim)["quantity"].partition(",")[0]
+    """A claim's id and what it is about, as an axis has room for: ``S3 held-out J, accuracy``.
+
+    Where claims of one letter are about the same quantity, what tells them apart comes too.
+    """
+    own = _entry(claim)
+    about = own["quantity"].partition(",")[0]
+    alike = [
+        one["work"].split(", ")
+        for name, one in claims().items()
+        if name[0] == claim[0] and one["quantity"].partition(",")[0] == about
+    ]
+    if len(alike) > 1 and not part:
+        words = own["work"].split(", ")
+        part = next((word for word in words if sum(word in one for one in alike) == 1), "")
     return f"{claim} {about}{part and ', ' + part.removesuffix(' rule')}"
 
 
