@@ -220,6 +220,8 @@ def _environment(project: Project, chapter: Chapter, work: Path) -> dict[str, st
         # Joblib replaces a worker whose memory has grown, and says so; results do not depend on it.
         "PYTHONWARNINGS": "ignore:A worker stopped:UserWarning",
         **dict.fromkeys(("PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "TQDM_DISABLE"), "1"),
+        # The allocator keeps what a batch leaves, which else the system would give and clear anew.
+        **{f"MALLOC_{one}_THRESHOLD_": str(2**k) for one, k in (("TRIM", 30), ("MMAP", 25))},
         # Threads change the last bits, and wait for each other where chapters run side by side.
         **{f"{one}_NUM_THREADS": "1" for one in ("OMP", "MKL", "OPENBLAS")},
     }
