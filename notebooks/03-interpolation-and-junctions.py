@@ -270,31 +270,30 @@ tables.show(events.reset_index(), "events", 1)
 
 # %% tags=["remove-input"]
 def beside_random(of, precision):
-    """Means along the levels and along random paths, and the paired difference."""
+    """Means along the levels and along random paths with the paired difference, and its lower end."""
     told = f"{of['levels'].mean():.{precision}f}, along random paths {of['random'].mean():.{precision}f}"
     if len(of) < 2:
-        return told
+        return told, float("nan")
     less = paired_difference(of["random"], of["levels"])
     ends = less["difference"], less["lo"], less["hi"]
-    return f"{told}, a paired difference of {tables.interval_text(*ends, precision, signed=True)}"
+    ends = tables.interval_text(*ends, precision, signed=True)
+    return f"{told}, a paired difference of {ends}", less["lo"]
 
 
+meetings, _ = beside_random(met.unstack(), 1)
+changes, least = beside_random(both["changed cells"], 3)
+borders, _ = beside_random(both["boundary cells"], 3)
 lone = events[["births", "deaths"]].sum(axis=1)
 at_edge = 1 - events["inner"] / lone.where(lone > 0)
 text = (
     f"Levels beside random paths, over {random_seeds} seeds with one such path a transition: mergers and splits along the levels "
-    f"{beside_random(met.unstack(), 1)}; births and deaths that touch the edge of the slice {at_edge['levels']:.0%}, along random paths "
-    f"{at_edge['random']:.0%}; changed cells near a junction {beside_random(both['changed cells'], 3)}; boundary cells there "
-    f"{beside_random(both['boundary cells'], 3)}"
+    f"{meetings}; births and deaths that touch the edge of the slice {at_edge['levels']:.0%}, along random paths "
+    f"{at_edge['random']:.0%}; changed cells near a junction {changes}; boundary cells there {borders}"
 )
-changed_cells, refuted = both["changed cells"], False
-if len(both) > 1:
-    less = paired_difference(changed_cells["random"], changed_cells["levels"])
-    refuted = less["lo"] > 0
 t4 = experiment(
     "T4",
     "regions rearrange along any path of the weights, no farther from junctions",
-    refuted,
+    least > 0,
     f"{text}.",
     "is-it-the-quantizer-or-any-path",
 )

@@ -46,6 +46,13 @@ def test_an_error_in_one_run_is_the_callers():
         run_all(power, [(0, -1), (1, 1)], jobs=2)
 
 
+@pytest.mark.parametrize("most", ["0", "two", "-1", "1.5"])
+def test_jobs_of_the_environment_are_named(monkeypatch, most):
+    monkeypatch.setenv("BAQ_JOBS", most)
+    with pytest.raises(ValueError, match=f"BAQ_JOBS is '?{most}'?: allowed is 1 or more"):
+        run_all(power, [(1, 1)])
+
+
 def test_jobs_below_one_are_named():
     with pytest.raises(ValueError, match="jobs is 0: allowed is 1 or more"):
         run_all(power, [(1, 1)], jobs=0)

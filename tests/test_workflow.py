@@ -16,6 +16,7 @@ import pytest
 from tiny_project import BODY, MISSING, ROOT, command, contents, write_chapter
 
 from workflow import outcome
+from workflow.__main__ import main
 from workflow.files import run_record, write_json
 from workflow.gate import problems
 from workflow.graph import plan
@@ -327,6 +328,14 @@ def test_other_parameters_go_to_a_folder_of_their_own(root):
     stamp = nbformat.read(path, as_version=4).metadata["baq"]
     assert (stamp["parameters"]["rows"], stamp["parameters"]["word"]) == (4, "y")
     assert not (root / "book" / "01-one.ipynb").exists()
+
+
+def test_a_parameter_is_given_once(root, monkeypatch, capsys):
+    write_chapter(root, "01-one")
+    monkeypatch.chdir(root)
+    assert main(["run", "one", "-p", "rows", "3", "-p", "rows", "4"]) == 1
+    assert capsys.readouterr().err == "error: -p gives rows more than once: allowed is once\n"
+    assert not (root / "runs").exists()
 
 
 # Data that cannot be had

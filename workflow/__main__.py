@@ -25,10 +25,7 @@ PATH = click.Path(path_type=Path)
 PROFILE = click.option("--profile", type=click.Choice(PROFILES), default="full")
 DRY_RUN = click.option("-n", "--dry-run", is_flag=True, help="Only list what would be done.")
 CLUSTER = click.option(
-    "--cluster",
-    type=PATH,
-    metavar="FOLDER",
-    help="A Snakemake profile that runs the jobs elsewhere, such as profiles/slurm.",
+    "--cluster", type=PATH, metavar="FOLDER", help="A Snakemake profile, such as profiles/slurm."
 )
 
 
@@ -128,6 +125,9 @@ def run_(
         _describe(project, chapter)
         return 0
     given = entries(file) if file else {}
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"-p gives {', '.join(twice)} more than once: allowed is once")
     given |= {name: from_text(chapter, name, text) for name, text in pairs}
     given |= {} if max_flip_rate is None else {"max_flip_rate": max_flip_rate}
     check(chapter, given)
@@ -149,10 +149,8 @@ def _describe(project: Project, chapter: Chapter) -> None:
     if run := run_record(project.root / "book" / f"{chapter.name}.ipynb"):
         cost = f"took {run['minutes']:.1f} min, {run['peak_memory_mib']} MiB on {run['processor']}"
     print(f"{chapter.name} requires {needs}; with its defaults it {cost}")
-    for parameter in declared(chapter).values():
-        print(
-            f"  {parameter.name}: {parameter.kind} = {parameter.default!r}\n      {parameter.comment}"
-        )
+    for known in declared(chapter).values():
+        print(f"  {known.name}: {known.kind} = {known.default!r}\n      {known.comment}")
 
 
 @_cli.command()

@@ -145,9 +145,8 @@ def _unreadable(path: Path, error: Exception) -> str:
 def _text(path: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of a file without numbers, which is told where they are counted
+            # A file without numbers is told of where they are counted.
+            warnings.simplefilter("ignore")
             return np.loadtxt(path, ndmin=1)
     except ValueError as error:
         raise ValueError(_unreadable(path, error)) from None

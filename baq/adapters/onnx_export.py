@@ -76,19 +76,16 @@ def save_onnx(
         if value is None or not np.array_equal(value, one.weight().numpy()):
             raise ValueError(f"layer {name!r} is not in the exported graph as it is in torch")
         graph.initializer.remove(held[key])
-        parts = {"codes": one.codes, "scale": one.scale, "zero_point": one.zero_point}
+        kind, real = _onnx_kind(onnx, one), onnx.TensorProto.FLOAT
+        parts = {"codes": (kind, one.codes), "zero_point": (kind, one.zero_point)}
+        parts["scale"] = real, one.scale
         apart = _enters_matmul(graph, key)
         if apart:
-            parts |= {"scale": torch.ones_like(one.scale), "factor": _beside(one.scale, one)}
-        kind = _onnx_kind(onnx, one)
-        for part, values in parts.items():
+            parts["scale"] = real, torch.ones_like(one.scale)
+            parts["factor"] = real, _beside(one.scale, one)
+        for part, (type_, values) in parts.items():
             array = values.numpy()
-            made = onnx.helper.make_tensor(
-                f"{key}.{part}",
-                onnx.TensorProto.FLOAT if part in ("scale", "factor") else kind,
-                array.shape,
-                array.flatten(),
-            )
+            made = onnx.helper.make_tensor(f"{key}.{part}", type_, array.shape, array.flatten())
             graph.initializer.append(made)
         axis = {} if one.axis is None else {"axis": one.axis}
         inputs = [f"{key}.{part}" for part in ("codes", "scale", "zero_point")]

@@ -11,6 +11,8 @@ import torch
 from sklearn.utils.parallel import Parallel, delayed
 from tqdm import tqdm
 
+from baq.arguments import check_whole
+
 __all__ = ["run_all", "threads"]
 
 Result = TypeVar("Result")
@@ -26,8 +28,9 @@ def run_all(
     """``[function(*task) for task in tasks]``, each on one thread and ``jobs`` at a time.
 
     Tasks start from the last one, so that long tasks at the end of the list do not run alone.
-    Results do not depend on ``jobs``, of which ``$BAQ_JOBS`` are the most where it is set. Progress goes to the file that ``$BAQ_PROGRESS`` names, so that it
-    never enters a notebook, and to standard error where the variable is not set.
+    Results do not depend on ``jobs``, of which ``$BAQ_JOBS`` are the most where it is set. Progress
+    goes to the file that ``$BAQ_PROGRESS`` names, so that it never enters a notebook, and to standard
+    error where the variable is not set.
 
     Arguments:
         function: called in a process of its own; it may be defined in a notebook.
@@ -39,12 +42,13 @@ def run_all(
         The results, in the order of the tasks.
 
     Raises:
-        ValueError: for jobs below 1.
+        ValueError: for jobs below 1, also in ``$BAQ_JOBS``.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs is {jobs}: allowed is 1 or more")
+    check_whole(jobs=jobs)
     todo = list(tasks)[::-1]
-    jobs = min(jobs, int(os.environ.get("BAQ_JOBS") or jobs))
+    if most := os.environ.get("BAQ_JOBS"):
+        check_whole(BAQ_JOBS=int(most) if most.isdecimal() else most)
+        jobs = min(jobs, int(most))
     parallel = Parallel(n_jobs=max(1, min(jobs, len(todo))), return_as="generator")
     with ExitStack() as stack:
         bar: dict[str, Any] = {"desc": label, "total": len(todo), "leave": False}
