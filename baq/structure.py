@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-from torch import nn
+from torch import fx, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -157,7 +157,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     the weights and its shift into the bias, and the network computes the same function (Jacob et al.
     2018, arXiv:1712.05877, section 3.2). Pairs are found in ``Sequential`` and in modules that name
     theirs in ``conv_norm_pairs``. Other batch norms stay: those elsewhere, for instance after
-    pooling, those without running statistics, and those with hooks.
+    pooling, those without running statistics, those with hooks, and those of a ``Sequential`` whose
+    parts are also called one by one. In a network that ``torch.fx`` cannot trace all stay.
 
     Raises:
         ValueError: for a model in training mode, or as :func:`baq.inference.copied`.
@@ -172,7 +173,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     if any(module.training for module in model.modules()):
         raise ValueError("the model is in training mode: call .eval() first")
     folded = copied(model)
-    for module in folded.modules():
+    apart = _used_apart(folded)
+    for module in folded.modules() if apart is not None else ():
         pairs: Iterable[tuple[str, str]] = ()
         if is_sequential(module):
             # named_children would skip a module that occurs twice.
@@ -187,7 +189,51 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
                 plain
                 and all(map(runs_as_written, (convolution, norm)))
                 and norm.running_mean is not None
+                and not {convolution, norm} & (apart or set())
             ):
                 setattr(module, before, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, after, nn.Identity())
     return folded
+
+
+class _Calls(fx.Tracer):
+    """Who calls which module, as pairs of both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[object, nn.Module]] = []
+        self._within: list[object] = [None]
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        self.calls.append((self._within[-1], m))
+        self._within.append(m)
+        try:
+            # A slice of a Sequential is no part of the network by itself.
+            known = any(m is module for module in self.root.modules())
+            return (
+                super().call_module(m, forward, args, kwargs) if known else forward(*args, **kwargs)
+            )
+        finally:
+            self._within.pop()
+
+
+def _used_apart(model: nn.Module) -> set[nn.Module] | None:
+    """Modules that are called, or whose weights are read, from outside of the module that they are part of.
+
+    None for a network that cannot be traced.
+    """
+    tracer = _Calls()
+    if "forward" in vars(model):
+        return None
+    try:
+        graph = tracer.trace(model)
+    except Exception:  # whatever the network's code does with a tracer's stand-in
+        return None
+    holders = {id(module): module for module in model.modules()}
+    apart = {
+        module
+        for holder, module in tracer.calls
+        if not any(part is module for part in holders.get(id(holder), model).children())
+    }
+    read = (str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr")
+    return apart | {model.get_submodule(name) for name in read}

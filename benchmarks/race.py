@@ -93,10 +93,12 @@ def run(race: Race, rounds: int = 5) -> dict[str, object]:
     }
 
 
-def absent(work: str, size: str, target: float, reason: object) -> dict[str, object]:
-    """The row of a race whose peer cannot be had here, with the reason in one line."""
+def absent(
+    work: str, size: str, target: float, reason: object, begin: str = MISSING
+) -> dict[str, object]:
+    """The row of a race whose peer cannot be had here, or that ours cannot win, with the reason in one line."""
     row = dict.fromkeys(COLUMNS, np.nan) | {"work": work, "size": size, "target": target}
-    return row | {"agreement": f"{MISSING}{' '.join(str(reason).split())}", "machine": machine(1)}
+    return row | {"agreement": f"{begin}{' '.join(str(reason).split())}", "machine": machine(1)}
 
 
 def machine(threads: int) -> str:

@@ -91,7 +91,9 @@ def test_a_deep_network_is_raced_only_where_bounds_settle_its_cells(monkeypatch)
         monkeypatch.setattr(maps, "settled_share", certified_deep.settled_share)
         entry = maps._certified_race(models.mlp(2, 4, 12), 40, "map / loop", 4, 64)
         assert isinstance(entry, expected)
-    assert entry["agreement"] == "not raced: bounds settle 20% of the cells in boxes of 4 x 4"
+    told = "not raced, since bounds settle 20% to 20% of the cells in boxes of 4 x 4 on 1 planes"
+    assert entry["agreement"] == told
+    assert costs.race_outcome(pd.Series(entry)) == "not met"
 
 
 def test_wrong_cells_are_counted_in_double_precision():
@@ -259,3 +261,16 @@ def test_the_table_of_floors_sums_chapters():
     *_, first, second, whole = costs.floors_table(rows).splitlines()
     assert "01-one" in first and "4.0" in first and "02-two" in second
     assert whole == "| all | 3.0 | 3.00 | 0.75 | 4.0 |"
+
+
+@pytest.mark.parametrize(("minutes", "told"), [
+    ([12.0, 2.6], ["7.3 minutes on 2 cores", "of which 0.5", "first is met", "01-one (12.0), 02-two (2.6)"]),
+    ([22.0, 1.0], ["11.5 minutes on 2 cores", "first is not met", "core: 01-one (22.0)."]),
+    ([2.5, 1.0], ["core: none."]),
+])  # fmt: skip
+def test_the_book_is_judged_by_its_ten_minutes(minutes, told):
+    rows = pd.DataFrame(
+        {"chapter": ["01-one", "02-two"], "minutes": minutes, "floor": 0.5, "machine": "2 cores"}
+    )
+    text = costs.against_ten_minutes(rows)
+    assert all(words in text for words in told)

@@ -128,7 +128,7 @@ def excess(model, plane, seed, share, dtype=torch.float32):
     gap_excess, logit_excess = 0.0, 0.0
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0]).double()] * 2)
     for moved in [*corners, *(torch.rand(60, 2).double() * 2 - 1)]:
-        points = at.T + moved * torch.tensor(half).double()
+        points = at.T + moved * torch.tensor(half, dtype=torch.float64)
         true = network(points)
         line = z.centre.detach().double() + moved[0] * z.slopes[0] + moved[1] * z.slopes[1]
         off = true - line
@@ -145,12 +145,25 @@ def slices_of_two(z):
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 10**6), share=st.sampled_from([1e-4, 1e-2, 0.1, 0.5, 1.0]))
-def test_bounds_hold_inside_boxes(kind, seed, share):
+@given(
+    seed=st.integers(0, 10**6),
+    share=st.sampled_from([1e-4, 1e-2, 0.1, 0.5, 1.0]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    far=st.sampled_from([0.0, 57.7, 1e6 + 1 / 3]),
+)
+def test_bounds_hold_inside_boxes(kind, seed, share, dtype, far):
     model, plane = random_case(kind, seed)
-    gap, logit = excess(model, plane, seed, share)
+    gap, logit = excess(model, moved(plane, far), seed, share, dtype)
     assert gap <= 1
     assert logit <= 1
+
+
+def moved(plane, far):
+    """The same plane in float64, with its own origin elsewhere, so that all coordinates are far from 0."""
+    origin, u, v = (x.double() for x in (plane.origin, plane.u, plane.v))
+    a_min, a_max, b_min, b_max = plane.extent
+    extent = (a_min + far, a_max + far, b_min - far, b_max - far)
+    return slices.Plane(origin - far * u + far * v, u, v, extent)
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "affine"])
@@ -248,6 +261,63 @@ class InPlace(nn.Module):
         return self.last(self.relu(y) + y)
 
 
+class InPlaceByAnotherName(InPlace):
+    """In evaluation mode dropout returns its input itself, which ReLU then changes for both."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout()
+
+    def forward(self, x):
+        y = self.flat(x)
+        return self.last(self.relu(self.drop(y)) + y)
+
+
+class AddedInPlace(InPlace):
+    """A trace has no in-place sum: it takes ``y`` as it was for the second layer, too."""
+
+    def forward(self, x):
+        y = z = 1 * self.flat(x) if isinstance(x, torch.Tensor) else self.flat(x)
+        z += y
+        return self.last(F.relu(z) + y)
+
+
+class CalledOtherwise(InPlace):
+    def __call__(self, x):
+        return -super().__call__(x)
+
+    def forward(self, x):
+        return self.last(self.flat(x))
+
+
+class TwoOutputs(InPlace):
+    def forward(self, x):
+        return self.last(self.flat(x)), x
+
+
+class InSingle(InPlace):
+    def forward(self, x):
+        return self.last(self.flat(x.float()))
+
+
+class Reshaped(nn.Module):
+    """As many networks flatten; ``sides`` is the shape of what it does not flatten."""
+
+    def __init__(self, *sides):
+        super().__init__()
+        self.sides, self.last = sides, nn.Linear(sides[-1] if sides else 72, 3)
+
+    def forward(self, x):
+        y = x.view(x.size(0), *(self.sides or (-1,))).relu()
+        return self.last(y if len(self.sides) < 2 else y.mean(1))
+
+
+def with_another_forward():
+    model = after_flatten(nn.Linear(72, 3)).double()
+    model.forward = lambda x: -nn.Sequential.forward(model, x)
+    return model
+
+
 class Branching(nn.Module):
     def forward(self, x):
         return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
@@ -277,6 +347,20 @@ def hooked():
         ),
         "hook": (hooked(), "layer '1', Linear, has hooks, several inputs or"),
         "in place": (InPlace(), "layer 'relu', ReLU, changes its input in place"),
+        "in place by another name": (
+            InPlaceByAnotherName(),
+            "layer 'relu', ReLU, changes its input in place",
+        ),
+        "in-place sum": (AddedInPlace(), "AddedInPlace computes something else than"),
+        "another call": (CalledOtherwise(), "CalledOtherwise computes something else than"),
+        "another forward": (with_another_forward(), "Sequential computes something else than"),
+        "two outputs": (TwoOutputs(), "the network gives a tuple: allowed are logits"),
+        "in single precision": (InSingle(), "InSingle fails in float64: mat1 and mat2"),
+        "reshaped": (Reshaped(36, 2), "layer 'view', view, has a rule only where it flattens"),
+        "divisor": (
+            convolutional(nn.AvgPool2d(2, divisor_override=-2), features=16),
+            "layer '1', AvgPool2d, has no rule, or none with",
+        ),
         "control flow": (Branching(), "Branching cannot be traced: symbolically traced variables"),
         "no module": (lambda x: x.flatten(1), "the classifier is a function: it cannot be traced"),
         "one logit": (after_flatten(nn.Linear(72, 1)), r"outputs of shape \(1,\): allowed are 2"),
@@ -287,6 +371,13 @@ def test_what_has_no_rule_is_named_in_one_line(model, words):
     with pytest.raises(NoRule, match=words) as raised:
         PlaneBounds(model if not isinstance(model, nn.Module) else model.eval(), plane)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("sides", [(), (72,)])
+def test_reshapes_that_flatten_are_bounded(sides):
+    torch.manual_seed(0)
+    model, (_, plane) = Reshaped(*sides).eval(), random_case("relu", 0)
+    assert max(excess(model, plane, 0, 0.1)) <= 1
 
 
 def test_settings_of_torch_come_back_and_fast_sums_are_off_meanwhile():

@@ -163,6 +163,54 @@ def test_a_layer_without_a_rule_is_an_error_only_for_certified():
         slices.label_map(models.cnn(3, 4, 2).eval(), UNIT, 8, "certified")
 
 
+@pytest.mark.parametrize(("middle", "half"), [(57.7, 1e-3), (1000.3, 1e-3), (0.7, 1e-6)])
+def test_a_plane_far_from_its_own_origin_is_as_exact(middle, half):
+    """Coordinates of such a plane need all digits of float64: the boundary crosses its middle."""
+    at = torch.tensor([0.3123, 0.1], dtype=torch.float64)
+    u, v = EYE.double()
+    extent = (middle - half, middle + half, -half, half)
+    plane = slices.Plane(at - middle * u, u, v, extent)
+    met = 0
+    for seed in range(5):
+        torch.manual_seed(seed)
+        model = deep(nn.Linear(2, 16), nn.Linear(16, 16), nn.Linear(16, 3))
+        with torch.no_grad():
+            model[-1].bias -= place(model, torch.float64)(at[None])[0].float()
+        met += len(np.unique(assert_equals_dense(model, plane, 129).labels)) > 1
+    assert met
+
+
+def test_networks_are_certified_in_inference_mode():
+    with torch.inference_mode():
+        model, plane = random_case("residual", 0)
+        assert_equals_dense(model, plane, 40)
+
+
+class Tapped(nn.Module):
+    """Takes what a convolution puts out before its batch norm, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.last = nn.Linear(64, 4)
+
+    def forward(self, x):
+        taps = []
+        for layer in self.body:
+            x = layer(x)
+            taps.append(x)
+        return self.last((taps[0] + taps[-1]).flatten(1))
+
+
+def test_batch_norm_is_not_folded_into_a_convolution_that_others_take():
+    for seed in range(3):
+        _, plane = random_case("batch norm", seed)
+        model = Tapped().eval()
+        model.body[1].running_mean.normal_()
+        model.body[1].running_var.uniform_(0.3, 2)
+        assert_equals_dense(model, plane, 40)
+
+
 def test_weights_that_are_not_finite_are_named():
     model, plane = random_case("relu", 0)
     model[-1].bias.data[0] = torch.nan

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from baq.structure import fold_batch_norm
 from baq.zoo import models
@@ -82,6 +83,50 @@ def test_a_module_at_two_places_is_folded_at_each_by_itself():
     folded = fold_batch_norm(model.double().eval())
     torch.testing.assert_close(folded(x), model(x))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+
+class Apart(nn.Module):
+    """A Sequential whose parts are called by ``how``, beside what the first of them puts out."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.body, self.how = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU()), how
+        nn.init.normal_(self.body[1].running_mean)
+
+    def forward(self, x):
+        return self.how(self.body, x)
+
+
+def sliced(body, x):
+    first = body[:1](x)
+    return body[1:](first) + first
+
+
+APART = {
+    "one by one": lambda body, x: body[2](body[1](body[0](x))) + body[0](x),
+    "slices": sliced,
+    "weights": lambda body, x: body(x) + F.conv2d(x, body[0].weight),
+    "by the data": lambda body, x: body(x) if x.sum() > 0 else body[0](x),
+}
+
+
+@pytest.mark.parametrize("how", APART)
+def test_parts_that_are_used_apart_stay(how):
+    torch.manual_seed(0)
+    model, x = Apart(APART[how]).double().eval(), torch.randn(3, 2, 4, 4).double()
+    folded = fold_batch_norm(model)
+    for inputs in (x.abs(), -x.abs()):
+        assert torch.equal(folded(inputs), model(inputs))
+    assert isinstance(folded.body[1], nn.BatchNorm2d)
+
+
+def test_parts_that_are_called_together_are_folded_by_whomever():
+    torch.manual_seed(0)
+    model = Apart(lambda body, x: body(x) + body(2 * x)).double().eval()
+    x = torch.randn(3, 2, 4, 4).double()
+    folded = fold_batch_norm(model)
+    torch.testing.assert_close(folded(x), model(x))
+    assert isinstance(folded.body[1], nn.Identity)
 
 
 def test_folding_needs_evaluation_mode():

@@ -13,11 +13,13 @@ from baq.report.excerpts import markdown_table
 from baq.report.tables import interval_text
 
 __all__ = [
+    "HOPELESS",
     "MISSING",
     "UNEQUAL",
     "Estimate",
     "Law",
     "Line",
+    "against_ten_minutes",
     "check_table",
     "exponents_table",
     "fit_line",
@@ -30,8 +32,8 @@ __all__ = [
     "study_table",
 ]
 
-#: How ``agreement`` of a race begins if the answers differ, and if the peer is not available.
-UNEQUAL, MISSING = "not equal: ", "not raced: "
+#: How ``agreement`` of a race begins if the answers differ, if the peer is not available, and if ours would be slower.
+UNEQUAL, MISSING, HOPELESS = "not equal: ", "not raced: ", "not raced, since "
 
 _EVALUATION, _TRAINING, _CHECK = "evaluation of resnet18", "training of resnet18", "check of "
 _LEVEL = 0.9  # of every interval
@@ -274,7 +276,7 @@ def _typical(costs: pd.DataFrame, work: str) -> Estimate:
 
 
 def race_outcome(race: pd.Series) -> str:
-    """``met``, ``not met``, or ``not raced`` if the peer is not available."""
+    """``met``, ``not met``, also without a race that cannot be won, or ``not raced`` if the peer is not available."""
     agreement = str(race["agreement"])
     if agreement.startswith(MISSING):
         return "not raced"
@@ -289,7 +291,7 @@ def races_table(races: pd.DataFrame) -> str:
         work, _, peer = race["work"].partition(" / ")
         met = race_outcome(race)
         raced = ("", "")
-        if met != "not raced":
+        if pd.notna(race["ratio_median"]):
             times = f"{_seconds(race['ours'])}, {_seconds(race['peer'])}"
             ratios = race[["ratio_median", "ratio_min", "ratio_max"]]
             ratio = interval_text(*ratios, form="{:.3g}".format)
@@ -343,6 +345,8 @@ def planes_table(planes: pd.DataFrame) -> str:
     return markdown_table(header, rows)
 
 
+#: Minutes that the book, and its longest chapter, were to take.
+_BOOK, _LONGEST = 10, 2.5
 #: Minutes of a floor below which a chapter's time says nothing of its passes.
 _LEAST_FLOOR = 0.05
 
@@ -365,8 +369,27 @@ def floors_table(floors: pd.DataFrame) -> str:
         )
         for row in pd.concat([floors, whole]).itertuples(index=False)
     ]
-    header = ("chapter", "minutes", "10¹² multiplications", "floor, minutes", "times the floor")
+    header = (
+        "chapter",
+        "minutes of a core",
+        "10¹² multiplications",
+        "floor, minutes of a core",
+        "times the floor",
+    )
     return markdown_table(header, rows)
+
+
+def against_ten_minutes(floors: pd.DataFrame) -> str:
+    """What the whole book takes at the least on its machine's cores, beside the time that it was to take."""
+    cores = int(floors["machine"].iloc[0].split()[0])
+    least, floor = (floors[name].sum() / cores for name in ("minutes", "floor"))
+    long = floors[floors["minutes"] > _LONGEST].sort_values("minutes", ascending=False)
+    named = ", ".join(f"{row.chapter} ({row.minutes:.1f})" for row in long.itertuples())
+    return (
+        f"The book was to take {_BOOK} minutes on two cores, and no chapter more than {_LONGEST}. All together take {least:.1f} minutes "
+        f"on {cores} cores that are never idle, of which {floor:.1f} are the floor; so the first is {'' if least <= _BOOK else 'not '}met. "
+        f"Longer than {_LONGEST} minutes of a core: {named or 'none'}."
+    )
 
 
 def exponents_table(costs: pd.DataFrame, least_side: int) -> str:

@@ -200,13 +200,18 @@ def spread_text(n: int, of: str = "seeds") -> str:
 
 
 def audit_text(error_bound: pd.Series) -> str:
-    """A sentence on the reliability of a chapter's label maps, from their error bounds."""
+    """A sentence on the reliability of label maps, from their error bounds, which are 0 where all labels are exact."""
     bound = error_bound.max()
     if not bound:
         return "All label maps are certified cell for cell."
+    exact = int((error_bound == 0).sum())
+    which = (
+        f"Of {len(error_bound)} pairs of label maps {exact} are exact cell for cell. The others"
+        if exact
+        else "Label maps"
+    )
     return (
-        "Label maps of networks with one hidden layer are certified cell for cell. Others are [refined around "
-        "the boundary and audited](definitions.md#label-maps): with 95 % confidence at most "
+        f"{which} are [refined around the boundary and audited](definitions.md#label-maps): with 95 % confidence at most "
         f"{bound:.2%} of the cells of each pair of maps are wrong."
     )
 

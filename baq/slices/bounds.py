@@ -32,7 +32,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["RULES", "STEPS", "TINY", "Accounts", "Affine", "Form", "Move", "Sum", "layer_rule"]
+__all__ = [
+    "RULES",
+    "STEPS",
+    "TINY",
+    "Accounts",
+    "Affine",
+    "Form",
+    "Line",
+    "Move",
+    "Sum",
+    "layer_rule",
+]
 
 #: Roundings of a unit that its affine layer leaves room for, besides those of its own sum.
 STEPS = 64
@@ -72,6 +83,24 @@ class Form:
         return Form(change(self.centre), slopes, change(self.rest), own, size)
 
 
+@dataclass
+class Line:
+    """Units on a plane, in float64, as long as they are affine there.
+
+    ``lines`` has shape (3, 1, *), of the middle and the two axes; ``room``, (1, *), is what rounding may take from
+    or add to a value, there and where the network is evaluated in float64. ``ends`` are the largest coordinates,
+    with a 1 for the middle.
+    """
+
+    lines: Tensor
+    room: Tensor
+    ends: Tensor
+
+    def size(self) -> Tensor:
+        """At least the size of a unit, and of what is added up to it, (1, *)."""
+        return (self.lines.abs() * self.ends.reshape(3, *[1] * (self.lines.ndim - 1))).sum(0)
+
+
 def _span(slopes: Tensor) -> Tensor:
     return slopes[0].abs() + slopes[1].abs()
 
@@ -107,6 +136,7 @@ class Affine:
         self.exact = weight, bias
         # In float64 once more, for the rounding of the evaluation that the bounds are to agree with.
         roundings = (terms + STEPS) * (2 if dtype == torch.float64 else 1)
+        self.exact_room = (terms + STEPS) * torch.finfo(torch.float64).eps * 1.01
         self.room = kappa = roundings * torch.finfo(dtype).eps / 2 * 1.01
         # At least what a conversion to float32 may lose of a weight, even of a tiny one.
         sizes, scale = weight.abs().clamp(min=2.0**-100), torch.ones_like(bias)
@@ -130,12 +160,14 @@ class Affine:
         self.scale = (scale * kappa * ample).to(dtype)
         self.floor = (bias.abs() * kappa + (1 + total) * TINY).to(dtype)
 
-    def on_plane(self, lines: Tensor) -> Tensor:
-        """The layer on a plane's origin and its two axes, (3, 1, *), in float64."""
+    def on_plane(self, x: Line) -> Line:
+        """The layer on a plane, in float64."""
         weight, bias = self.exact
-        found = self.op(lines.flatten(0, 1), weight).unflatten(0, (3, 1))
-        found[0] += _columns(bias, found[0])
-        return found
+        lines = self.op(x.lines.flatten(0, 1), weight).unflatten(0, (3, 1))
+        bias = _columns(bias, lines[0])
+        lines[0] += bias
+        room, size = (self.op(part, weight.abs()) for part in (x.room, x.size()))
+        return Line(lines, room + self.exact_room * (size + bias.abs()), x.ends)
 
     def __call__(self, x: Form, accounts: Accounts) -> Form:
         centre = self.op(x.centre, self.weight)
@@ -307,8 +339,9 @@ class Move:
     def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
         self.change = change
 
-    def on_plane(self, lines: Tensor) -> Tensor:
-        return self.change(lines.flatten(0, 1)).unflatten(0, (3, 1))
+    def on_plane(self, x: Line) -> Line:
+        lines = self.change(x.lines.flatten(0, 1)).unflatten(0, (3, 1))
+        return Line(lines, self.change(x.room), x.ends)
 
     def __call__(self, x: Form, accounts: Accounts) -> Form:
         return x.map(self.change)
@@ -317,8 +350,9 @@ class Move:
 class Sum:
     """The sum of two layers."""
 
-    def on_plane(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + y
+    def on_plane(self, x: Line, y: Line) -> Line:
+        room = x.room + y.room + (x.size() + y.size()) * torch.finfo(torch.float64).eps
+        return Line(x.lines + y.lines, room, x.ends)
 
     def __call__(self, x: Form, y: Form, accounts: Accounts) -> Form:
         return _add(x, y, accounts.unit)
@@ -327,7 +361,7 @@ class Sum:
 #: The layers for which there is a rule.
 RULES = (
     "Linear, Conv1d, Conv2d, BatchNorm, ReLU, LeakyReLU, Tanh, Sigmoid, GELU, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d, Flatten, Identity, Dropout and sums"
+    "AdaptiveAvgPool2d, Flatten, view and reshape that flatten, Identity, Dropout and sums"
 )
 _SAME = nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d
 
@@ -354,6 +388,8 @@ def layer_rule(layer: Any, shape: torch.Size, dtype: torch.dtype) -> Any:
         bias = -layer.running_mean * scale
         bias = bias if layer.bias is None else bias + layer.bias
         return Affine(lambda x, weight: x * _columns(weight, x), scale, bias, 1, dtype)
+    if kind is nn.AvgPool2d and (layer.divisor_override or 1) < 0:
+        return None
     if kind in (nn.AvgPool2d, nn.AdaptiveAvgPool2d):
         one = torch.ones((), dtype=torch.float64)
         none = torch.zeros((), dtype=torch.float64)

@@ -91,7 +91,8 @@ def label_map(
             audits the rest (:mod:`baq.slices.adaptive`), so it may miss an island, and bounds the share of such
             cells. ``auto`` is certified for one hidden layer; for others it is dense below
             :data:`LARGE` cells a side, from there on certified where a sample of boxes says that bounds pay
-            (:func:`baq.slices.certified_deep.boxes_pay`), else adaptive.
+            (:func:`baq.slices.certified_deep.boxes_pay`), else adaptive. For deep networks an adaptive map may take
+            a tenth of a certified one's time.
         batch_size: centres per evaluation.
 
     Raises:

@@ -19,7 +19,8 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     """Logits as a function of plane coordinates (N, 2).
 
     What a network computes up to its first nonlinearity is affine in the two coordinates. So these
-    layers are evaluated at four points only, in float64; the rest are sums.
+    layers are evaluated at four points only, in float64; the rest are sums, of coordinates from the middle of
+    the plane, so that those far from its origin keep their digits.
 
     Raises:
         ValueError: for a network in training mode, or one that cannot take inputs of this shape.
@@ -36,8 +37,11 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
         )
     modules = list(classifier)
     first = copied(nn.Sequential(*modules[:count])).double().eval()
-    points = torch.stack([torch.zeros_like(plane.origin), plane.u, plane.v, plane.origin])
-    found = evaluate(first, points.to(like.device).double())
+    ends = torch.tensor(plane.extent, dtype=torch.float64).reshape(2, 2)
+    middle, reach = ends.mean(1), (ends[:, 1] - ends[:, 0]) / 2
+    origin, u, v = (part.to(like.device).double() for part in (plane.origin, plane.u, plane.v))
+    origin = origin + middle[0] * u + middle[1] * v
+    found = evaluate(first, torch.stack([0 * origin, reach[0] * u, reach[1] * v, origin]))
     # In the layers' own memory order, channels last or not: the next layer is slow on any other.
     order = (0, *(1 + axis for axis in found[0].dim_order()))
     back = sorted(range(found.ndim), key=order.__getitem__)
@@ -49,7 +53,8 @@ def on_plane(classifier: Classifier, plane: Plane) -> Callable[[Tensor], Tensor]
     rest = nn.Sequential(*modules[count:])
 
     def part_of(coordinates: Tensor) -> Tensor:
-        response = torch.addmm(origin, coordinates.to(axes), axes)
+        at = (coordinates.double().cpu() - middle) / reach
+        response = torch.addmm(origin, at.to(axes), axes)
         return rest(response.unflatten(1, shape).permute(back))
 
     return lambda coordinates: torch.cat([*map(part_of, coordinates.split(size))])

@@ -10,11 +10,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
 from baq.inference import place
-from baq.slices.bounds import RULES, STEPS, TINY, Accounts, Affine, Form, Sum, layer_rule
+from baq.slices.bounds import (
+    RULES,
+    STEPS,
+    TINY,
+    Accounts,
+    Affine,
+    Form,
+    Line,
+    Move,
+    Sum,
+    layer_rule,
+)
 from baq.slices.planes import Plane
 from baq.structure import fold_batch_norm, runs_as_written
 
@@ -56,6 +66,11 @@ _LAYERS: dict[Any, Callable[..., nn.Module]] = {
     F.avg_pool2d: nn.AvgPool2d,
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
 }
+#: Functions and methods that are known where they flatten.
+_RESHAPES = "view", "reshape", torch.reshape
+#: Points of a plane at which what was traced is compared with the network, and how far they may differ.
+_POINTS, _SAME = 16, 1e-9
+_EPS = torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
@@ -121,13 +136,15 @@ class PlaneBounds:
     """A network on a plane, to be bounded on boxes.
 
     The network is traced by ``torch.fx``. What it computes up to its first nonlinearities is affine on
-    the plane, so it is computed once, in float64.
+    the plane, so it is computed once, in float64. What was traced is compared with the network itself at
+    points of the plane.
 
     Raises:
-        NoRule: for a classifier that is not a module or cannot be traced, and for a layer without a
-            rule, naming it.
+        NoRule: for a classifier that is not a module or cannot be traced, or computes something else than
+            what was traced, and for a layer without a rule, naming it.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self, classifier: object, plane: Plane, dtype: torch.dtype = torch.float32
     ) -> None:
@@ -135,28 +152,35 @@ class PlaneBounds:
         a_min, a_max, b_min, b_max = plane.extent
         self.middle = (a_min + a_max) / 2, (b_min + b_max) / 2
         self.reach = (a_max - a_min) / 2, (b_max - b_min) / 2
-        origin, u, v = (x.detach().cpu().double() for x in (plane.origin, plane.u, plane.v))
+        # Clones, since those made in inference mode would have no gradients.
+        origin, u, v = (x.detach().cpu().double().clone() for x in (plane.origin, plane.u, plane.v))
+        far = [abs(m) + r for m, r in zip(self.middle, self.reach, strict=True)]
+        # Whoever evaluates the network rounds the coordinates, from the plane's own origin.
+        room = (origin.abs() + far[0] * u.abs() + far[1] * v.abs()) * STEPS * _EPS
+        ends = torch.tensor([1.0, *self.reach], dtype=torch.float64)
         origin = origin + self.middle[0] * u + self.middle[1] * v
-        graph = _traced(classifier)
-        shape = ShapeProp(graph).propagate(origin[None]).shape
-        if len(shape) != 2 or shape[1] < 2:
-            raise NoRule(
-                f"the network gives outputs of shape {tuple(shape[1:])}: allowed are 2 or more logits"
-            )
+        model = _placed(classifier)
+        graph = _traced(model)
+        _check_traced(graph, model, origin, self.reach[0] * u, self.reach[1] * v)
         self.steps: list[tuple[fx.Node, Any, tuple[fx.Node, ...]]] = []
         self.start: dict[fx.Node, tuple[Tensor, Tensor]] = {}
         self.room = 0.0
-        lines: dict[fx.Node, Tensor] = {}
+        #: What may share its memory with which earlier node.
+        self._aliases: dict[fx.Node, fx.Node] = {}
+        lines: dict[fx.Node, Line] = {}
         for node in graph.graph.nodes:
             if node.op == "placeholder":
                 if lines:
                     raise NoRule("the network takes several inputs: allowed is one")
-                lines[node] = torch.stack([origin, u, v])[:, None]
+                lines[node] = Line(torch.stack([origin, u, v])[:, None], room[None], ends)
             elif node.op == "output":
                 self.output = node.args[0]
             else:
-                inputs = tuple(k for k in node.args if isinstance(k, fx.Node))
-                rule = self._rule(node, inputs, graph)
+                if "shape" not in node.meta:  # a size, which a reshape takes
+                    continue
+                given = [k for k in node.args if isinstance(k, fx.Node)]
+                inputs = tuple(k for k in given if "shape" in k.meta)
+                rule = self._rule(node, inputs, len(given), graph)
                 if isinstance(rule, Affine):
                     self.room += _backward_room(rule)
                 on_plane = getattr(rule, "on_plane", None)
@@ -170,22 +194,24 @@ class PlaneBounds:
         for node in used & lines.keys():
             self.start[node] = self._rounded(lines[node])
 
-    def _rounded(self, lines: Tensor) -> tuple[Tensor, Tensor]:
+    def _rounded(self, line: Line) -> tuple[Tensor, Tensor]:
         """Lines of a plane at the precision of the bounds, and room for their rounding."""
-        ends = torch.tensor([1.0, *self.reach]).double().reshape(3, *[1] * (lines.ndim - 1))
-        room = (lines.abs() * ends).sum(0) * (STEPS * self.unit) + TINY
-        lines = lines.to(self.dtype)
+        room = line.room + line.size() * (STEPS * self.unit) + TINY
+        lines = line.lines.to(self.dtype)
         if lines.ndim == 5:
             last = lines.flatten(0, 1).contiguous(memory_format=torch.channels_last)
             lines = last.unflatten(0, (3, 1))
-        return lines, room.to(self.dtype)
+        return lines, room.to(self.dtype) * (1 + 2 * self.unit)
 
-    def _rule(self, node: fx.Node, inputs: tuple[fx.Node, ...], graph: fx.GraphModule) -> Any:
-        """What a node does to forms."""
+    def _rule(
+        self, node: fx.Node, inputs: tuple[fx.Node, ...], given: int, graph: fx.GraphModule
+    ) -> Any:
+        """What a node does to forms, by the tensors that it takes, of so many nodes that it is given."""
+        single = len(inputs) == given == 1
         if node.op == "call_module":
             layer = graph.get_submodule(str(node.target))
             named = f"layer {node.target!r}, {type(layer).__name__}"
-            if len(inputs) != 1 or not runs_as_written(layer):
+            if not single or not runs_as_written(layer):
                 raise NoRule(
                     f"{named}, has hooks, several inputs or a forward pass of its own: it has no rule"
                 )
@@ -195,15 +221,23 @@ class PlaneBounds:
             if sums and len(inputs) == len(node.args) == 2 and not node.kwargs:
                 return Sum()
             kind = _LAYERS.get(node.target)
-            if kind is None or len(inputs) != 1 or (kind is nn.Flatten and len(node.args) == 1):
+            if node.target in _RESHAPES and len(inputs) == 1:
+                layer = nn.Flatten()
+                if node.meta["shape"] != layer(torch.empty(inputs[0].meta["shape"])).shape:
+                    raise NoRule(
+                        f"{named}, has a rule only where it flattens all but the first axis"
+                    )
+            elif kind is None or not single or (kind is nn.Flatten and len(node.args) == 1):
                 raise NoRule(f"{named}, has no rule: allowed are {RULES}")
-            layer = kind(*node.args[1:], **node.kwargs)
-        if getattr(layer, "inplace", False) and len(inputs[0].users) > 1:
+            else:
+                layer = kind(*node.args[1:], **node.kwargs)
+        if getattr(layer, "inplace", False) and _is_shared(inputs[0], self._aliases):
             raise NoRule(f"{named}, changes its input in place, which another layer takes too")
-        shape = inputs[0].meta["tensor_meta"].shape
-        rule = layer_rule(layer, shape, self.dtype)
+        rule = layer_rule(layer, inputs[0].meta["shape"], self.dtype)
         if rule is None:
             raise NoRule(f"{named}, has no rule, or none with these options: allowed are {RULES}")
+        if isinstance(rule, Move):
+            self._aliases[node] = inputs[0]
         return rule
 
     def _form(self, node: fx.Node, at: Tensor, half: tuple[float, float]) -> Form:
@@ -220,7 +254,7 @@ class PlaneBounds:
             at: coordinates of the boxes' centres, shape (2, N).
             half: half-sides of all boxes; the room for rounding is enough up to 3 times the plane's extent.
         """
-        at = at.double() - torch.tensor(self.middle).double()[:, None]
+        at = at.double() - torch.tensor(self.middle, dtype=torch.float64)[:, None]
         with _plain_sums():
             accounts = Accounts(self.unit)
             forms = {node: self._form(node, at, half) for node in self.start}
@@ -236,16 +270,75 @@ def _backward_room(rule: Affine) -> float:
     return 4 * max(rule.room, rule.room / 4 + terms * torch.finfo(rule.weight.dtype).eps)
 
 
-def _traced(classifier: object) -> fx.GraphModule:
-    """The graph of a network in float64, with batch norms folded where that is possible."""
+def _is_shared(node: fx.Node, aliases: dict[fx.Node, fx.Node]) -> bool:
+    """Whether several layers take what a node puts out, or what shares its memory."""
+    while len(node.users) == 1 and node in aliases:
+        node = aliases[node]
+    return len(node.users) > 1
+
+
+def _placed(classifier: object) -> nn.Module:
+    """The network in float64, as it is called."""
     if not isinstance(classifier, nn.Module):
         raise NoRule(f"the classifier is a {type(classifier).__name__}: it cannot be traced")
-    model = fold_batch_norm(place(classifier, torch.float64, "cpu"))
+    model = place(classifier, torch.float64, "cpu")
     if model._forward_hooks or model._forward_pre_hooks:
         raise NoRule(f"{type(model).__name__} has hooks: it cannot be traced")
+    return model
+
+
+def _traced(model: nn.Module) -> fx.GraphModule:
+    """The graph of a network, with batch norms folded where that is possible."""
     try:
-        graph = fx.symbolic_trace(model)
+        graph = fx.symbolic_trace(fold_batch_norm(model))
     except Exception as error:  # whatever the network's code does with a tracer's stand-in
         reason = str(error).partition("\n")[0]
         raise NoRule(f"{type(model).__name__} cannot be traced: {reason}") from None
     return graph.requires_grad_(False)
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph, and notes the shape of every tensor at its node."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        found = super().run_node(n)
+        if isinstance(found, Tensor):
+            n.meta["shape"] = found.shape
+        return found
+
+
+@torch.no_grad()
+def _check_traced(graph: fx.GraphModule, model: nn.Module, *lines: Tensor) -> None:
+    """Note the shapes in a graph, and compare it with its network on a plane, by its middle and half-sides.
+
+    Raises:
+        NoRule: where either fails, or they differ, or what they give is not logits.
+    """
+    draw = torch.Generator().manual_seed(0)
+    sides = 2 * torch.rand(_POINTS, 2, generator=draw, dtype=torch.float64) - 1
+    origin, u, v = (line[None] for line in lines)
+    a, b = sides.T.reshape(2, -1, *[1] * lines[0].ndim)
+    points = origin + a * u + b * v
+    try:
+        _Shapes(graph, garbage_collect_values=False).run(points[:1].clone())
+        found, wanted = graph(points.clone()), model(points.clone())
+    except Exception as error:  # of a network that cannot take float64, or a point at a time
+        reason = str(error).strip().partition("\n")[0]
+        raise NoRule(f"{type(model).__name__} fails in float64: {reason}") from None
+    if not isinstance(found, Tensor) or not isinstance(wanted, Tensor):
+        raise NoRule(f"the network gives a {type(wanted).__name__}: allowed are logits")
+    if wanted.ndim != 2 or wanted.shape[1] < 2:
+        raise NoRule(
+            f"the network gives outputs of shape {tuple(wanted.shape[1:])}: allowed are 2 or more logits"
+        )
+    if found.shape != wanted.shape or not _near(found, wanted):
+        raise NoRule(
+            f"{type(model).__name__} computes something else than torch.fx traces: in place, or outside its forward pass"
+        )
+
+
+def _near(found: Tensor, wanted: Tensor) -> bool:
+    """Whether logits agree, or neither are finite."""
+    if not torch.isfinite(wanted).all():
+        return True  # which is told where they are measured
+    return bool((found - wanted).abs().max() <= _SAME * wanted.abs().max())
