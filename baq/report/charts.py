@@ -226,7 +226,7 @@ def claims_overview(judged: pd.DataFrame) -> Figure:
         ax.plot(part["ratio"].clip(low, high), place, marker, color=colour, ms=6, label=name)
     ax.axvline(1, color="black", lw=1, zorder=0)
     names = map(in_few_words, table["claim"], table["part"])
-    ax.set_yticks(range(len(table)), [fill(name, 30) for name in names], fontsize=7)
+    ax.set_yticks(range(len(table)), [fill(name, 38) for name in names], fontsize=7)
     ax.set(xscale="log", xlim=(low, high))
     ax.set_xlabel("ours, as a multiple of the paper's value", loc="right")
     ax.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
