@@ -82,6 +82,7 @@ def is_sequential(model: object) -> TypeGuard[nn.Sequential]:
     return (
         isinstance(model, nn.Sequential)
         and type(model).forward is nn.Sequential.forward
+        and type(model).__iter__ is nn.Sequential.__iter__
         and runs_as_written(model)
     )
 
@@ -158,7 +159,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     2018, arXiv:1712.05877, section 3.2). Pairs are found in ``Sequential`` and in modules that name
     theirs in ``conv_norm_pairs``. Other batch norms stay: those elsewhere, for instance after
     pooling, those without running statistics, those with hooks, and those of a ``Sequential`` whose
-    parts are also called one by one. In a network that ``torch.fx`` cannot trace all stay.
+    parts are also called one by one. In a network that ``torch.fx`` cannot trace all stay. Its code
+    must not look at the layers themselves, for instance at their type.
 
     Raises:
         ValueError: for a model in training mode, or as :func:`baq.inference.copied`.
@@ -173,7 +175,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     if any(module.training for module in model.modules()):
         raise ValueError("the model is in training mode: call .eval() first")
     folded = copied(model)
-    apart = _used_apart(folded)
+    apart = _used_apart(model)
+    names = {module: name for name, module in folded.named_modules()}
     for module in folded.modules() if apart is not None else ():
         pairs: Iterable[tuple[str, str]] = ()
         if is_sequential(module):
@@ -189,7 +192,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
                 plain
                 and all(map(runs_as_written, (convolution, norm)))
                 and norm.running_mean is not None
-                and not {convolution, norm} & (apart or set())
+                and not {names.get(convolution), names.get(norm)} & (apart or set())
             ):
                 setattr(module, before, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, after, nn.Identity())
@@ -217,23 +220,29 @@ class _Calls(fx.Tracer):
             self._within.pop()
 
 
-def _used_apart(model: nn.Module) -> set[nn.Module] | None:
-    """Modules that are called, or whose weights are read, from outside of the module that they are part of.
+def _used_apart(model: nn.Module) -> set[str] | None:
+    """Names of modules that are called, or whose weights are read, from outside of the module that they are part of.
 
     None for a network that cannot be traced.
     """
-    tracer = _Calls()
     if "forward" in vars(model):
         return None
+    tracer = _Calls()
     try:
-        graph = tracer.trace(model)
+        # A copy, since a forward pass may keep what it meets.
+        graph = tracer.trace(copied(model))
     except Exception:  # whatever the network's code does with a tracer's stand-in
         return None
-    holders = {id(module): module for module in model.modules()}
+    names = {module: name for name, module in tracer.root.named_modules()}
     apart = {
-        module
+        names[module]
         for holder, module in tracer.calls
-        if not any(part is module for part in holders.get(id(holder), model).children())
+        if module in names
+        and not any(part is module for part in _holder(holder, names, tracer.root).children())
     }
-    read = (str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr")
-    return apart | {model.get_submodule(name) for name in read}
+    return apart | {str(n.target).rpartition(".")[0] for n in graph.nodes if n.op == "get_attr"}
+
+
+def _holder(holder: object, names: dict[nn.Module, str], root: nn.Module) -> nn.Module:
+    """Who called: the network itself, also where it is a slice of a ``Sequential`` that is no part of it."""
+    return holder if isinstance(holder, nn.Module) and holder in names else root

@@ -59,10 +59,10 @@ Markdown("\n".join(f"* {name}" for name in machines) or NONE)
 #
 # Label maps
 # : The dense loop evaluates every point of the plane, in batches of the size that was fastest for it
-#   {cite}`somepalli2022`. A *certified* map is exact: it bounds the network on boxes, and evaluates in double
+#   {cite}`somepalli2022`. A *certified* map is exact [but for ties](definitions.md#label-maps): it bounds the network on boxes, and evaluates in double
 #   precision the cells that this leaves in doubt; most labels along the boundary follow from the sign of a linear
 #   function. Bounds grow looser with each layer, so a deep network is raced only where they settle most cells
-#   of small boxes; elsewhere its target counts as not met. The first boxes cost the same whatever the number of cells, so that
+#   of small boxes; elsewhere its target counts as not met. Each box costs several passes, so that
 #   a small map of a deep network is faster dense than certified. An *adaptive* map can miss an island between the points of its first lattice, and states a bound
 #   for it. A cell counts as wrong if its label is neither that of the loop nor that of a dense evaluation in double
 #   precision. Where a map is evaluated in single precision, two logits that are the same number there count as
@@ -104,8 +104,9 @@ Markdown(missing if planes is None else costs.planes_table(planes))
 # ## Cost against size
 #
 # A dense map costs as much as it has cells, so it grows with the square of n. The length of a boundary grows with n, and
-# so do the evaluations that a certified or an adaptive map needs along it. The rest is fixed (certified: the first boxes),
-# or a share of the cells (adaptive: the first lattice; painting), which shows in the exponents. Certified maps were to cost
+# so do the evaluations that a certified or an adaptive map needs along it. The rest is a share of the cells (the first boxes, of
+# 32 x 32 cells in deep networks; the first lattice; painting), or fixed, which shows in the exponents: fitted to few sizes,
+# they say how costs grew here, and not what they tend to. Certified maps were to cost
 # n to the power of 1.3 at most.
 
 # %% mystnb={"image": {"alt": "Two panels, seconds of a label map against its cells a side, both logarithmic. Left, networks whose maps are certified; right, convolutional networks whose maps are adaptive; with the steeper lines of the dense loops above them."}} caption="Seconds of a label map against its cells a side; dashed: the dense loop." tags=["remove-input"]

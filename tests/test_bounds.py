@@ -1,5 +1,7 @@
 """Bounds of layers hold everywhere on a box, for every kind of layer, and are not idle."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -312,6 +314,12 @@ class Reshaped(nn.Module):
         return self.last(y if len(self.sides) < 2 else y.mean(1))
 
 
+def with_a_lock():
+    model = after_flatten(nn.Linear(72, 3))
+    model.lock = threading.Lock()
+    return model
+
+
 def with_another_forward():
     model = after_flatten(nn.Linear(72, 3)).double()
     model.forward = lambda x: -nn.Sequential.forward(model, x)
@@ -356,6 +364,11 @@ def hooked():
         "another forward": (with_another_forward(), "Sequential computes something else than"),
         "two outputs": (TwoOutputs(), "the network gives a tuple: allowed are logits"),
         "in single precision": (InSingle(), "InSingle fails in float64: mat1 and mat2"),
+        "several axes": (
+            nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)),
+            "layer '0', Linear, has no rule, or none with",
+        ),
+        "no copy": (with_a_lock(), "Sequential cannot be copied: cannot pickle"),
         "reshaped": (Reshaped(36, 2), "layer 'view', view, has a rule only where it flattens"),
         "divisor": (
             convolutional(nn.AvgPool2d(2, divisor_override=-2), features=16),
@@ -371,6 +384,32 @@ def test_what_has_no_rule_is_named_in_one_line(model, words):
     with pytest.raises(NoRule, match=words) as raised:
         PlaneBounds(model if not isinstance(model, nn.Module) else model.eval(), plane)
     assert "\n" not in str(raised.value)
+
+
+def test_a_rule_that_is_wrong_is_found_by_the_network(monkeypatch):
+    """Negative control: bounds that do not hold at points of the plane are no bounds."""
+    model, plane = random_case("relu", 0)
+    plain = bounds.Affine.__call__
+
+    def shifted(self, x, accounts):
+        found = plain(self, x, accounts)
+        found.centre = found.centre + 0.01
+        return found
+
+    PlaneBounds(model, plane, torch.float64)
+    monkeypatch.setattr(bounds.Affine, "__call__", shifted)
+    with pytest.raises(NoRule, match="computes something else"):
+        PlaneBounds(model, plane, torch.float64)
+
+
+def test_logits_near_0_of_an_origin_far_away_are_bounded_too():
+    model, plane = random_case("batch norm", 1)
+    plane = slices.Plane(
+        1e6 * plane.origin.double(), plane.u.double(), plane.v.double(), plane.extent
+    )
+    with torch.no_grad():
+        model[-1].bias -= place(model, torch.float64)(plane.origin[None])[0].float()
+    assert max(excess(model, plane, 1, 0.1, torch.float64)) <= 1
 
 
 @pytest.mark.parametrize("sides", [(), (72,)])

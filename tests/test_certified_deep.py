@@ -159,6 +159,10 @@ def test_a_layer_without_a_rule_is_an_error_only_for_certified():
     with pytest.raises(ValueError, match="layer '1', Softplus, has no rule"):
         slices.label_map(model, UNIT, 8, "certified")
     assert slices.label_map(model, UNIT, label_maps.LARGE).way == "adaptive"
+    rows = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Flatten(), nn.Linear(28, 3))
+    axes = torch.eye(20).reshape(20, 4, 5)
+    plane = slices.Plane(torch.zeros(4, 5), axes[0], axes[1], UNIT.extent)
+    assert slices.label_map(rows, plane, label_maps.LARGE).way == "adaptive"
     with pytest.raises(ValueError, match=r"fails on inputs of shape \(1, 2\)"):
         slices.label_map(models.cnn(3, 4, 2).eval(), UNIT, 8, "certified")
 

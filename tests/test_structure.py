@@ -39,6 +39,13 @@ class Swapped(nn.Sequential):
         return x
 
 
+class Backwards(nn.Sequential):
+    """Hands its modules out in the other order."""
+
+    def __iter__(self):
+        return reversed(list(self._modules.values()))
+
+
 class Doubled(nn.BatchNorm2d):
     """A batch norm that does more."""
 
@@ -53,6 +60,7 @@ def networks_that_only_look_foldable():
     return {
         "the same module on both sides": nn.Sequential(relu, convolution, relu, norm),
         "another order": Swapped(convolution, norm),
+        "another order of its parts": Backwards(convolution, norm),
         "a subclass": nn.Sequential(convolution, Doubled(2)),
         "no running statistics": nn.Sequential(
             convolution, nn.BatchNorm2d(2, track_running_stats=False)
@@ -118,6 +126,22 @@ def test_parts_that_are_used_apart_stay(how):
     for inputs in (x.abs(), -x.abs()):
         assert torch.equal(folded(inputs), model(inputs))
     assert isinstance(folded.body[1], nn.BatchNorm2d)
+
+
+def test_what_a_network_keeps_between_calls_is_its_own():
+    class Keeping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.kept = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)), None
+
+        def forward(self, x):
+            self.kept = torch.zeros_like(x) if self.kept is None else self.kept
+            return self.body(x) + self.kept
+
+    model, x = Keeping().eval(), torch.randn(3, 2, 4, 4)
+    folded = fold_batch_norm(model)
+    assert model.kept is folded.kept is None and isinstance(folded.body[1], nn.Identity)
+    torch.testing.assert_close(folded(x), model(x))
 
 
 def test_parts_that_are_called_together_are_folded_by_whomever():

@@ -360,7 +360,7 @@ class Sum:
 
 #: The layers for which there is a rule.
 RULES = (
-    "Linear, Conv1d, Conv2d, BatchNorm, ReLU, LeakyReLU, Tanh, Sigmoid, GELU, MaxPool2d, AvgPool2d, "
+    "Linear on one axis, Conv1d, Conv2d, BatchNorm, ReLU, LeakyReLU, Tanh, Sigmoid, GELU, MaxPool2d, AvgPool2d, "
     "AdaptiveAvgPool2d, Flatten, view and reshape that flatten, Identity, Dropout and sums"
 )
 _SAME = nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d
@@ -369,7 +369,7 @@ _SAME = nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d
 def layer_rule(layer: Any, shape: torch.Size, dtype: torch.dtype) -> Any:
     """The rule of a layer of torch on inputs of a shape; None where there is none."""
     kind = type(layer)
-    if kind is nn.Linear:
+    if kind is nn.Linear and len(shape) == 2:
         return Affine(F.linear, layer.weight, layer.bias, layer.in_features, dtype)
     if kind in (nn.Conv1d, nn.Conv2d) and layer.padding_mode == "zeros":
         function = F.conv1d if kind is nn.Conv1d else F.conv2d
