@@ -11,7 +11,7 @@ from baq import slices
 from baq.inference import place
 from baq.slices import bounds, label_maps
 from baq.slices.certified_deep import boxes_pay
-from baq.slices.plane_bounds import PlaneBounds
+from baq.slices.plane_bounds import NoRule, PlaneBounds
 from baq.zoo import models
 from tests.test_bounds import KINDS, random_case
 
@@ -52,7 +52,11 @@ def test_equals_the_dense_map_on_random_networks(kind, seed, n, spread, dead, ti
                     layer.bias[0] = -1e3 * layer.weight.abs().sum()
         if tie:
             layers[-1].weight[1], layers[-1].bias[1] = layers[-1].weight[0], layers[-1].bias[0]
-    assert_equals_dense(model, plane, n)
+    try:
+        assert_equals_dense(model, plane, n)
+    except NoRule:
+        # Numbers that single precision cannot hold are refused: its bounds are compared with the network, too.
+        assert spread == 1e12
 
 
 @pytest.mark.parametrize("kind", KINDS)
